@@ -1,0 +1,94 @@
+"""Actions: start a kernel fault, and stop it.
+
+Arguments become a Fault, and the target of this process does the rest.  Types are
+plain, and annotations are evaluated: `chaos discover` shows anything else as
+"object", which breaks `chaos init`.
+"""
+
+from chaoskernel import syntax
+from chaoskernel.activity import failing_in_one_line
+from chaoskernel.local import shared
+from chaoskernel.spec import (
+    Fault,
+    Limits,
+    Scope,
+    frames_of,
+    hook_named,
+    mechanism_named,
+    sequence_of,
+)
+
+__all__ = ["start_injection", "stop_injection"]
+
+_STARTED = (
+    "name",
+    "hook",
+    "mechanism",
+    "engine",
+    "targets",
+    "callchain",
+    "armed_at",
+    "expires_at",
+)
+
+
+def start_injection(
+    name: str,
+    fault: str = "slab",
+    callchain: list = None,
+    probability: float = 100.0,
+    times: int = 0,
+    duration: str = "5m",
+    pids: list = None,
+    pid_files: list = None,
+    system_wide: bool = False,
+    mechanism: str = "auto",
+) -> dict:
+    """Make kernel requests fail from now on, and return once the fault is in force.
+
+    A scope is required: pids, pid_files or system_wide.
+
+    :param name: names the fault in the other activities; a name is free again
+        once its fault has ended.
+    :param fault: what fails: slab, page or bio.
+    :param callchain: kernel functions, outermost first, that must be active on
+        the thread; each a name or {"funcname": name}.  Empty fails every request.
+    :param probability: percent of the requests that fail.
+    :param times: how many requests fail at most; 0 is no limit.
+    :param duration: when the fault ends by itself, such as 30s or 1h30m.
+    :param pids: process ids; descendants are included.
+    :param pid_files: files that each hold such a process id.
+    :param system_wide: true hits every process of the host.
+    :param mechanism: auto, fmod_ret or kprobe.
+    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at.
+    :raises ActivityFailed: nothing is injected, and nothing was left behind.
+    """
+    with failing_in_one_line():
+        description = Fault(
+            name=name,
+            hook=hook_named(fault),
+            scope=Scope(
+                pids=syntax.pids(pids or []),
+                pid_files=sequence_of("pid_files", pid_files or []),
+                system_wide=system_wide,
+            ),
+            callchain=frames_of(callchain or []),
+            limits=Limits(probability, times, syntax.duration(duration)),
+            mechanism=mechanism_named(mechanism),
+        )
+        started = shared().start(description).to_json()
+    return {key: started[key] for key in _STARTED}
+
+
+def stop_injection(name: str = "") -> dict:
+    """End a fault, or all faults of this run, and verify that nothing is attached.
+
+    Nothing to stop is not a failure, so that this serves as a rollback.
+
+    :param name: the fault's name; empty for all.
+    :returns: `faults`: for each fault that was started, what it was, where and when
+        it was in force, why it ended, and its final `counters`.
+    :raises ActivityFailed: a program of a fault is loaded still.
+    """
+    with failing_in_one_line():
+        return {"faults": [record.to_json() for record in shared().stop(name)]}

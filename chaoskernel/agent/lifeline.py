@@ -1,0 +1,138 @@
+"""What ends an agent: a request, its deadline, a signal, the death of its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import signal
+import threading
+import time
+from types import FrameType
+from typing import NoReturn
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_READ_BYTES = 65536
+ORPHANED = 3
+"""Exit status after the owner's death: nobody is left to read it but a tracer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """One line that came in."""
+
+    text: str
+
+
+class Requests:
+    """The lines that come in on a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._pending = b""
+        self._ended = False
+
+    def line(self, *, timeout: float | None = None) -> str | None:
+        """Wait for a line; return None once the input has ended.
+
+        :param timeout: seconds.
+        :raises TimeoutError: no whole line came within that time.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while b"\n" not in self._pending:
+            if self._ended:
+                return None
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not select.select([self.descriptor], [], [], left)[0]:
+                raise TimeoutError
+            chunk = os.read(self.descriptor, _READ_BYTES)
+            self._ended = not chunk
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode(errors="replace")
+
+
+class _Signalled(BaseException):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Lifeline:
+    """Within this context the signals that end an agent end its wait instead."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._signal = ""
+        self._waiting = False
+
+    @staticmethod
+    def tie_to(owner: int) -> None:
+        """End this process, whatever it is doing, when its parent ends.
+
+        A thread of its own watches, because the main one may be inside the
+        compiler for seconds.  PR_SET_PDEATHSIG would not do: it fires when the
+        parent's thread ends, and the toolkit starts activities from short-lived
+        threads.
+
+        :param owner: the parent's pid as the parent knows it; when it is no
+            longer the parent, it has ended already.
+        """
+        try:
+            descriptor = os.pidfd_open(owner)
+        except ProcessLookupError:
+            os._exit(ORPHANED)
+        if os.getppid() != owner:
+            os._exit(ORPHANED)
+        threading.Thread(target=_end_with, args=(descriptor,), daemon=True).start()
+
+    def __enter__(self) -> Lifeline:
+        for number in _ENDING:
+            signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # What is being undone now is not to be cut short.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+
+    def wait(self, *, until: int) -> Request | str:
+        """Wait for a request; return why to end where there is a reason to.
+
+        The end of the input is none: a fault may be piped in, and then lasts
+        until its deadline.
+
+        :param until: CLOCK_MONOTONIC, ns.
+        """
+        try:
+            self._waiting = True
+            if self._signal:
+                return self._signal
+            line = self._requests.line(timeout=_seconds_to(until))
+            if line is not None:
+                return Request(line)
+            time.sleep(_seconds_to(until))
+        except _Signalled as signalled:
+            return signalled.name
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting = False
+        return "deadline"
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number).name
+        if self._waiting:
+            self._waiting = False
+            raise _Signalled(self._signal)
+
+
+def _seconds_to(moment: int) -> float:
+    return max(0.0, (moment - time.monotonic_ns()) / 1e9)
+
+
+def _end_with(descriptor: int) -> NoReturn:
+    with contextlib.suppress(InterruptedError):
+        select.select([descriptor], [], [])
+    os._exit(ORPHANED)

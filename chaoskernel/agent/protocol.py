@@ -1,0 +1,88 @@
+"""What the agent and the one who started it say to each other: JSON lines.
+
+In, on standard input: one Fault document, then any number of requests
+(`{"request": "counters"}`, `{"request": "stop"}`).  Out, on standard output, one
+object a line, each with a `type`:
+
+`progress`
+    `step`: what is being done; only before `armed`.
+`armed`
+    the fault is in force: `name`, `hook`, `mechanism`, `engine`, `callchain`
+    (the resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601,
+    UTC), `programs` (ids, as in `bpftool prog`).
+`counters`
+    `counters`: the answer to a request.
+`error`
+    `error`: a class of chaoskernel.errors, `message`, `hint` and, of an
+    InvalidFault, `key`, `value` and `allowed`.  The fault is not, or no longer,
+    in force, and the agent exits with status 1.
+`disarmed`
+    the last line: `reason` (stop, deadline, or the name of a signal),
+    `counters`: the final ones, `ended_at`, `leftovers`: ids of programs that
+    are loaded still; empty unless something went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chaoskernel import errors
+
+PROGRESS = "progress"
+ARMED = "armed"
+COUNTERS = "counters"
+ERROR = "error"
+DISARMED = "disarmed"
+
+REQUEST_COUNTERS = "counters"
+REQUEST_STOP = "stop"
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """Return a message as one line, line feed included."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def decode(line: str) -> dict[str, Any]:
+    """Return the message of a line.
+
+    :raises AgentError: the line is not a JSON object.
+    """
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise errors.AgentError(f"this is not a message of the agent's: {line[:80]!r}")
+    return message
+
+
+def error_message(error: errors.ChaosKernelError) -> dict[str, Any]:
+    """Return the message that carries an error."""
+    message = {
+        "type": ERROR,
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
+    if isinstance(error, errors.InvalidFault):
+        message |= {"key": error.key, "value": error.value, "allowed": error.allowed}
+    return message
+
+
+def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
+    """Return the error that a message carries, as the class that raised it where possible."""
+    text, hint = str(message.get("message", "")), str(message.get("hint", ""))
+    kind = getattr(errors, str(message.get("error", "")), None)
+    if kind is errors.InvalidFault and "key" in message:
+        return errors.InvalidFault(
+            str(message["key"]), message.get("value"), str(message.get("allowed")), hint=hint
+        )
+    if kind is errors.UnsupportedKernel:
+        return errors.UnsupportedKernel(text, needs=hint)
+    if kind in (errors.NotPermitted, errors.MissingTool, errors.EngineError):
+        error: errors.ChaosKernelError = kind(text, hint=hint)
+        return error
+    return errors.AgentError(text, hint=hint)

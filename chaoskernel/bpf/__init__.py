@@ -1,0 +1,1 @@
+"""The program: C text, and the pure function Fault -> program."""

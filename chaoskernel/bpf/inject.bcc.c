@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * The logic of one fault, in the C that BCC compiles.
+ *
+ * program.py puts the switches of a fault before this text and the thin entry
+ * points after it: one for the hook, two for each function of the call chain.
+ *
+ * A call chain is followed by stack position.  When a frame is entered, the
+ * address of its activation on the thread's kernel stack is kept; an activation
+ * that lies below the position of a later event is known to have ended, even
+ * when its return was not seen.  Recursion, a function that is named twice and
+ * a probe that is attached in the middle of a call need no case of their own.
+ */
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#define MAX_PROCESSES 16384
+#define MAX_THREADS 16384
+
+/* CLOCK_MONOTONIC, ns; 0 until the fault is armed, and again once it is not. */
+BPF_ARRAY(deadline, u64, 1);
+/* Injections handed out so far; the one place where `times` is decided. */
+BPF_ARRAY(tickets, u64, 1);
+BPF_PERCPU_ARRAY(counters, u64, NR_COUNTERS);
+/* Thread group ids: those in scope or, system-wide, those that are exempt. */
+BPF_HASH(processes, u32, u8, MAX_PROCESSES);
+
+static __always_inline void count(int which)
+{
+	counters.increment(which);
+}
+
+static __always_inline bool in_scope(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	bool listed = processes.lookup(&tgid) != NULL;
+
+	return SYSTEM_WIDE ? !listed : listed;
+}
+
+/*
+ * In a trampoline program the context lies on the stack that the traced call
+ * runs on.  Copied through a helper, because the verifier lets no program
+ * compare the pointer itself.
+ */
+static __always_inline u64 position_of(void *ctx)
+{
+	u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &ctx);
+	return address;
+}
+
+/* A kretprobe sees the stack after the return; x86 pops the address that lay there. */
+#if defined(__x86_64__) || defined(__i386__)
+#define RETURN_POSITION(ctx) (PT_REGS_SP(ctx) - sizeof(long))
+#else
+#define RETURN_POSITION(ctx) PT_REGS_SP(ctx)
+#endif
+
+/* An interrupt runs on a stack of its own, on behalf of nobody. */
+static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
+{
+	void *stack = NULL;
+
+	bpf_probe_read_kernel(&stack, sizeof(stack), &task->stack);
+	return position - (u64)stack < THREAD_SIZE;
+}
+
+static __always_inline bool drawn(void)
+{
+	return (u64)bpf_get_prandom_u32() < PROBABILITY_OF_2_32;
+}
+
+#if NR_FRAMES > 0
+
+struct walk {
+	u32 depth;	   /* leading frames that are active, in order */
+	u32 chosen;	   /* what was drawn when the outermost was entered */
+	u64 at[NR_FRAMES]; /* position of each one's activation */
+};
+
+BPF_HASH(walks, u32, struct walk, MAX_THREADS);
+
+/* Forget the activations that lie below a position: they have ended. */
+static __always_inline void unwind(struct walk *walk, u64 position)
+{
+	int i;
+
+#pragma unroll
+	for (i = NR_FRAMES - 1; i >= 0; i--)
+		if (walk->depth > i && walk->at[i] < position)
+			walk->depth = i;
+}
+
+static __always_inline void begin_walk(u32 tid, u64 position)
+{
+	struct walk walk = {};
+
+	walk.depth = 1;
+	walk.chosen = drawn();
+	walk.at[0] = position;
+	if (walks.update(&tid, &walk))
+		count(COUNT_UNTRACKED);
+}
+
+/*
+ * A function of the chain is entered.
+ * @named: the frames that name it; @matched: those whose predicate holds.
+ */
+static __always_inline void enter(u64 position, u32 named, u32 matched)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u32 tid = bpf_get_current_pid_tgid();
+	struct walk *walk;
+	int i;
+
+	if (!on_own_stack(task, position))
+		return;
+	walk = walks.lookup(&tid);
+	if (!walk) {
+		if (matched & 1)
+			begin_walk(tid, position);
+		return;
+	}
+	unwind(walk, position);
+#pragma unroll
+	for (i = 0; i < NR_FRAMES; i++) {
+		if (!(named & (1U << i)))
+			continue;
+		/* Entered anew at the same place: its return was not seen. */
+		if (walk->depth == i + 1 && walk->at[i] == position)
+			walk->depth = i;
+		if (walk->depth != i)
+			continue;
+		if (matched & (1U << i)) {
+			walk->at[i] = position;
+			walk->depth = i + 1;
+			if (i == 0)
+				walk->chosen = drawn();
+		}
+		break;
+	}
+}
+
+/* A function of the chain returns to whoever called it. */
+static __always_inline void leave(u64 position)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct walk *walk = walks.lookup(&tid);
+
+	if (!walk)
+		return;
+	unwind(walk, position + 1);
+	if (walk->depth == 0)
+		walks.delete(&tid);
+}
+
+static __always_inline bool chain_active(u64 position, bool *chosen)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct walk *walk = walks.lookup(&tid);
+
+	if (!walk)
+		return false;
+	unwind(walk, position);
+	*chosen = walk->chosen;
+	return walk->depth == NR_FRAMES;
+}
+
+#else
+
+static __always_inline bool chain_active(u64 position, bool *chosen)
+{
+	*chosen = drawn();
+	return true;
+}
+
+#endif /* NR_FRAMES */
+
+/*
+ * Overriding the hook replaces its body, and with it the checks that the kernel
+ * makes there and in should_fail(): they are made here.  Returns the counter of
+ * the guard that holds the injection back, or NR_COUNTERS.
+ */
+static __always_inline int guarded(struct task_struct *task, bool own_stack, bool nofail)
+{
+	struct signal_struct *signal = NULL;
+	struct mm_struct *oom_mm = NULL;
+	u32 flags = 0;
+
+	if (nofail)
+		return COUNT_HELD_NOFAIL;
+	if (!own_stack)
+		return COUNT_HELD_INTERRUPT;
+	bpf_probe_read_kernel(&flags, sizeof(flags), &task->flags);
+	if (flags & PF_KTHREAD)
+		return COUNT_HELD_KTHREAD;
+	if (flags & PF_EXITING)
+		return COUNT_HELD_EXITING;
+	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
+	bpf_probe_read_kernel(&oom_mm, sizeof(oom_mm), &signal->oom_mm);
+	if (oom_mm)
+		return COUNT_HELD_OOM;
+	return NR_COUNTERS;
+}
+
+static __always_inline bool ticket_left(void)
+{
+	int zero = 0;
+	u64 *taken;
+
+	if (TIMES == 0)
+		return true;
+	taken = tickets.lookup(&zero);
+	return taken && __sync_fetch_and_add(taken, 1) < TIMES;
+}
+
+/* The decision: is this request, by a task in scope, to fail? */
+static __always_inline bool should_fail(u64 position, bool nofail)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	bool own_stack = on_own_stack(task, position);
+	bool chosen = false;
+	int guard, zero = 0;
+	u64 *until = deadline.lookup(&zero);
+
+	if (!until || !*until)
+		return false;
+	count(COUNT_REACHED);
+	if (NR_FRAMES > 0 && !own_stack)
+		return false;
+	if (!chain_active(position, &chosen))
+		return false;
+	count(COUNT_MATCHED);
+	guard = guarded(task, own_stack, nofail);
+	if (guard != NR_COUNTERS) {
+		count(guard);
+		return false;
+	}
+	if (bpf_ktime_get_ns() >= *until) {
+		count(COUNT_HELD_DEADLINE);
+		return false;
+	}
+	if (!chosen) {
+		count(COUNT_HELD_PROBABILITY);
+		return false;
+	}
+	if (!ticket_left()) {
+		count(COUNT_HELD_TIMES);
+		return false;
+	}
+	count(COUNT_INJECTED);
+	return true;
+}
+
+/* Who leaves takes the books along: the ids will be used again. */
+RAW_TRACEPOINT_PROBE(sched_process_exit)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u64 id = bpf_get_current_pid_tgid();
+	struct signal_struct *signal = NULL;
+	u32 tid = id, tgid = id >> 32;
+	int live = 0;
+
+#if NR_FRAMES > 0
+	walks.delete(&tid);
+#endif
+	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
+	bpf_probe_read_kernel(&live, sizeof(live), &signal->live.counter);
+	if (live == 0)
+		processes.delete(&tgid);
+	return 0;
+}
+
+#if !SYSTEM_WIDE
+/* Runs before the child does. */
+RAW_TRACEPOINT_PROBE(sched_process_fork)
+{
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 tgid = 0;
+	u8 listed = 1;
+
+	if (!processes.lookup(&parent_tgid))
+		return 0;
+	bpf_probe_read_kernel(&tgid, sizeof(tgid), &child->tgid);
+	if (tgid != parent_tgid && processes.update(&tgid, &listed))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+#endif /* !SYSTEM_WIDE */

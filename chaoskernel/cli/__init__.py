@@ -1,0 +1,49 @@
+"""The command line: one module per command, and one place that turns errors into text."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+from logzero import setup_logger
+
+import chaoskernel
+from chaoskernel.errors import ChaosKernelError
+
+logger = setup_logger("chaoskernel-cli")
+
+_COMMANDS = {
+    "agent": "Inject one fault, described as JSON on standard input.",
+    "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
+    "summary": "Show what an experiment made the kernel do.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is used, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"chaoskernel.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(chaoskernel.__version__, prog_name="chaoskernel")
+def cli() -> None:
+    """Inject Linux kernel faults, count them, and take them back."""
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line and exit status 1."""
+    try:
+        cli()
+    except ChaosKernelError as error:
+        logger.error(error)
+        sys.exit(1)

@@ -1,0 +1,205 @@
+"""`chaoskernel lab`: a throwaway virtual machine whose kernel can be made to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from chaoskernel.cli import logger
+from chaoskernel.errors import LostGuest, TimeLimit
+from chaoskernel.lab import accel, cache, guest, kernel, tools
+from chaoskernel.lab.progress import Bar, Lines
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_EXIT_TIME_LIMIT = 124  # as timeout(1)
+_EXIT_LOST_GUEST = 125
+_EXIT_SIGNAL = 128
+
+_LONGEST_SECONDS = 7 * 24 * 3600.0
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not 0 < value <= _LONGEST_SECONDS:  # which is false of nan, too
+        raise click.BadParameter(f"{value:g} is not above 0 and up to {_LONGEST_SECONDS:g} s")
+    return value
+
+
+def _size(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[MG]", value):
+        raise click.BadParameter(f"{value!r} is not a size; write it as 512M or 2G")
+    return value
+
+
+def _guest_options(limit: float) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds the options that every guest takes.
+
+    :param limit: the default time limit, in seconds.
+    """
+    options = (
+        click.option(
+            "--timeout", default=limit, show_default=True, callback=_seconds, metavar="SECONDS"
+        ),
+        click.option("--cpus", default=2, show_default=True, type=click.IntRange(1, 64)),
+        click.option("--memory", default="2G", show_default=True, callback=_size, metavar="SIZE"),
+        click.option(
+            "--rw",
+            multiple=True,
+            metavar="DIR",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="A directory that the guest may write to; repeatable.",
+        ),
+        click.option(
+            "--env", multiple=True, metavar="NAME[=VALUE]", help="A variable; repeatable."
+        ),
+    )
+
+    def add(function: _Function) -> _Function:
+        for option in reversed(options):  # as stacked decorators are applied
+            function = option(function)
+        return function
+
+    return add
+
+
+@click.group(name="lab")
+def command() -> None:
+    """Boot a throwaway virtual machine whose kernel can be made to fail."""
+
+
+@command.command()
+def build() -> None:
+    """Make sure that there is a kernel to boot; build it if need be."""
+    with exit_statuses():
+        guest.acceleration(_kernel())
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@_guest_options(guest.DEFAULT_SECONDS)
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+def run(
+    timeout: float,
+    cpus: int,
+    memory: str,
+    rw: tuple[Path, ...],
+    env: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    """Run a command in a guest, and exit with its status.
+
+    The guest sees this machine's files and may change them only in its own
+    memory, save those below --rw.  124 tells of the time limit, 125 of a lost
+    guest.
+    """
+    with exit_statuses():
+        found = _kernel()
+        status = guest.run(
+            found,
+            words,
+            seconds=timeout,
+            machine=guest.Machine(cpus, memory),
+            rw=rw,
+            env=variables(env),
+        )
+    sys.exit(status)
+
+
+@command.command()
+@_guest_options(guest.DEFAULT_SHELL_SECONDS)
+def shell(
+    timeout: float, cpus: int, memory: str, rw: tuple[Path, ...], env: tuple[str, ...]
+) -> None:
+    """Open a shell in a guest."""
+    with exit_statuses():
+        guest.shell(
+            _kernel(),
+            seconds=timeout,
+            machine=guest.Machine(cpus, memory),
+            rw=rw,
+            env=variables(env),
+        )
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """Show which kernel would be booted, on what, and what is missing."""
+    facts = _facts()
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        shown = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)
+
+
+def _facts() -> dict[str, Any]:
+    root = cache.root()
+    found = kernel.find(root)
+    hardware = accel.known(root, found.image) if found else None
+    needs = tools.BOOT_NEEDS if found else tools.BOOT_NEEDS + tools.BUILD_NEEDS
+    return {
+        "kernel": found.origin if found else "none",
+        "release": found.release if found else None,
+        "image": str(found.image) if found else None,
+        "cache": str(root),
+        "cache_bytes": cache.size(root),
+        "acceleration": hardware or "untried",
+        "missing": [need.name for need in tools.missing(needs)],
+    }
+
+
+def _kernel() -> kernel.Kernel:
+    console = Console(stderr=True)
+    progress = (
+        Bar(console) if console.is_terminal else Lines(lambda line: click.echo(line, err=True))
+    )
+    with progress:
+        return kernel.find_or_build(progress)
+
+
+def variables(settings: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables to pass: NAME=VALUE, or NAME with the caller's value."""
+    variables = {}
+    for setting in settings:
+        name, given, value = setting.partition("=")
+        if given:
+            variables[name] = value
+        elif name in os.environ:
+            variables[name] = os.environ[name]
+    return variables
+
+
+@contextlib.contextmanager
+def exit_statuses() -> Iterator[None]:
+    """Turn what ends a guest before its time into an exit status; let nothing linger."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        yield
+    except TimeLimit as error:
+        logger.error(error)
+        sys.exit(_EXIT_TIME_LIMIT)
+    except LostGuest as error:
+        logger.error(error)
+        sys.exit(_EXIT_LOST_GUEST)
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_SIGNAL + signal.SIGINT)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(_EXIT_SIGNAL + number)

@@ -1,0 +1,108 @@
+"""`chaoskernel summary`: what an experiment made the kernel do, from its journal."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chaoskernel.errors import ChaosKernelError
+from chaoskernel.evidence import JOURNAL_KEY
+
+_HELD = "held_"
+
+
+@click.command(name="summary")
+@click.argument("journal", type=click.Path(path_type=Path), default=Path("journal.json"))
+@click.option("--json", "as_json", is_flag=True, help="Print the journal's part as JSON.")
+def command(journal: Path, as_json: bool) -> None:
+    """Show what the experiment of a JOURNAL made the kernel do."""
+    document = _read(journal)
+    outcome = "deviated" if document.get("deviated") else document.get("status")
+    if as_json:
+        click.echo(json.dumps({"status": outcome, **document[JOURNAL_KEY]}, indent=2))
+        return
+    console = Console()
+    title = (document.get("experiment") or {}).get("title", "experiment")
+    console.print(f"{title}: {outcome}", markup=False, highlight=False)
+    for shortfall in document[JOURNAL_KEY].get("shortfalls", []):
+        console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
+    for fault in document[JOURNAL_KEY]["faults"]:
+        console.print(_table(fault))
+
+
+def _read(journal: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(journal.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ChaosKernelError(
+            f"{journal} cannot be read: {error.strerror}",
+            hint="name the journal that `chaos run` wrote; it is journal.json by default",
+        ) from error
+    except ValueError as error:
+        raise ChaosKernelError(
+            f"{journal} is not a journal: it is no JSON document",
+            hint="name the journal that `chaos run` wrote",
+        ) from error
+    part = document.get(JOURNAL_KEY) if isinstance(document, dict) else None
+    if not isinstance(part, dict) or not isinstance(part.get("faults"), list):
+        raise ChaosKernelError(
+            f"{journal} has no part named {JOURNAL_KEY}",
+            hint="declare the control chaoskernel.control in the experiment",
+        )
+    return dict(document)
+
+
+def _table(fault: Mapping[str, Any]) -> Table:
+    """Return one fault as rows: a terminal is too narrow for a column for each fact."""
+    counters = fault.get("counters", {})
+    table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
+    rows = {
+        "hook": f"{fault.get('hook', '')} by {fault.get('mechanism', '')} ({fault.get('engine')})",
+        "call chain": _chain(fault.get("callchain", [])),
+        "targets": _targets(fault.get("targets", [])),
+        "reached": counters.get("reached", "unknown"),
+        "matched": counters.get("matched", "unknown"),
+        "injected": counters.get("injected", "unknown"),
+        "held back": _held_back(counters),
+        "in force": _lifetime(fault),
+        "ended by": f"{fault.get('reason', '')} ({fault.get('state', '')})",
+    }
+    for label, value in rows.items():
+        table.add_row(label, Text(str(value)))  # Text, for a reason may hold what looks like markup
+    return table
+
+
+def _chain(frames: list[Mapping[str, Any]]) -> str:
+    return " → ".join(str(frame.get("symbol", frame)) for frame in frames) or "any"
+
+
+def _targets(targets: list[Mapping[str, Any]]) -> str:
+    if any(target.get("system_wide") for target in targets):
+        return "the whole system"
+    return ", ".join(f"{target.get('command', '?')} ({target.get('pid')})" for target in targets)
+
+
+def _held_back(counters: Mapping[str, Any]) -> str:
+    held = [
+        f"{value} by {key.removeprefix(_HELD)}"
+        for key, value in counters.items()
+        if key.startswith(_HELD) and value
+    ]
+    return ", ".join(held) or "none"
+
+
+def _lifetime(fault: Mapping[str, Any]) -> str:
+    try:
+        start = datetime.datetime.fromisoformat(fault["armed_at"])
+        end = datetime.datetime.fromisoformat(fault["ended_at"])
+    except (KeyError, ValueError):
+        return "unknown"
+    return f"{(end - start).total_seconds():.1f} s"

@@ -1,0 +1,144 @@
+"""The control: nothing stays injected, the journal has the evidence, nothing hit is not success.
+
+Declare it once, for the whole experiment:
+
+    "controls": [{
+        "name": "kernel faults",
+        "provider": {"type": "python", "module": "chaoskernel.control"}
+    }]
+
+It starts nothing, so it is the same in dry mode.  The toolkit swallows what a
+control raises; what a person must know is logged and put into the journal.
+"""
+
+import dataclasses
+import logging
+from datetime import UTC, datetime
+
+from chaoskernel import evidence
+from chaoskernel.errors import ChaosKernelError
+from chaoskernel.local import shared
+from chaoskernel.target import Record, State
+
+__all__ = [
+    "after_experiment_control",
+    "after_hypothesis_control",
+    "after_method_control",
+    "before_experiment_control",
+    "cleanup_control",
+]
+
+logger = logging.getLogger("chaostoolkit.kernel")
+
+
+@dataclasses.dataclass
+class _Run:
+    """The experiment that is running: the toolkit runs one at a time.
+
+    :param earlier: how many faults this process had started before it.
+    :param played: the method's runs, once the method is over.
+    """
+
+    earlier: int = 0
+    played: list | None = None
+
+    def records(self) -> list[Record]:
+        return list(shared().records())[self.earlier :]
+
+
+_run = _Run()
+
+
+def before_experiment_control(context: dict, **kwargs: object) -> None:
+    """Note which faults are not this experiment's."""
+    _run.earlier = len(shared().records())
+    _run.played = None
+
+
+def after_method_control(context: dict, state: list, **kwargs: object) -> None:
+    """Note what was played: hypotheses that are tested from now on are those after the method."""
+    _run.played = state or []
+
+
+def after_hypothesis_control(
+    context: dict, state: dict, experiment: dict, **kwargs: object
+) -> None:
+    """After the method, let the hypothesis deviate when the faults hit nothing.
+
+    The toolkit reads the verdict from the state after this control has seen it, so
+    that status, log and the choice of rollbacks are as with any other deviation.
+    """
+    if _run.played is None or not state or not state.get("steady_state_met"):
+        return
+    _refresh_counters()
+    short_of = evidence.shortfalls(experiment.get("method", []), _run.played, _run.records())
+    if short_of:
+        _tell(short_of)
+        state["steady_state_met"] = False
+        state["probes"].append(_verdict(short_of))
+
+
+def after_experiment_control(context: dict, state: dict, **kwargs: object) -> None:
+    """Stop what is left, and put the evidence into the journal.
+
+    :param context: the experiment.
+    :param state: the journal; absent when the toolkit failed before it had one.
+    """
+    _stop_all()
+    if not isinstance(state, dict):
+        return
+    records = _run.records()
+    short_of = evidence.shortfalls(context.get("method", []), state.get("run") or [], records)
+    state[evidence.JOURNAL_KEY] = evidence.entry(records, short_of)
+    left = list(evidence.leftovers(records))
+    if left:
+        logger.error("Kernel faults: %s", "; ".join(left))
+        state["status"] = "failed"
+    # There may have been no hypothesis after the method to carry the verdict.
+    if short_of and state.get("status") == "completed" and not state.get("deviated"):
+        _tell(short_of)
+        state["deviated"] = True
+
+
+def cleanup_control() -> None:
+    """Stop what is left: the toolkit calls this even after an error that it does not handle."""
+    _stop_all()
+
+
+def _stop_all() -> None:
+    try:
+        shared().stop()
+    except ChaosKernelError as error:
+        logger.error("Kernel faults: %s", error)
+
+
+def _refresh_counters() -> None:
+    for record in _run.records():
+        if record.state is State.ACTIVE:
+            try:
+                shared().counters(record.fault.name)
+            except ChaosKernelError as error:
+                logger.warning("Kernel faults: %s", error)
+
+
+def _tell(short_of: list[str]) -> None:
+    logger.error("Kernel faults: %s; the experiment has deviated", "; ".join(short_of))
+
+
+def _verdict(short_of: list[str]) -> dict:
+    """Return a run of a probe, in the toolkit's shape, that is out of its tolerance."""
+    now = datetime.now(UTC).isoformat()
+    return {
+        "activity": {
+            "type": "probe",
+            "name": "kernel faults were injected",
+            "tolerance": [],
+            "provider": {"type": "python", "module": __name__, "func": "after_hypothesis_control"},
+        },
+        "output": short_of,
+        "status": "succeeded",
+        "tolerance_met": False,
+        "start": now,
+        "end": now,
+        "duration": 0.0,
+    }

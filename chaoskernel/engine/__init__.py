@@ -1,0 +1,60 @@
+"""Engines load a fault's program on this kernel and own what they attached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from chaoskernel.bpf.program import Placement
+from chaoskernel.kernel.processes import Process
+from chaoskernel.spec import Fault
+
+Progress = Callable[[str], None]
+
+
+class ArmedFault(Protocol):
+    """A fault in force, and the owner of every descriptor that keeps it so."""
+
+    @property
+    def placement(self) -> Placement:
+        """Where its parts are attached."""
+
+    @property
+    def targets(self) -> Sequence[Process]:
+        """The processes that the scope names; empty when it is system-wide."""
+
+    @property
+    def programs(self) -> Sequence[int]:
+        """Ids, as `bpftool prog` lists them."""
+
+    @property
+    def expires(self) -> int:
+        """CLOCK_MONOTONIC, in ns; from then on the program itself injects nothing."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the counters, summed over the CPUs; monotonic while armed."""
+
+    def disarm(self) -> list[int]:
+        """Detach everything, the hook first; idempotent.
+
+        Return the ids of programs that are loaded still: none, unless something
+        went wrong.
+        """
+
+
+class Engine(Protocol):
+    """A way to bring a program onto a kernel."""
+
+    @property
+    def name(self) -> str:
+        """What `start_injection` returns as the engine."""
+
+    def arm(self, fault: Fault, *, progress: Progress) -> ArmedFault:
+        """Attach a fault, then put it in force in one step.
+
+        :param progress: told what is being done, for steps that take long.
+        :raises InvalidFault: this host has no such function or process.
+        :raises UnsupportedKernel: this kernel cannot do it.
+        :raises NotPermitted: this process may not load programs.
+        :raises EngineError: the compiler, the verifier or an attachment failed.
+        """

@@ -1,0 +1,272 @@
+"""The engine on BCC: compiles on the target, with the distribution's python3-bpfcc.
+
+The only module that imports bcc, and it does so when a fault is armed: the
+import alone takes seconds on a slow machine.  bcc raises bare Exception, and on
+some errors calls sys.exit: neither leaves this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Program, render
+from chaoskernel.engine import Progress
+from chaoskernel.engine.place import placements
+from chaoskernel.errors import ChaosKernelError, EngineError, MissingTool, UnsupportedKernel
+from chaoskernel.kernel import bpf, features, processes, symbols
+from chaoskernel.kernel.processes import Process
+from chaoskernel.spec import Fault, Scope
+
+_KEY_0 = ctypes.c_int(0)
+_ENTRY, _RETURN = 0, 1
+_SEEDING_ROUNDS = 20
+
+
+class BccEngine:
+    """Compiles a fault's program with LLVM and attaches it; see `Engine`."""
+
+    name = "bcc"
+
+    def arm(self, fault: Fault, *, progress: Progress) -> BccArmedFault:
+        """See `Engine.arm`."""
+        processes.require_kernels_ids()
+        progress("looking at the kernel")
+        kernel_symbols, kernel_features = symbols.running(), features.running()
+        refused: EngineError | None = None
+        for placement in placements(fault, kernel_symbols, kernel_features):
+            try:
+                return _arm(fault, placement, progress)
+            except EngineError as error:
+                refused = refused or error
+                progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
+        assert refused is not None, "there is at least one placement"
+        raise refused
+
+
+class BccArmedFault:
+    """A fault that BCC attached; see `ArmedFault`."""
+
+    def __init__(
+        self,
+        placement: Placement,
+        targets: tuple[Process, ...],
+        module: _Module,
+        undo: contextlib.ExitStack,
+        expires: int,
+    ) -> None:
+        self.placement = placement
+        self.targets = targets
+        self.programs = module.programs
+        self.expires = expires
+        self._module = module
+        self._undo = undo
+        self._final: dict[str, int] | None = None
+
+    def counters(self) -> dict[str, int]:
+        """See `ArmedFault.counters`."""
+        return dict(self._final) if self._final is not None else self._module.counters()
+
+    def disarm(self) -> list[int]:
+        """See `ArmedFault.disarm`."""
+        if self._final is None:
+            # One store ends the injections; only then are the last counters final.
+            self._module.set_deadline(0)
+            self._final = self._module.counters()
+        self._undo.close()
+        return bpf.still_loaded(self.programs)
+
+
+def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFault:
+    program = render(fault, placement)
+    with contextlib.ExitStack() as undo:
+        progress("compiling")
+        module = undo.enter_context(_compiled(program))
+        progress("attaching")
+        trackers = [e for e in program.entries if e.attach is Attach.RAW_TRACEPOINT]
+        probes = [e for e in program.entries if e.attach is not Attach.RAW_TRACEPOINT]
+        for entry in probes:  # what the verifier refuses is refused before anything is attached
+            module.load(entry)
+        # Whoever forks must be seen before the processes are listed, and who is
+        # in scope must be settled before anything can be overridden.
+        for entry in trackers:
+            undo.callback(module.attach(entry))
+        targets = _seed(module, fault.scope)
+        for entry in probes:
+            undo.callback(module.attach(entry))
+        expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
+        module.set_deadline(expires)
+        return BccArmedFault(placement, targets, module, undo.pop_all(), expires)
+
+
+def _seed(module: _Module, scope: Scope) -> tuple[Process, ...]:
+    """List the processes that are in scope or, system-wide, those that are exempt.
+
+    Return those that the scope names.
+
+    Forks are followed by the program from now on.  A process that was forked by
+    one that was not listed yet is found by looking again, until nothing is new.
+    """
+    seen = processes.snapshot()
+    if scope.system_wide:
+        module.list_processes(processes.own_line(seen))
+        return ()
+    roots = processes.roots_of(scope, seen)
+    listed: set[int] = set()
+    for _ in range(_SEEDING_ROUNDS):
+        found = processes.with_descendants([root.pid for root in roots], seen) - processes.own_line(
+            seen
+        )
+        if found <= listed:
+            break
+        module.list_processes(found - listed)
+        listed |= found
+        seen = processes.snapshot()
+    # One that ended before it was listed would leave its id to a stranger.
+    module.unlist_processes(listed - processes.snapshot().keys())
+    return tuple(roots)
+
+
+class _Module:
+    """One compiled text with its maps and programs.
+
+    :param module: a `bcc.BPF`.
+    :param bcc: the package.
+    """
+
+    def __init__(self, module: Any, bcc: Any) -> None:
+        self._bpf = module
+        self._bcc = bcc
+        self._descriptors: dict[str, int] = {}
+
+    @property
+    def programs(self) -> tuple[int, ...]:
+        """Ids of the loaded programs."""
+        return tuple(bpf.program_id(fd) for fd in self._descriptors.values())
+
+    def load(self, entry: Entry) -> int:
+        """Load an entry point, once, and return its descriptor."""
+        if entry.function not in self._descriptors:
+            kinds = {
+                Attach.RAW_TRACEPOINT: self._bcc.BPF.RAW_TRACEPOINT,
+                Attach.KPROBE: self._bcc.BPF.KPROBE,
+                Attach.KRETPROBE: self._bcc.BPF.KPROBE,
+            }
+            kind = kinds.get(entry.attach, self._bcc.BPF.TRACING)
+            with _bcc_errors(f"the kernel refused the program on {entry.symbol}"):
+                function = self._bpf.load_func(entry.function.encode(), kind)
+            self._descriptors[entry.function] = function.fd
+        return self._descriptors[entry.function]
+
+    def attach(self, entry: Entry) -> Callable[[], None]:
+        """Attach an entry point; return what detaches it."""
+        program = self.load(entry)
+        library, symbol = self._bcc.lib, entry.symbol.encode()
+        with _bcc_errors(f"{entry.attach.value} on {entry.symbol} failed"):
+            if entry.attach in (Attach.KPROBE, Attach.KRETPROBE):
+                way = _RETURN if entry.attach is Attach.KRETPROBE else _ENTRY
+                event = f"chaoskernel_{os.getpid()}_{entry.function}".encode()
+                link = library.bpf_attach_kprobe(program, way, event, symbol, 0, 0)
+                if link >= 0:
+                    return lambda: library.bpf_close_perf_event_fd(link)
+            elif entry.attach is Attach.RAW_TRACEPOINT:
+                link = library.bpf_attach_raw_tracepoint(program, symbol)
+            else:
+                link = library.bpf_attach_kfunc(program)
+            if link < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return lambda: os.close(link)
+
+    def set_deadline(self, until: int) -> None:
+        """Let the program inject until then (CLOCK_MONOTONIC, ns); 0 ends it."""
+        self._bpf[b"deadline"][_KEY_0] = ctypes.c_uint64(until)
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters, summed over the CPUs."""
+        table = self._bpf[b"counters"]
+        return {name: int(sum(table[ctypes.c_int(number)])) for number, name in enumerate(COUNTERS)}
+
+    def list_processes(self, pids: set[int]) -> None:
+        """Add processes to the program's list."""
+        table = self._bpf[b"processes"]
+        for pid in pids:
+            table[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+
+    def unlist_processes(self, pids: set[int]) -> None:
+        """Take processes off the program's list."""
+        table = self._bpf[b"processes"]
+        for pid in pids:
+            with contextlib.suppress(KeyError):  # the program took it off before us
+                del table[ctypes.c_uint32(pid)]
+
+    def close(self) -> None:
+        """Close every descriptor of programs and maps."""
+        self._bpf.cleanup()
+
+
+@contextlib.contextmanager
+def _compiled(program: Program) -> Iterator[_Module]:
+    try:
+        import bcc  # noqa: PLC0415 - see the module's text
+    except ImportError as absent:
+        raise MissingTool(
+            "this Python has no bcc", hint="apt-get install python3-bpfcc"
+        ) from absent
+
+    class Source(bcc.BPF):  # type: ignore[misc]
+        def _trace_autoload(self) -> None:
+            """Attach nothing by the names of functions: the order is ours."""
+
+    with _bcc_errors("the program does not compile"):
+        source = Source(text=program.text.encode())
+    module = _Module(source, bcc)
+    try:
+        yield module
+    finally:
+        module.close()
+
+
+@contextlib.contextmanager
+def _bcc_errors(what: str) -> Iterator[None]:
+    """Turn whatever bcc does on an error into one EngineError.
+
+    Clang and the verifier write to standard error: the line that says why is
+    taken from there.
+    """
+    with tempfile.TemporaryFile() as caught:
+        saved = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        failure: BaseException | None = None
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            failure = error
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        if failure is not None:
+            caught.seek(0)
+            raise _error(what, caught.read().decode(errors="replace"), failure) from failure
+
+
+def _error(what: str, output: str, failure: BaseException) -> ChaosKernelError:
+    """Return the error that a compiler's or the verifier's output tells of."""
+    if "Unable to find kernel headers" in output:
+        return UnsupportedKernel(
+            "the headers of the running kernel are missing, and BCC compiles with them",
+            needs=f"apt-get install linux-headers-{platform.release()}, "
+            "or a kernel with CONFIG_IKHEADERS, has them",
+        )
+    compiler = re.search(r"(?m)error: (.+)$", output)
+    if compiler:
+        return EngineError(f"{what}: {compiler[1]}")
+    lines = [line for line in output.splitlines() if line.strip()]
+    verdicts = [line for line in lines if not re.match(r"processed \d+ insns|HINT", line)]
+    return EngineError(f"{what}: {verdicts[-1] if verdicts else failure}")

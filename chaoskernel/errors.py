@@ -1,0 +1,90 @@
+"""What can go wrong, as types.
+
+Every error is one line for a person: what is wrong, then the remedy.  Only the
+activities and the command line turn these into the toolkit's own exceptions or
+into an exit code; everything below raises them and catches none of them for
+show.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ChaosKernelError(Exception):
+    """Base of all errors of this package.
+
+    :param message: what is wrong, as one clause.
+    :param hint: what to do about it, as one clause; empty when there is
+        nothing to do.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        self.message = " ".join(message.split())
+        self.hint = " ".join(hint.split())
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class InvalidFault(ChaosKernelError):
+    """The description of a fault is wrong; nothing was started.
+
+    :param key: the argument or JSON key, in the user's spelling.
+    :param value: what was given.
+    :param allowed: what the key takes.
+    """
+
+    def __init__(self, key: str, value: Any, allowed: str, *, hint: str = "") -> None:
+        text = repr(value)
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        super().__init__(f"{key}: {shown} is not {allowed}", hint=hint)
+        self.key = key
+        self.value = value
+        self.allowed = allowed
+
+
+class UnsupportedKernel(ChaosKernelError):
+    """This kernel cannot do what the fault needs.
+
+    :param feature: what is missing.
+    :param needs: what would give it.
+    """
+
+    def __init__(self, feature: str, *, needs: str) -> None:
+        super().__init__(feature, hint=needs)
+        self.feature = feature
+        self.needs = needs
+
+
+class NotPermitted(ChaosKernelError):
+    """The process lacks a privilege that loading BPF programs needs."""
+
+
+class MissingTool(ChaosKernelError):
+    """A program or a library of the machine is not installed."""
+
+
+class EngineError(ChaosKernelError):
+    """The engine's compiler, the verifier or an attachment failed."""
+
+
+class AgentError(ChaosKernelError):
+    """The agent could not be started, or went silent."""
+
+
+class UnknownFault(ChaosKernelError):
+    """No fault of that name was started by this process."""
+
+
+class TimeLimit(ChaosKernelError):
+    """Something took longer than it was allowed to, and was ended."""
+
+
+class LabError(ChaosKernelError):
+    """The lab's kernel could not be built or found."""
+
+
+class LostGuest(ChaosKernelError):
+    """The virtual machine ended without the exit status of its command."""

@@ -1,0 +1,82 @@
+"""What a run shows of its faults: the journal's entry, and what it is short of.
+
+An experiment whose faults hit nothing has shown nothing, however steady its steady
+state was; each reason for that is a shortfall, and makes the experiment deviate.
+Pure functions on the toolkit's documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chaoskernel.target import Record, State
+
+JOURNAL_KEY = "chaoskernel"
+
+_START = ("chaoskernel.actions", "start_injection")
+_ENSURE = ("chaoskernel.probes", "ensure_injected")
+# The toolkit prefixes an activity's error with its class, once for each wrapping.
+_WRAPPING = re.compile(r"^(?:chaoslib\.exceptions\.\w+: )+")
+
+
+def shortfalls(
+    method: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
+) -> list[str]:
+    """Return why a run injected less than its experiment meant to, one line each.
+
+    :param method: the experiment's method.
+    :param runs: what was played of it, as in the journal's `run`.
+    :param records: the faults that were started, with counters up to date.
+    """
+    return [*_not_played(method, runs), *_failed(runs), *_without_effect(records)]
+
+
+def entry(records: Sequence[Record], short_of: Sequence[str]) -> dict[str, Any]:
+    """Return the journal's entry of these faults."""
+    return {
+        "faults": [record.to_json() for record in records],
+        "shortfalls": list(short_of),
+    }
+
+
+def leftovers(records: Sequence[Record]) -> Iterator[str]:
+    """Yield a line for each fault that ended with programs still loaded."""
+    for record in records:
+        if record.leftovers or record.state is State.ACTIVE:
+            ids = ", ".join(map(str, record.leftovers or record.armed.get("programs", [])))
+            yield f"fault '{record.fault.name}' may be in force still: programs {ids}"
+
+
+def _not_played(
+    method: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    played = {run["activity"].get("name") for run in runs}
+    for activity in method:
+        if _calls(activity, _START) and activity.get("name") not in played:
+            yield f"'{activity.get('name')}' was not played"
+
+
+def _failed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for run in runs:
+        activity = run["activity"]
+        if run.get("status") == "failed" and _calls(activity, _START, _ENSURE):
+            said = "".join(run.get("exception", [])[-1:]).strip()
+            yield f"'{activity.get('name')}' failed: {_WRAPPING.sub('', said)}"
+
+
+def _without_effect(records: Sequence[Record]) -> Iterator[str]:
+    for record in records:
+        if record.injected == 0:
+            seen = ", ".join(
+                f"{key} {record.counters.get(key, 0)}" for key in ("reached", "matched")
+            )
+            yield f"fault '{record.fault.name}' injected nothing ({seen})"
+
+
+def _calls(activity: Mapping[str, Any], *functions: tuple[str, str]) -> bool:
+    provider = activity.get("provider", {})
+    return (provider.get("module"), provider.get("func")) in functions

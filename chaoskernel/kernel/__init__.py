@@ -1,0 +1,1 @@
+"""Facts of the host: its kernel's features and symbols, its processes."""

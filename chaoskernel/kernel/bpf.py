@@ -1,0 +1,118 @@
+"""The few calls of bpf(2) that need no engine: is a helper there, is a program loaded?
+
+Both engines' libraries differ in what they wrap; the system call does not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import re
+import struct
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from chaoskernel.errors import NotPermitted, UnsupportedKernel
+
+_SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "s390x": 351, "riscv64": 280}
+
+_PROG_LOAD = 5
+_PROG_GET_FD_BY_ID = 13
+_PROG_TYPE_KPROBE = 2
+_FUNC_OVERRIDE_RETURN = 58
+
+_CALL = 0x85
+_MOV_IMMEDIATE = 0xB7
+_EXIT = 0x95
+
+
+def has_override_helper() -> bool:
+    """Tell whether kprobe programs may call bpf_override_return.
+
+    :raises NotPermitted: the process may not load programs.
+    """
+    instructions = b"".join(
+        struct.pack("=BBhi", code, register, 0, immediate)
+        for code, register, immediate in (
+            (_MOV_IMMEDIATE, 2, 0),  # r2 = 0, the value; r1 is the context
+            (_CALL, 0, _FUNC_OVERRIDE_RETURN),
+            (_MOV_IMMEDIATE, 0, 0),
+            (_EXIT, 0, 0),
+        )
+    )
+    text = ctypes.create_string_buffer(instructions)
+    license_text = ctypes.create_string_buffer(b"GPL")
+    # The verifier wants the running kernel's version of kprobe programs before 5.0.
+    attributes = struct.pack(
+        "=IIQQIIQII",
+        _PROG_TYPE_KPROBE,
+        len(instructions) // 8,
+        ctypes.addressof(text),
+        ctypes.addressof(license_text),
+        0,
+        0,
+        0,
+        _version_code(),
+        0,
+    )
+    descriptor, error = _bpf(_PROG_LOAD, attributes)
+    if descriptor >= 0:
+        os.close(descriptor)
+        return True
+    if error == errno.EPERM:
+        raise NotPermitted("this process may not load BPF programs", hint="run it as root")
+    return False
+
+
+def program_id(descriptor: int) -> int:
+    """Return the id of a program, as `bpftool prog` lists it."""
+    text = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
+    found = re.search(r"(?m)^prog_id:\s*(\d+)", text)
+    assert found, "the descriptor is not a program's"
+    return int(found[1])
+
+
+def still_loaded(programs: Iterable[int], *, seconds: float = 1.0) -> list[int]:
+    """Return which of these programs are loaded after so long.
+
+    The kernel frees a program a little after its last descriptor is closed.
+    """
+    end = time.monotonic() + seconds
+    left = [number for number in programs if _is_loaded(number)]
+    while left and time.monotonic() < end:
+        time.sleep(0.02)
+        left = [number for number in left if _is_loaded(number)]
+    return left
+
+
+def _is_loaded(program: int) -> bool:
+    descriptor, error = _bpf(_PROG_GET_FD_BY_ID, struct.pack("=III", program, 0, 0))
+    if descriptor >= 0:
+        os.close(descriptor)
+        return True
+    return error != errno.ENOENT
+
+
+def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
+    """Make the system call; return its result and the error number."""
+    number = _SYSCALL_NUMBERS.get(platform.machine())
+    if number is None:
+        raise UnsupportedKernel(
+            f"the number of bpf(2) on {platform.machine()} is not known",
+            needs=f"run on {', '.join(_SYSCALL_NUMBERS)}",
+        )
+    library = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    result = library.syscall(
+        ctypes.c_long(number), ctypes.c_long(command), buffer, ctypes.c_ulong(len(attributes))
+    )
+    return int(result), ctypes.get_errno()
+
+
+def _version_code() -> int:
+    numbers = [int(part) for part in re.findall(r"\d+", platform.release())[:3]]
+    major, minor, patch = [*numbers, 0, 0, 0][:3]
+    return (major << 16) + (minor << 8) + min(patch, 255)

@@ -1,0 +1,85 @@
+"""What the running kernel can do, found by looking and trying, never by its version."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+
+from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.kernel import bpf, symbols
+from chaoskernel.spec import Hook
+
+_BTF = Path("/sys/kernel/btf/vmlinux")
+_INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
+_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Features:
+    """What overriding a return value can build on.
+
+    :param btf: the kernel's types, or nothing where it has none; a trampoline
+        (fmod_ret, fentry, fexit) is found through them.
+    :param injectable: the functions that may be overridden (ALLOW_ERROR_INJECTION);
+        None when debugfs is not mounted, so that nobody can tell.
+    :param kprobe_events: kprobes can be owned by a descriptor, so that they
+        end with it; those made through tracefs would stay behind.
+    :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
+    """
+
+    btf: bytes
+    injectable: frozenset[str] | None
+    kprobe_events: bool
+    kprobe_override: bool
+
+    def has_trampoline(self, function: str) -> bool:
+        """Tell whether a trampoline on this function can be asked for."""
+        return b"\0%s\0" % function.encode() in self.btf
+
+    def require_injectable(self, hook: Hook) -> None:
+        """Check that the hook's return value may be overridden.
+
+        :raises UnsupportedKernel: it may not.
+        """
+        if self.injectable is not None and hook.function not in self.injectable:
+            raise UnsupportedKernel(
+                f"{hook.function} is not on this kernel's error-injection list",
+                needs="a kernel with CONFIG_FUNCTION_ERROR_INJECTION and, from 6.11 on, "
+                "CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC has it; "
+                "`chaoskernel lab` boots one",
+            )
+
+
+@functools.cache
+def running() -> Features:
+    """Return the features of the running kernel; asking takes root."""
+    return Features(
+        btf=_BTF.read_bytes() if _BTF.exists() else b"",
+        injectable=_injectable(),
+        kprobe_events=_KPROBE_PMU.exists(),
+        kprobe_override=bpf.has_override_helper(),
+    )
+
+
+def hook_usable(hook: Hook) -> bool:
+    """Tell whether the running kernel lets the hook's return value be overridden.
+
+    It looks for the hook and for a mechanism.  That callers still come through
+    the hook is not shown by that.
+    """
+    kernel = running()
+    if hook.function not in symbols.running():
+        return False
+    if kernel.injectable is not None and hook.function not in kernel.injectable:
+        return False
+    return kernel.has_trampoline(hook.function) or (kernel.kprobe_events and kernel.kprobe_override)
+
+
+def _injectable() -> frozenset[str] | None:
+    try:
+        text = _INJECTABLE.read_text(encoding="ascii")
+    except OSError:
+        return None
+    return frozenset(re.findall(r"(?m)^(\S+)", text))

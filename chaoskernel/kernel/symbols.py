@@ -1,0 +1,90 @@
+"""Names of the running kernel, from /proc/kallsyms.
+
+The file is kept as bytes: it has some hundred thousand lines, and a fault asks
+for a handful of names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import platform
+import re
+from pathlib import Path
+
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+
+_KALLSYMS = Path("/proc/kallsyms")
+_NEAR = 3
+_CANDIDATES = 4000
+
+_SYSCALL_WRAPPERS = {
+    "x86_64": "__x64_sys_",
+    "aarch64": "__arm64_sys_",
+    "s390x": "__s390x_sys_",
+    "riscv64": "__riscv_sys_",
+}
+"""Prefix of the entry point of a system call, by machine (CONFIG_ARCH_HAS_SYSCALL_WRAPPER)."""
+
+_PORTABLE = re.compile(r"(?:sys_|SyS_)(\w+)")
+
+
+class Symbols:
+    """The functions that a kernel names.
+
+    :param text: the lines of /proc/kallsyms.
+    :param machine: as `uname -m` prints it.
+    """
+
+    def __init__(self, text: bytes, machine: str) -> None:
+        self._text = text
+        self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
+
+    def __contains__(self, name: str) -> bool:
+        return bool(re.search(rb"(?m) [tTwW] %s(?:\t|$)" % re.escape(name.encode()), self._text))
+
+    def resolve(self, name: str) -> str:
+        """Return the symbol of a function or of a system call's portable name.
+
+        `sys_mount` and, as inject.py's examples spell it, `SyS_mount` are the
+        architecture's entry point of mount(2).
+
+        :raises InvalidFault: the kernel has no such function; near matches are named.
+        """
+        if name in self:
+            return name
+        portable = _PORTABLE.fullmatch(name)
+        if portable and self._wrapper + portable[1] in self:
+            return self._wrapper + portable[1]
+        near = self.near(name)
+        raise InvalidFault(
+            "callchain.funcname",
+            name,
+            "a function of this kernel",
+            hint=f"near: {', '.join(near)}" if near else "grep for part of it in /proc/kallsyms",
+        )
+
+    def near(self, name: str) -> list[str]:
+        """Return names that look like this one, best first."""
+        words = [word for word in name.lower().split("_") if len(word) > 2] or [name.lower()]
+        pattern = rb"(?mi) [tTwW] (\S*(?:%s)\S*)" % b"|".join(
+            re.escape(word.encode()) for word in words
+        )
+        found = {match[1].decode() for match in re.finditer(pattern, self._text)}
+        likely = sorted(found, key=lambda other: abs(len(other) - len(name)))[:_CANDIDATES]
+        return difflib.get_close_matches(name, likely, _NEAR)
+
+
+@functools.cache
+def running() -> Symbols:
+    """Return the symbols of the running kernel.
+
+    :raises UnsupportedKernel: it does not list them.
+    """
+    try:
+        text = _KALLSYMS.read_bytes()
+    except OSError as error:
+        raise UnsupportedKernel(
+            f"the kernel lists no symbols ({error.strerror})", needs="CONFIG_KALLSYMS gives them"
+        ) from error
+    return Symbols(text, platform.machine())

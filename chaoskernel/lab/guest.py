@@ -1,0 +1,294 @@
+"""Boots a kernel on the machine's own root file system, and runs a command in it.
+
+virtme-ng makes the machine; its `virtme-run` is used rather than `vng`, which
+passes every argument through a shell.  The command's exit status comes back in a
+file, because virtme-ng's own status cannot tell a lost guest from a command
+that exited with 255.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from chaoskernel import process
+from chaoskernel.errors import LabError, LostGuest, TimeLimit
+from chaoskernel.lab import accel, cache, leash, script, tools
+from chaoskernel.lab.kernel import Kernel
+
+DEFAULT_SECONDS = 600.0
+DEFAULT_SHELL_SECONDS = 8 * 3600.0
+
+_TRIAL_SECONDS = 12.0
+_READ_BYTES = 65536
+_CONSOLE = "console.log"
+_SHAREABLE = re.compile(r"[a-zA-Z0-9_+ /.-]+")
+
+# What the guest may change, in memory: nothing of it reaches the host.
+_OVERLAYS = ("/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var")
+
+_KERNEL_OPTIONS = (
+    # The root is read-only, so the guest may cache it: ten times faster than 9p's default.
+    "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose",
+    # A second serial port keeps the kernel's warnings and its last words.
+    "earlycon=uart8250,io,0x2f8,115200",
+    "keep_bootcon",
+    "loglevel=5",
+    "mitigations=off",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The size of a guest.
+
+    :param cpus: how many CPUs.
+    :param memory: as QEMU takes it, for instance 2G.
+    """
+
+    cpus: int = 2
+    memory: str = "2G"
+
+
+class NeverBegan(LostGuest):
+    """The guest was lost before its command began."""
+
+
+def run(
+    kernel: Kernel,
+    command: Sequence[str],
+    *,
+    seconds: float = DEFAULT_SECONDS,
+    machine: Machine | None = None,
+    rw: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    stdout: BinaryIO | None = None,
+    stderr: BinaryIO | None = None,
+    root: Path | None = None,
+) -> int:
+    """Run a command in a guest of its own; return the command's exit status.
+
+    Call it from a thread that lives until it returns: the guest dies with it.
+
+    :param seconds: the limit on boot and command together.
+    :param rw: directories of the host that the guest may write to.
+    :param env: variables of the command, besides PATH, HOME, LANG and TERM.
+    :param directory: the command's working directory; the caller's when None.
+    :param stdout: where the command's output goes, live; the caller's when None.
+    :param stderr: likewise.
+    :param root: the cache directory; the user's own when None.
+    :raises MissingTool: something that the boot needs is not installed.
+    :raises LostGuest: the guest ended without the command's exit status.
+    :raises TimeLimit: the limit was reached; the guest was killed.
+    """
+    tools.require(tools.BOOT_NEEDS)
+    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {})
+    size = machine or Machine()
+    hardware = acceleration(kernel, root)
+    streams = (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer)
+    deadline = time.monotonic() + seconds
+    try:
+        return _boot(kernel, job, size, hardware, seconds, streams)
+    except NeverBegan:
+        # QEMU 7.2 dies under a booting kernel once in a while (an assertion of its MSI-X
+        # emulation); nothing of the command has run, so it is safe to boot again.
+        return _boot(kernel, job, size, hardware, deadline - time.monotonic(), streams)
+
+
+def shell(
+    kernel: Kernel,
+    *,
+    seconds: float = DEFAULT_SHELL_SECONDS,
+    machine: Machine | None = None,
+    rw: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    root: Path | None = None,
+) -> None:
+    """Run an interactive shell in a guest, on the caller's terminal.
+
+    The parameters and errors are those of `run`; a shell has no status to lose.
+    """
+    tools.require(tools.BOOT_NEEDS)
+    job = script.Job((), Path.cwd(), writable(rw), env or {})
+    hardware = acceleration(kernel, root)
+    with _mailbox(job) as mail, _terminal_kept():
+        command = command_line(kernel, job, machine or Machine(), hardware, mail)
+        # In the terminal's own process group, or it could not read from it.
+        child = process.start(leash.leashed(command), stdin=None, own_group=False)
+        try:
+            child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeLimit(f"the shell was ended after {seconds:g} s") from None
+        finally:
+            child.kill()
+            child.wait()
+
+
+def command_line(
+    kernel: Kernel,
+    job: script.Job,
+    machine: Machine,
+    hardware: accel.Acceleration,
+    mail: Path,
+) -> list[str]:
+    """Return the virtme-run command that boots the kernel and runs the job's script.
+
+    :param mail: the host's side of the directory that carries the script and the status.
+    """
+    entry = f"{script.MAIL}/script"
+    begin = f"--script-sh=sh {entry}" if job.command else f"--shell={entry}"
+    overlays = [path for path in _OVERLAYS if Path(path).is_dir() and not Path(path).is_symlink()]
+    return [
+        tools.find(tools.VIRTME_RUN) or tools.VIRTME_RUN,
+        f"--kimg={kernel.image}",
+        "--mods=auto",
+        "--force-9p",
+        "--disable-microvm",
+        *(["--disable-kvm"] if hardware == "tcg" else []),
+        f"--cpus={machine.cpus}",
+        f"--memory={machine.memory}",
+        *(f"--overlay-rwdir={path}" for path in overlays),
+        *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
+        *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
+        "--qemu-opt=-serial",
+        f"--qemu-opt=file:{mail / _CONSOLE}",
+        begin,
+    ]
+
+
+def acceleration(kernel: Kernel, root: Path | None = None) -> accel.Acceleration:
+    """Return what guests of this kernel run on; once per boot of the host, this tries a guest.
+
+    :param root: the cache directory; the user's own when None.
+    """
+    where = cache.root() if root is None else root
+    return accel.verdict(where, kernel.image, lambda: _runs_on_hardware(kernel))
+
+
+def _runs_on_hardware(kernel: Kernel) -> bool:
+    job = script.Job(("true",), Path("/"))
+    with Path(os.devnull).open("wb") as nowhere:
+        try:
+            return _boot(kernel, job, Machine(), "kvm", _TRIAL_SECONDS, (nowhere, nowhere)) == 0
+        except (LostGuest, TimeLimit):
+            return False
+
+
+def _boot(
+    kernel: Kernel,
+    job: script.Job,
+    machine: Machine,
+    hardware: accel.Acceleration,
+    seconds: float,
+    streams: tuple[BinaryIO, BinaryIO],
+) -> int:
+    with _mailbox(job) as mail:
+        command = leash.leashed(command_line(kernel, job, machine, hardware, mail))
+        with process.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            try:
+                pump(child, streams, time.monotonic() + seconds)
+            except TimeoutError:
+                raise TimeLimit(
+                    f"the guest was ended after {seconds:g} s", hint="raise the limit (--timeout)"
+                ) from None
+        return status(mail)
+
+
+def status(mail: Path) -> int:
+    """Return the exit status that the guest left in its mailbox.
+
+    :raises NeverBegan: it left none, nor a word that the command began.
+    :raises LostGuest: it left none.
+    """
+    letter = mail / script.STATUS
+    if letter.exists():
+        return int(letter.read_text(encoding="ascii"))
+    lost = LostGuest if (mail / script.BEGUN).exists() else NeverBegan
+    raise lost(
+        "the guest ended without the exit status of its command",
+        hint=_last_words(mail / _CONSOLE),
+    )
+
+
+def _last_words(console: Path) -> str:
+    """Return the line in which the guest's kernel says why it stopped, or its last line."""
+    if not console.exists():
+        return "it did not start"
+    lines = console.read_text(encoding="utf-8", errors="replace").split("\n")
+    spoken = [line.strip() for line in lines if line.strip()]
+    panics = [line for line in spoken if "Kernel panic" in line]
+    if not spoken:
+        return "its kernel said nothing"
+    if panics:
+        return f"its kernel's last words: {panics[-1]}"
+    return f"its kernel did not panic; the last it said: {spoken[-1]}"
+
+
+@contextlib.contextmanager
+def _mailbox(job: script.Job) -> Iterator[Path]:
+    """Make the directory that guest and host share, with the job's script in it."""
+    with tempfile.TemporaryDirectory(prefix="chaoskernel-lab-") as name:
+        mail = Path(name)
+        entry = mail / "script"
+        entry.write_text(f"#!/bin/sh\n{script.text(job, os.environ.get('TERM', 'dumb'))}")
+        entry.chmod(0o755)
+        yield mail
+
+
+@contextlib.contextmanager
+def _terminal_kept() -> Iterator[None]:
+    """Put the terminal back as it was: QEMU makes it raw, and may be killed."""
+    if not sys.stdin.isatty():
+        raise LabError("the shell needs a terminal", hint="use `chaoskernel lab run -- COMMAND`")
+    settings = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+
+
+def pump(child: subprocess.Popen[str], streams: tuple[BinaryIO, BinaryIO], deadline: float) -> None:
+    """Copy both streams as they come, until every process of the guest has closed them.
+
+    :raises TimeoutError: the deadline came first.
+    """
+    with selectors.DefaultSelector() as selector:
+        for pipe, stream in zip((child.stdout, child.stderr), streams, strict=True):
+            selector.register(pipe, selectors.EVENT_READ, stream)  # type: ignore[arg-type]
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            ready = selector.select(left) if left > 0 else []
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if data := os.read(key.fd, _READ_BYTES):
+                    key.data.write(data)
+                    key.data.flush()
+                else:
+                    selector.unregister(key.fileobj)
+
+
+def writable(directories: Sequence[Path]) -> tuple[Path, ...]:
+    """Check the directories that shall be writable, before anything is started."""
+    absolute = tuple(path.resolve() for path in directories)
+    for path in absolute:
+        if not path.is_dir():
+            raise LabError(f"{path} is not a directory", hint="create it before the guest starts")
+        if not _SHAREABLE.fullmatch(str(path)):
+            raise LabError(
+                f"{path} cannot be shared with a guest",
+                hint="virtme-ng takes letters, digits, spaces and _+./- in a path",
+            )
+    return absolute

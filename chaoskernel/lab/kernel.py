@@ -1,0 +1,145 @@
+"""Which kernel the lab boots: the running one, a cached one, or one yet to be built."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from chaoskernel.errors import MissingTool
+from chaoskernel.lab import build, cache, tools
+from chaoskernel.lab.progress import Progress
+
+Origin = Literal["running", "cached", "built"]
+
+# What injecting faults by BPF needs, and must be built in.
+_FAULT_OPTIONS = (
+    "KPROBES",
+    "BPF_SYSCALL",
+    "BPF_JIT",
+    "BPF_EVENTS",
+    "BPF_KPROBE_OVERRIDE",
+    "FUNCTION_ERROR_INJECTION",
+    "DEBUG_INFO_BTF",
+    "FAILSLAB",
+    "FAIL_PAGE_ALLOC",
+    "FAIL_MAKE_REQUEST",
+)
+# What the boot under virtme-ng needs; a module will do.
+_BOOT_OPTIONS = ("NET_9P_VIRTIO", "9P_FS", "OVERLAY_FS", "VIRTIO_PCI", "VIRTIO_CONSOLE")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel that can be booted.
+
+    :param image: the bootable image.
+    :param release: what `uname -r` says in the guest.
+    :param headers: where /lib/modules/<release>/build leads in the guest; None
+        when there are no headers, and BCC must do without.
+    :param origin: the machine's own, found in the cache, or built just now.
+    """
+
+    image: Path
+    release: str
+    headers: Path | None
+    origin: Origin
+
+
+def lacking(config: str) -> tuple[str, ...]:
+    """Return the options that a kernel's configuration lacks for the lab.
+
+    :param config: the text of a .config file.
+    """
+    have = dict(re.findall(r"^CONFIG_(\w+)=([ym])$", config, flags=re.MULTILINE))
+    faults = [option for option in _FAULT_OPTIONS if have.get(option) != "y"]
+    boot = [option for option in _BOOT_OPTIONS if option not in have]
+    return (*faults, *boot)
+
+
+def running(root: Path = Path("/")) -> Kernel | None:
+    """Return the machine's own kernel when it qualifies.
+
+    :param root: where /boot, /proc and /lib/modules are; for tests.
+    """
+    release = os.uname().release
+    image = root / "boot" / f"vmlinuz-{release}"
+    config = _config_text(root, release)
+    if config is None or lacking(config) or not os.access(image, os.R_OK):
+        return None
+    headers = root / "lib/modules" / release / "build"
+    return Kernel(image, release, headers if headers.exists() else None, "running")
+
+
+def _config_text(root: Path, release: str) -> str | None:
+    packed = root / "proc/config.gz"
+    if packed.exists():
+        return gzip.decompress(packed.read_bytes()).decode()
+    installed = root / "boot" / f"config-{release}"
+    return installed.read_text(encoding="utf-8") if installed.exists() else None
+
+
+def cached(root: Path, source: build.Source | None, fragment: str) -> Kernel | None:
+    """Return the kernel in the cache that a build would give, if it is there.
+
+    Without the source's tarball, for instance in a copied cache, any kernel that
+    was built from this fragment will do.
+
+    :param root: the cache directory.
+    """
+    if source is not None:
+        candidates = [build.directory(root, source, fragment)]
+    else:
+        candidates = sorted((root / "kernels").glob("*"))
+    for candidate in candidates:
+        record = candidate / build.RECORD
+        if record.exists():
+            facts = json.loads(record.read_text(encoding="utf-8"))
+            if facts["fragment"] == build.digest(fragment):
+                return _installed(candidate, facts["release"], "cached")
+    return None
+
+
+def find(root: Path | None = None) -> Kernel | None:
+    """Return the kernel the lab would boot without building one.
+
+    :param root: the cache directory; the user's own when None.
+    """
+    where = cache.root() if root is None else root
+    return running() or cached(where, build.newest_source(), build.fragment())
+
+
+def find_or_build(progress: Progress, *, root: Path | None = None) -> Kernel:
+    """Return a kernel that qualifies; build one when there is none.
+
+    :param progress: is told what the build does.
+    :param root: the cache directory; the user's own when None.
+    :raises MissingTool: something that the boot or the build needs is not installed.
+    :raises LabError: the build failed.
+    :raises TimeLimit: the build took too long.
+    """
+    where = cache.root() if root is None else root
+    tools.require(tools.BOOT_NEEDS)
+    if found := find(where):
+        return found
+    tools.require(tools.BUILD_NEEDS)
+    source = build.newest_source()
+    if source is None:
+        raise MissingTool(
+            "the lab lacks the kernel's source", hint="run: apt-get install linux-source"
+        )
+    installed, release = build.build(where, source, progress)
+    return _installed(installed, release, "built")
+
+
+def _installed(directory: Path, release: str, origin: Origin) -> Kernel:
+    return Kernel(
+        image=directory / "boot" / f"vmlinuz-{release}",
+        release=release,
+        headers=directory / "lib/modules" / release / "build",
+        origin=origin,
+    )

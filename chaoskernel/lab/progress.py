@@ -1,0 +1,103 @@
+"""Shows how far a build is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+_LINE_SECONDS = 20.0
+
+
+class Progress(Protocol):
+    """What a build tells about itself."""
+
+    def phase(self, text: str) -> None:
+        """Say what begins."""
+
+    def advance(self, done: int, expected: int) -> None:
+        """Say how much of the phase is done.
+
+        :param expected: an estimate of the whole, never less than `done`.
+        """
+
+
+class Bar:
+    """A live bar; the caller enters it as a context."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, count="", start=False)
+        self._started = False
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def phase(self, text: str) -> None:
+        """Say what begins."""
+        if not self._started:
+            self._bar.start()
+            self._bar.start_task(self._task)
+            self._started = True
+        self._bar.update(self._task, description=text, total=None, count="")
+
+    def advance(self, done: int, expected: int) -> None:
+        """Move the bar."""
+        self._bar.update(
+            self._task, completed=done, total=expected, count=f"{done} of about {expected}"
+        )
+
+
+class Lines:
+    """Plain lines, for logs."""
+
+    def __init__(
+        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._last = clock()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def phase(self, text: str) -> None:
+        """Write what begins."""
+        self._write(f"lab: {text}")
+        self._last = self._clock()
+
+    def advance(self, done: int, expected: int) -> None:
+        """Write the count, at most every twenty seconds."""
+        now = self._clock()
+        if now - self._last >= _LINE_SECONDS:
+            self._write(f"lab: {done} of about {expected} objects")
+            self._last = now

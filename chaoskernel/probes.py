@@ -1,0 +1,74 @@
+"""Probes: how often the kernel was made to fail, whether it is being made to, whether it can be.
+
+They may be called from the thread of a continuous hypothesis.  Types are plain for
+the reason that actions.py gives.
+"""
+
+from chaoslib.exceptions import ActivityFailed
+
+from chaoskernel.activity import failing_in_one_line
+from chaoskernel.errors import UnknownFault
+from chaoskernel.local import shared
+from chaoskernel.spec import hook_named
+from chaoskernel.target import State
+
+__all__ = ["counters", "ensure_injected", "injected", "injection_active", "kernel_supports"]
+
+
+def injected(name: str) -> int:
+    """Return how many requests a fault made fail so far, or in all once it ended.
+
+    :raises ActivityFailed: no fault of that name was started, or its agent is silent.
+    """
+    return int(counters(name).get("injected", 0))
+
+
+def counters(name: str) -> dict:
+    """Return a fault's counters: `reached`, `matched`, `injected`, and `held_…` by reason.
+
+    :raises ActivityFailed: no fault of that name was started, or its agent is silent.
+    """
+    with failing_in_one_line():
+        return shared().counters(name)
+
+
+def injection_active(name: str) -> bool:
+    """Tell whether a fault is in force; one that was never started is not."""
+    try:
+        return shared().record(name).state is State.ACTIVE
+    except UnknownFault:
+        return False
+
+
+def ensure_injected(name: str, minimum: int = 1) -> bool:
+    """Fail unless a fault made enough requests fail: nothing hit is not success.
+
+    :param minimum: the least number of injections.
+    :raises ActivityFailed: there were fewer; the line says what held them back.
+    """
+    seen = counters(name)
+    if seen.get("injected", 0) < minimum:
+        listed = ", ".join(f"{key} {value}" for key, value in seen.items() if _tells(key, value))
+        raise ActivityFailed(
+            f"fault '{name}' injected {seen.get('injected', 0)} of at least {minimum}: "
+            f"{listed or 'its counters are unknown'}; "
+            "check that its scope and call chain are those of the workload"
+        )
+    return True
+
+
+def kernel_supports(fault: str = "slab") -> bool:
+    """Tell whether the running kernel lets a kind of request be made to fail.
+
+    :param fault: slab, page or bio.
+    :raises ActivityFailed: there is no such fault, or asking the kernel takes root.
+    """
+    # Imported here, because only this probe looks at the kernel of this host.
+    from chaoskernel.kernel.features import hook_usable  # noqa: PLC0415
+
+    with failing_in_one_line():
+        return hook_usable(hook_named(fault))
+
+
+def _tells(key: str, value: object) -> bool:
+    return isinstance(value, int) and (bool(value) or key in ("reached", "matched"))

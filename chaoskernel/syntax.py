@@ -1,0 +1,58 @@
+"""Text of the user's <-> parts of a fault."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from typing import Any, TypeGuard
+
+import durationpy
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.spec import sequence_of
+
+# durationpy is looser than Go: it skips what stands between two parts, takes a
+# month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
+# (https://pkg.go.dev/time#ParseDuration) without the sign.
+_DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
+
+
+def duration(given: object) -> float:
+    """Return a duration in seconds.
+
+    :param given: a Go duration such as `1h30m`, or a number of seconds.
+    :raises InvalidFault: it is neither, or negative.  Whether it is too long is
+        the fault's own rule.
+    """
+    if isinstance(given, str):
+        text = given.strip()
+        if _DURATION.fullmatch(text):
+            with contextlib.suppress(durationpy.DurationError):
+                return float(durationpy.from_str(text).total_seconds())
+    elif _is_number(given) and 0 <= given <= sys.float_info.max:
+        return float(given)
+    raise InvalidFault(
+        "duration",
+        given,
+        "a duration",
+        hint="write numbers with units, such as 30s, 5m or 1h30m, or a number of seconds",
+    )
+
+
+def pids(values: Any) -> tuple[Any, ...]:
+    """Return process ids, of which those that are text become numbers.
+
+    A process id that was substituted into an experiment from the environment is
+    text.  What is no number stays as it is, for Scope to refuse.
+
+    :raises InvalidFault: the values are not a list.
+    """
+    return tuple(
+        int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
+        for value in sequence_of("pids", values)
+    )
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,105 @@
+"""The lab from outside: statuses, limits, and that no guest outlives its command.
+
+Runs on the host, with the kernel that `chaoskernel lab build` has made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.kernel import processes
+
+LAB = [str(Path(sys.executable).with_name("chaoskernel")), "lab", "run"]
+LOST, OVERTIME = 125, 124
+BOOT_SECONDS = 60
+
+
+@pytest.fixture(autouse=True, scope="module")
+def host() -> None:
+    if os.environ.get("CHAOSKERNEL_IN_LAB") == "1":
+        pytest.skip("a lab within the lab")
+
+
+def in_lab(
+    *command: str, options: tuple[str, ...] = (), seconds: float = 180
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LAB, *options, "--", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+
+
+def test_the_status_is_the_commands_and_its_streams_stay_apart() -> None:
+    ended = in_lab("sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, "out\n", "err\n")
+
+
+def test_words_with_spaces_and_quotes_arrive_as_they_are() -> None:
+    words = ["a b", "it's", '"', "$HOME", "*", ""]
+    ended = in_lab("printf", "<%s>", *words)
+    assert ended.stdout == "".join(f"<{word}>" for word in words)
+
+
+def test_the_guest_has_the_kernel_and_cannot_touch_the_hosts_files() -> None:
+    host_file = Path(__file__)
+    before = host_file.read_bytes()
+    ended = in_lab("sh", "-c", f"uname -r; echo gone > {host_file}; echo > /etc/chaoskernel-was")
+    assert ended.stdout.strip() != os.uname().release
+    assert host_file.read_bytes() == before
+    assert not Path("/etc/chaoskernel-was").exists()
+
+
+def test_a_directory_can_be_made_writable(tmp_path: Path) -> None:
+    ended = in_lab("sh", "-c", f"echo kept > {tmp_path}/file", options=("--rw", str(tmp_path)))
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "file").read_text() == "kept\n"
+
+
+def test_a_guest_that_is_lost_is_not_a_failed_command() -> None:
+    ended = in_lab("sh", "-c", "echo c > /proc/sysrq-trigger; sleep 60")
+    assert ended.returncode == LOST
+    assert "guest" in ended.stderr.strip().splitlines()[-1]
+
+
+def test_the_limit_ends_the_guest() -> None:
+    started = time.monotonic()
+    ended = in_lab("sleep", "100", options=("--timeout", "20"))
+    assert ended.returncode == OVERTIME
+    assert 20 <= time.monotonic() - started < 35
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_no_guest_outlives_its_command(number: signal.Signals) -> None:
+    command = subprocess.Popen([*LAB, "--", "sleep", "300"], stdout=subprocess.DEVNULL)
+    try:
+        assert within(BOOT_SECONDS, lambda: "qemu" in commands_below(command.pid))
+        below = processes.with_descendants([command.pid], processes.snapshot())
+    finally:
+        command.send_signal(number)
+        command.wait(timeout=30)
+    assert within(5, lambda: not below & processes.snapshot().keys())
+
+
+def commands_below(pid: int) -> str:
+    running = processes.snapshot()
+    return " ".join(running[found].command for found in processes.with_descendants([pid], running))
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True

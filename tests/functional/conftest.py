@@ -1,0 +1,49 @@
+"""An engine in the test's own process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.engine import ArmedFault
+from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.spec import Fault
+
+DIST_PACKAGES = "/usr/lib/python3/dist-packages"
+"""bcc is the distribution's and pure Python: a virtual environment's Python can import it."""
+
+Arm = Callable[[Fault], ArmedFault]
+
+
+@pytest.fixture(scope="module")
+def arm(lab: None) -> Iterator[Arm]:
+    """Arm faults in this process.
+
+    After its module each is disarmed, if the test has not done so, and its
+    books have to add up.
+    """
+    if DIST_PACKAGES not in sys.path:
+        sys.path.append(DIST_PACKAGES)
+    armed: list[ArmedFault] = []
+
+    def arm_one(fault: Fault) -> ArmedFault:
+        armed.append(BccEngine().arm(fault, progress=lambda step: print(step, flush=True)))
+        return armed[-1]
+
+    yield arm_one
+    for fault in armed:
+        assert fault.disarm() == []
+        counters = fault.counters()
+        held = sum(value for name, value in counters.items() if name.startswith("held_"))
+        assert counters["matched"] == counters["injected"] + held
+        assert counters["matched"] <= counters["reached"]
+        assert counters["untracked"] == 0
+
+
+@pytest.fixture(scope="session")
+def ram_disk() -> Path:
+    """A block device without a file system (CONFIG_BLK_DEV_RAM)."""
+    return Path("/dev/ram0")

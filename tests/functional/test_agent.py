@@ -1,0 +1,170 @@
+"""Every way in which an agent ends leaves nothing attached."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.launch import agent_command, agent_python
+from chaoskernel.local import LocalTarget
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
+from chaoskernel.target import State
+from tests.programs import gone_within, loaded_programs
+from tests.victim import Victim
+
+ARMED_SECONDS = 400
+"""Six compilers run at once on two emulated processors."""
+
+DEADLINE_SECONDS = 20
+
+
+@dataclasses.dataclass
+class Agent:
+    """An agent that a test talks to itself, by way of its standard streams."""
+
+    process: subprocess.Popen[str]
+    armed: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def say(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def listen_until(self, kind: str) -> dict[str, Any]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            message: dict[str, Any] = json.loads(line)
+            assert message["type"] != "error", message
+            if message["type"] == kind:
+                return message
+        pytest.fail(f"the agent ended without a word of type {kind}")
+
+
+def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
+    return Fault(
+        name=name,
+        hook=Hook.SLAB,
+        callchain=(Frame("sys_mount"),),
+        scope=scope,
+        limits=Limits(duration=seconds),
+    )
+
+
+ENDINGS: dict[str, Callable[[Agent], object]] = {
+    "stop": lambda agent: agent.say({"request": "stop"}),
+    "SIGTERM": lambda agent: agent.process.send_signal(signal.SIGTERM),
+    "SIGINT": lambda agent: agent.process.send_signal(signal.SIGINT),
+    "SIGHUP": lambda agent: agent.process.send_signal(signal.SIGHUP),
+    "deadline": lambda agent: None,
+}
+
+
+@pytest.fixture(scope="module")
+def agents(victim: Victim) -> Iterator[dict[str, Agent]]:
+    """One armed agent for each ending; they are armed at the same time."""
+    command = agent_command(agent_python(), owner=os.getpid())
+    started = {
+        ending: Agent(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        for ending in ENDINGS
+    }
+    try:
+        for ending, agent in started.items():
+            seconds = DEADLINE_SECONDS if ending == "deadline" else 600
+            agent.say(fault(ending, Scope(pids=(victim.pid,)), seconds).to_json())
+        for agent in started.values():
+            agent.armed = agent.listen_until("armed")
+        yield started
+    finally:
+        for agent in started.values():
+            agent.process.kill()
+            agent.process.communicate()
+
+
+@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending != "deadline"])
+def test_an_agent_says_why_it_ends_and_leaves_nothing(
+    agents: dict[str, Agent], ending: str
+) -> None:
+    agent = agents[ending]
+    assert set(agent.armed["programs"]) <= loaded_programs()
+    ENDINGS[ending](agent)
+    last = agent.listen_until("disarmed")
+    assert last["reason"] == ending
+    assert last["leftovers"] == []
+    assert gone_within(agent.armed["programs"], 1.0)
+    assert agent.process.wait(timeout=60) == 0
+
+
+def test_an_agent_ends_by_itself_at_its_deadline(agents: dict[str, Agent]) -> None:
+    agent = agents["deadline"]
+    last = agent.listen_until("disarmed")
+    assert last["reason"] == "deadline"
+    assert last["ended_at"] >= agent.armed["expires_at"]
+    assert gone_within(agent.armed["programs"], 1.0)
+    assert agent.process.wait(timeout=60) == 0
+
+
+def test_several_faults_on_one_hook_leave_nothing_together(
+    agents: dict[str, Agent], victim: Victim
+) -> None:
+    """Runs after the endings above: every one of them is over now."""
+    assert all(gone_within(agent.armed["programs"], 1.0) for agent in agents.values())
+    assert victim.does("mount", 2) == [0, 0]
+
+
+def test_the_fault_dies_with_the_process_that_started_it(victim: Victim, tmp_path: Path) -> None:
+    """By way of the `chaoskernel agent` command, whose parent is killed with SIGKILL."""
+    document, output = tmp_path / "fault.json", tmp_path / "said"
+    document.write_text(json.dumps(fault("orphan", Scope(pids=(victim.pid,))).to_json()) + "\n")
+    command = Path(sys.executable).with_name("chaoskernel")
+    owner = subprocess.Popen(
+        ["sh", "-c", f"{command} agent <{document} >{output} & wait"], text=True
+    )
+    try:
+        armed = _wait_for_armed(output)
+        assert set(armed["programs"]) <= loaded_programs()
+    finally:
+        owner.kill()
+        owner.wait()
+    assert gone_within(armed["programs"], 1.0)
+    assert victim.does("mount", 2) == [0, 0]
+
+
+def test_the_local_target_stops_twice_and_refuses_what_is_wrong(victim: Victim) -> None:
+    target = LocalTarget()
+    with pytest.raises(InvalidFault, match="is not a running process"):
+        target.start(fault("nobody", Scope(pids=(4_000_000,))))
+    before = loaded_programs()
+    record = target.start(fault("twice", Scope(pids=(victim.pid,))))
+    assert record.state is State.ACTIVE
+    assert victim.does("mount", 3) == [12, 12, 12]
+    assert target.counters("twice")["injected"] == 3
+    first = target.stop("twice")
+    assert [(record.state, record.counters["injected"]) for record in first] == [(State.ENDED, 3)]
+    assert target.stop("twice") == first
+    assert victim.does("mount", 1) == [0]
+    assert loaded_programs() == before
+
+
+def _wait_for_armed(output: Path) -> dict[str, Any]:
+    end = time.monotonic() + ARMED_SECONDS
+    while time.monotonic() < end:
+        for line in output.read_text().splitlines() if output.exists() else ():
+            message: dict[str, Any] = json.loads(line)
+            assert message["type"] != "error", message
+            if message["type"] == "armed":
+                return message
+        time.sleep(0.5)
+    pytest.fail(f"not armed within {ARMED_SECONDS} s")

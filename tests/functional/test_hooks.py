@@ -1,0 +1,146 @@
+"""Each hook with each mechanism: who is in scope fails as told, nobody else does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.engine import ArmedFault
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from tests.functional.conftest import Arm
+from tests.victim import Victim
+
+MECHANISMS = [Mechanism.FMOD_RET, Mechanism.KPROBE]
+
+
+@pytest.fixture(scope="class", params=MECHANISMS, ids=str)
+def mechanism(request: pytest.FixtureRequest) -> Mechanism:
+    chosen: Mechanism = request.param
+    return chosen
+
+
+@pytest.fixture(scope="class")
+def fault(arm: Arm, victim: Victim, mechanism: Mechanism) -> Iterator[ArmedFault]:
+    victim.does("child")
+    armed = arm(
+        Fault(
+            name="slab",
+            hook=Hook.SLAB,
+            callchain=(Frame("sys_mount"),),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+            mechanism=mechanism,
+        )
+    )
+    yield armed
+    assert armed.disarm() == []
+
+
+class TestSlab:
+    def test_attaches_where_it_was_told_to(self, fault: ArmedFault, mechanism: Mechanism) -> None:
+        assert fault.placement.hook.symbol == "should_failslab"
+        assert fault.placement.hook.mechanism is mechanism
+        assert fault.placement.frames[0].symbol.endswith("_sys_mount")
+
+    def test_every_mount_in_scope_fails_and_is_counted(
+        self, fault: ArmedFault, victim: Victim
+    ) -> None:
+        before = fault.counters()
+        assert victim.does("mount", 7) == [errno.ENOMEM] * 7
+        after = fault.counters()
+        assert after["injected"] - before["injected"] == 7
+        assert after["matched"] - before["matched"] == 7
+
+    def test_requests_outside_the_chain_are_reached_and_work(
+        self, fault: ArmedFault, victim: Victim
+    ) -> None:
+        before = fault.counters()
+        assert victim.does("pipe", 5) == [0] * 5
+        after = fault.counters()
+        assert after["matched"] == before["matched"]
+        assert after["reached"] - before["reached"] >= 5
+
+    def test_a_child_forked_before_is_hit(self, fault: ArmedFault, victim: Victim) -> None:
+        assert victim.does("childs", "mount", 3) == [errno.ENOMEM] * 3
+
+    def test_a_grandchild_forked_after_is_hit(self, fault: ArmedFault, victim: Victim) -> None:
+        assert victim.does("forked", 3) == [errno.ENOMEM] * 3
+
+    def test_a_stranger_is_not_hit(self, fault: ArmedFault, bystander: Victim) -> None:
+        before = fault.counters()
+        assert bystander.does("mount", 5) == [0] * 5
+        assert fault.counters() == before
+
+    def test_a_second_disarm_finds_nothing_to_do(self, fault: ArmedFault, victim: Victim) -> None:
+        assert fault.disarm() == []
+        final = fault.counters()
+        assert victim.does("mount", 3) == [0] * 3
+        assert fault.disarm() == []
+        assert fault.counters() == final
+
+
+def test_a_page_fault_makes_writes_to_a_pipe_fail(
+    arm: Arm, victim: Victim, bystander: Victim
+) -> None:
+    for mechanism in MECHANISMS:
+        fault = arm(
+            Fault(
+                name="page",
+                hook=Hook.PAGE,
+                callchain=(Frame("pipe_write"),),
+                scope=Scope(pids=(victim.pid,)),
+                limits=Limits(duration=600),
+                mechanism=mechanism,
+            )
+        )
+        assert fault.placement.hook.mechanism is mechanism
+        assert victim.does("pipe", 4) == [errno.ENOMEM] * 4
+        assert bystander.does("pipe", 4) == [0] * 4
+        assert fault.counters()["injected"] == 4
+        assert fault.disarm() == []
+        assert victim.does("pipe", 4) == [0] * 4
+
+
+def test_a_bio_fault_makes_reads_of_a_disk_fail(
+    arm: Arm, victim: Victim, bystander: Victim, ram_disk: Path
+) -> None:
+    for mechanism in MECHANISMS:
+        fault = arm(
+            Fault(
+                name="bio",
+                hook=Hook.BIO,
+                scope=Scope(pids=(victim.pid,)),
+                limits=Limits(duration=600),
+                mechanism=mechanism,
+            )
+        )
+        assert fault.placement.hook.mechanism is mechanism
+        assert victim.does("read", ram_disk, 4) == [errno.EIO] * 4
+        assert bystander.does("read", ram_disk, 4) == [0] * 4
+        assert fault.counters()["injected"] == 4
+        assert fault.disarm() == []
+        assert victim.does("read", ram_disk, 4) == [0] * 4
+
+
+def test_the_agent_and_its_ancestors_are_exempt_from_a_system_wide_fault(
+    arm: Arm, bystander: Victim
+) -> None:
+    fault = arm(
+        Fault(
+            name="everyone",
+            hook=Hook.PAGE,
+            callchain=(Frame("pipe_write"),),
+            scope=Scope(system_wide=True),
+            limits=Limits(duration=600),
+        )
+    )
+    assert bystander.does("pipe", 3) == [errno.ENOMEM] * 3
+    reader, writer = os.pipe()
+    assert os.write(writer, b"x") == 1
+    os.close(reader)
+    os.close(writer)
+    assert fault.counters()["injected"] == 3

@@ -1,0 +1,202 @@
+"""An agent's life around an engine: what it says, and that the fault ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaoskernel.agent.lifeline import ORPHANED, Requests
+from chaoskernel.agent.main import serve
+from chaoskernel.bpf.program import Placement, Probe
+from chaoskernel.engine import Progress
+from chaoskernel.errors import EngineError
+from chaoskernel.kernel.processes import Process
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class FakeArmed:
+    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), ())
+    targets = (Process(42, 1, 7, "victim", False),)
+    programs = (5, 6)
+
+    def __init__(self, seconds: float) -> None:
+        self.expires = time.monotonic_ns() + round(seconds * 1e9)
+        self.disarmed = 0
+
+    def counters(self) -> dict[str, int]:
+        return {"injected": 3 + self.disarmed}
+
+    def disarm(self) -> list[int]:
+        self.disarmed += 1
+        return []
+
+
+class FakeEngine:
+    name = "fake"
+
+    def __init__(self, error: EngineError | None = None) -> None:
+        self.error = error
+        self.armed: FakeArmed | None = None
+
+    def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
+        progress("compiling")
+        if self.error:
+            raise self.error
+        self.armed = FakeArmed(fault.limits.duration)
+        return self.armed
+
+
+def a_fault(seconds: float = 60) -> Fault:
+    return Fault(name="x", hook=Hook.SLAB, scope=Scope(pids=(42,)), limits=Limits(duration=seconds))
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Requests, int]]:
+    reader, writer = os.pipe()
+    yield Requests(reader), writer
+    os.close(reader)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """An agent leaves the signals ignored: its process is about to end."""
+    kept = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_it_answers_requests_and_reports_the_final_counters(
+    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests, writer = pipe
+    os.write(writer, b'{"request":"counters"}\n{"request":"stop"}\n')
+    engine = FakeEngine()
+    serve(a_fault(), engine, requests)
+    os.close(writer)
+    progress, armed, counters, disarmed = said(capsys)
+    assert progress == {"type": "progress", "step": "compiling"}
+    assert (armed["type"], armed["hook"], armed["mechanism"], armed["engine"]) == (
+        "armed",
+        "should_failslab",
+        "kprobe",
+        "fake",
+    )
+    assert armed["targets"] == [{"pid": 42, "command": "victim"}]
+    assert counters == {"type": "counters", "counters": {"injected": 3}}
+    assert (disarmed["type"], disarmed["reason"]) == ("disarmed", "stop")
+    assert disarmed["counters"] == {"injected": 4}
+    assert disarmed["leftovers"] == []
+
+
+def test_it_ends_at_the_deadline_also_when_its_input_has_ended(
+    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests, writer = pipe
+    os.close(writer)
+    started = time.monotonic()
+    serve(a_fault(seconds=0.3), FakeEngine(), requests)
+    assert 0.2 < time.monotonic() - started < 5
+    assert said(capsys)[-1]["reason"] == "deadline"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_in_order(
+    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    requests, writer = pipe
+    sender = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -{number.value} {os.getpid()}"])
+    serve(a_fault(), FakeEngine(), requests)
+    sender.wait()
+    os.close(writer)
+    assert said(capsys)[-1]["reason"] == number.name
+
+
+def test_a_request_that_is_no_message_ends_the_fault_with_an_error(
+    pipe: tuple[Requests, int],
+) -> None:
+    requests, writer = pipe
+    os.write(writer, b"rubbish\n")
+    engine = FakeEngine()
+    with pytest.raises(Exception, match="not a message"):
+        serve(a_fault(), engine, requests)
+    os.close(writer)
+    assert engine.armed is not None
+    assert engine.armed.disarmed == 1
+
+
+def test_an_engine_that_fails_has_nothing_to_disarm(pipe: tuple[Requests, int]) -> None:
+    requests, writer = pipe
+    with pytest.raises(EngineError, match="refused"):
+        serve(a_fault(), FakeEngine(EngineError("refused")), requests)
+    os.close(writer)
+
+
+def test_lines_are_put_together_from_pieces(pipe: tuple[Requests, int]) -> None:
+    requests, writer = pipe
+    os.write(writer, b"one\ntw")
+    assert requests.line(timeout=1) == "one"
+    with pytest.raises(TimeoutError):
+        requests.line(timeout=0.01)
+    os.write(writer, b"o\nrest")
+    assert requests.line(timeout=1) == "two"
+    os.close(writer)
+    assert requests.line(timeout=1) is None
+
+
+def agent(document: str, owner: int) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from chaoskernel.agent.main import main; sys.exit(main(int(sys.argv[1])))"
+    return subprocess.run(
+        [sys.executable, "-c", code, str(owner)],
+        input=document,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("", "the fault: '' is not a JSON document"),
+        ("rubbish\n", "not a message"),
+        ('{"name":"x","fault":"slap","scope":{"pids":[42]}}\n', "fault: 'slap' is not one of"),
+        ('{"name":"x","fault":"slab"}\n', "scope: '' is not a scope"),
+        ('{"name":"x","fault":"slab","colour":1}\n', "colour: 1 is not known here"),
+    ],
+)
+def test_a_wrong_document_is_answered_with_one_error(document: str, message: str) -> None:
+    ended = agent(document, os.getpid())
+    assert ended.returncode == 1
+    (error,) = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert error["type"] == "error"
+    assert message in error["message"]
+    assert error["hint"] or "message" in message
+    assert ended.stderr == ""
+
+
+def test_an_agent_whose_owner_has_gone_does_nothing() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    ended = agent('{"name":"x"}\n', gone.pid)
+    assert (ended.returncode, ended.stdout) == (ORPHANED, "")

@@ -1,0 +1,54 @@
+"""`chaoskernel lab`: exit statuses, and what status tells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from chaoskernel.cli import lab
+from chaoskernel.errors import LostGuest, TimeLimit
+
+
+@pytest.mark.parametrize(("error", "status"), [(TimeLimit("late"), 124), (LostGuest("gone"), 125)])
+def test_what_ends_a_guest_has_an_exit_status(error: Exception, status: int) -> None:
+    with pytest.raises(SystemExit) as left, lab.exit_statuses():
+        raise error
+    assert left.value.code == status
+
+
+def test_a_variable_without_a_value_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_GIVEN", "here")
+    monkeypatch.delenv("CHAOS_ABSENT", raising=False)
+    passed = lab.variables(("CHAOS_GIVEN", "CHAOS_ABSENT", "CHAOS_SET=a=b"))
+    assert passed == {"CHAOS_GIVEN": "here", "CHAOS_SET": "a=b"}
+
+
+def test_status_is_readable_by_programs(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        lab.command, ["status", "--json"], env={"CHAOSKERNEL_CACHE": str(tmp_path)}
+    )
+    facts = json.loads(result.output)
+    assert result.exit_code == 0
+    assert facts["cache"] == str(tmp_path)
+    assert facts["kernel"] in {"running", "cached", "none"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--memory", "banana"),
+        ("--memory", "0G"),
+        ("--timeout", "nan"),
+        ("--timeout", "-5"),
+        ("--timeout", "1e9"),
+        ("--cpus", "0"),
+        ("--rw", "/nonexistent"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_built(option: str, value: str) -> None:
+    ended = CliRunner().invoke(lab.command, ["run", option, value, "--", "true"])
+    assert ended.exit_code == 2
+    assert f"Invalid value for '{option}'" in ended.output

@@ -1,0 +1,134 @@
+"""`chaoskernel summary` tells from a journal what the kernel was made to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from chaoskernel.cli.summary import command
+from chaoskernel.errors import ChaosKernelError
+
+FAULT = {
+    "name": "mount-enomem",
+    "fault": "slab",
+    "hook": "should_failslab",
+    "mechanism": "fmod_ret",
+    "engine": "bcc",
+    "callchain": [
+        {"symbol": "__x64_sys_mount", "mechanism": "fentry"},
+        {"symbol": "path_mount", "mechanism": "fentry"},
+    ],
+    "targets": [{"pid": 812, "command": "mount_loop"}],
+    "state": "ended",
+    "armed_at": "2026-01-01T00:00:00+00:00",
+    "ended_at": "2026-01-01T00:00:08.250000+00:00",
+    "reason": "stop",
+    "counters": {
+        "reached": 40,
+        "matched": 9,
+        "injected": 4,
+        "held_probability": 5,
+        "held_times": 0,
+    },
+}
+
+
+def journal(tmp_path: Path, **parts: Any) -> Path:
+    path = tmp_path / "journal.json"
+    document = {
+        "status": "completed",
+        "deviated": False,
+        "experiment": {"title": "mount survives"},
+        "chaoskernel": {"faults": [FAULT], "shortfalls": []},
+        **parts,
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def shown(path: Path, *options: str) -> str:
+    result = CliRunner().invoke(command, [str(path), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def rows(output: str) -> dict[str, str]:
+    """Return the table's rows by their labels."""
+    cells = [line.strip("│| ").split("│") for line in output.splitlines() if line.count("│") == 3]
+    return {label.strip(): value.strip() for label, value in cells}
+
+
+def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
+    output = shown(journal(tmp_path))
+    assert output.splitlines()[0] == "mount survives: completed"
+    assert rows(output) == {
+        "hook": "should_failslab by fmod_ret (bcc)",
+        "call chain": "__x64_sys_mount → path_mount",
+        "targets": "mount_loop (812)",
+        "reached": "40",
+        "matched": "9",
+        "injected": "4",
+        "held back": "5 by probability",
+        "in force": "8.2 s",
+        "ended by": "stop (ended)",
+    }
+
+
+def test_a_run_that_deviated_says_so_and_why(tmp_path: Path) -> None:
+    part = {"faults": [], "shortfalls": ["fault 'a' injected nothing"]}
+    output = shown(journal(tmp_path, deviated=True, chaoskernel=part))
+    assert output.splitlines() == [
+        "mount survives: deviated",
+        "short of its aim: fault 'a' injected nothing",
+    ]
+
+
+def test_what_is_unknown_is_not_shown_as_zero(tmp_path: Path) -> None:
+    lost = FAULT | {"counters": {}, "ended_at": "", "reason": "[killed]", "state": "lost"}
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [lost]})))
+    assert (table["reached"], table["injected"]) == ("unknown", "unknown")
+    assert table["in force"] == "unknown"
+    assert table["ended by"] == "[killed] (lost)"
+
+
+def test_a_fault_without_a_chain_on_every_process_says_so(tmp_path: Path) -> None:
+    wide = FAULT | {"callchain": [], "targets": [{"system_wide": True}]}
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [wide]})))
+    assert (table["call chain"], table["targets"]) == ("any", "the whole system")
+
+
+def test_json_is_the_journals_part_with_the_outcome(tmp_path: Path) -> None:
+    assert json.loads(shown(journal(tmp_path), "--json")) == {
+        "status": "completed",
+        "faults": [FAULT],
+        "shortfalls": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, r"journal.json cannot be read: No such file or directory; name the journal .*"),
+        ("not json", r"journal.json is not a journal: it is no JSON document; .*"),
+        ("[]", r"journal.json has no part named chaoskernel; declare the control .*"),
+        ('{"status": "completed"}', r"journal.json has no part named chaoskernel; .*"),
+        ('{"chaoskernel": {}}', r"journal.json has no part named chaoskernel; .*"),
+    ],
+)
+def test_what_is_no_such_journal_is_one_line(tmp_path: Path, text: str | None, line: str) -> None:
+    path = tmp_path / "journal.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ChaosKernelError, match=rf"/{line}$"):
+        CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+
+
+def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ChaosKernelError, match=r"is not a journal"):
+        CliRunner().invoke(command, [str(path)], catch_exceptions=False)

@@ -1,0 +1,92 @@
+"""Where a fault attaches follows from what the kernel has, not from its version."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaoskernel.bpf.program import Placement
+from chaoskernel.engine.place import placements
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.spec import Fault, Hook, Mechanism, Scope, frames_of
+
+SYMBOLS = Symbols(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n", "x86_64")
+EVERYTHING = Features(
+    btf=b"\0should_failslab\0__x64_sys_mount\0clone.isra.0\0",
+    injectable=frozenset({"should_failslab"}),
+    kprobe_events=True,
+    kprobe_override=True,
+)
+
+
+def placed(
+    features: Features, *names: str, mechanism: Mechanism = Mechanism.AUTO
+) -> list[Placement]:
+    fault = Fault(
+        name="x",
+        hook=Hook.SLAB,
+        callchain=frames_of(names),
+        scope=Scope(pids=(42,)),
+        mechanism=mechanism,
+    )
+    return list(placements(fault, SYMBOLS, features))
+
+
+def only(**changes: object) -> Features:
+    fields = {name: getattr(EVERYTHING, name) for name in Features.__slots__}
+    return Features(**{**fields, **changes})
+
+
+def hooks(found: list[Placement]) -> list[Mechanism]:
+    return [placement.hook.mechanism for placement in found]
+
+
+def test_a_trampoline_is_tried_first_and_a_kprobe_next() -> None:
+    assert hooks(placed(EVERYTHING)) == [Mechanism.FMOD_RET, Mechanism.KPROBE]
+
+
+def test_a_mechanism_that_is_asked_for_is_not_replaced() -> None:
+    assert hooks(placed(EVERYTHING, mechanism=Mechanism.KPROBE)) == [Mechanism.KPROBE]
+    assert hooks(placed(EVERYTHING, mechanism=Mechanism.FMOD_RET)) == [Mechanism.FMOD_RET]
+
+
+def test_without_types_a_kprobe_is_used() -> None:
+    assert hooks(placed(only(btf=b""))) == [Mechanism.KPROBE]
+
+
+def test_a_kprobe_that_would_outlive_its_owner_is_not_used() -> None:
+    assert hooks(placed(only(kprobe_events=False))) == [Mechanism.FMOD_RET]
+
+
+def test_a_portable_frame_is_resolved() -> None:
+    assert placed(EVERYTHING, "sys_mount")[0].frames[0].symbol == "__x64_sys_mount"
+
+
+def test_a_clone_has_no_type_and_gets_a_kprobe() -> None:
+    placement = placed(EVERYTHING, "sys_mount", "clone.isra.0")[0]
+    assert [frame.mechanism for frame in placement.frames] == [
+        Mechanism.FMOD_RET,
+        Mechanism.KPROBE,
+    ]
+
+
+def test_an_unknown_frame_is_refused() -> None:
+    with pytest.raises(InvalidFault, match="__x64_sys_mount"):
+        placed(EVERYTHING, "sys_moun")
+
+
+def test_a_hook_off_the_injection_list_is_unsupported() -> None:
+    with pytest.raises(UnsupportedKernel, match="not on this kernel's error-injection list"):
+        placed(only(injectable=frozenset()))
+
+
+def test_an_unreadable_injection_list_decides_nothing() -> None:
+    assert hooks(placed(only(injectable=None)))[0] is Mechanism.FMOD_RET
+
+
+def test_without_any_way_the_kernel_is_unsupported_and_the_option_is_named() -> None:
+    with pytest.raises(UnsupportedKernel, match="CONFIG_BPF_KPROBE_OVERRIDE"):
+        placed(only(btf=b"", kprobe_override=False))
+    with pytest.raises(UnsupportedKernel, match="CONFIG_DEBUG_INFO_BTF"):
+        placed(only(btf=b""), mechanism=Mechanism.FMOD_RET)

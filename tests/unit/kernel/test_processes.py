@@ -1,0 +1,98 @@
+"""Who descends from whom, and who must not be hit; on a /proc that the test writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import processes
+from chaoskernel.kernel.processes import Process
+from chaoskernel.spec import Scope
+
+
+def tree(*edges: tuple[int, int]) -> dict[int, Process]:
+    return {pid: Process(pid, parent, 1, f"p{pid}", False) for pid, parent in edges}
+
+
+def write_stat(proc: Path, pid: int, command: str, parent: int, flags: int, started: int) -> None:
+    fields = ["S", parent, 0, 0, 0, -1, flags, *[0] * 12, started, 0, 0]
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "stat").write_text(f"{pid} ({command}) " + " ".join(map(str, fields)))
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        yield child.pid
+        child.kill()
+
+
+def test_a_snapshot_reads_commands_with_spaces_and_parentheses(tmp_path: Path) -> None:
+    write_stat(tmp_path, 7, "a) (b c", 1, 0, 99)
+    write_stat(tmp_path, 8, "kworker/0:1", 2, 0x00200000 | 0x40, 3)
+    (tmp_path / "meminfo").write_text("")
+    (tmp_path / "9").mkdir()  # it ended between the two reads
+    assert processes.snapshot(tmp_path) == {
+        7: Process(7, 1, 99, "a) (b c", False),
+        8: Process(8, 2, 3, "kworker/0:1", True),
+    }
+
+
+def test_descendants_of_every_generation_are_found_and_nobody_else() -> None:
+    running = tree((1, 0), (10, 1), (11, 10), (12, 11), (13, 11), (20, 1), (21, 20))
+    assert processes.with_descendants([10], running) == {10, 11, 12, 13}
+    assert processes.with_descendants([10, 21], running) == {10, 11, 12, 13, 21}
+    assert processes.with_descendants([99], running) == set()
+
+
+def test_the_own_line_is_this_process_and_its_ancestors() -> None:
+    line = processes.own_line(processes.snapshot())
+    assert {os.getpid(), os.getppid()} <= line
+
+
+def test_named_processes_are_returned_in_their_order(sleeper: int, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    pid_file.write_text(f"{sleeper}\n")
+    scope = Scope(pid_files=(str(pid_file),))
+    roots = processes.roots_of(scope, processes.snapshot())
+    assert [(root.pid, root.command) for root in roots] == [(sleeper, "sleep")]
+
+
+def test_a_process_that_does_not_run_is_refused() -> None:
+    with pytest.raises(InvalidFault, match="pids: 4000000 is not a running process; ps -e"):
+        processes.roots_of(Scope(pids=(4_000_000,)), tree((1, 0)))
+
+
+def test_a_kernel_thread_is_refused() -> None:
+    running = {8: Process(8, 2, 3, "kworker/0:1", True)}
+    with pytest.raises(InvalidFault, match="kernel thread kworker/0:1"):
+        processes.roots_of(Scope(pids=(8,)), running)
+
+
+def test_whoever_started_the_experiment_is_refused() -> None:
+    running = processes.snapshot()
+    with pytest.raises(InvalidFault, match="started the experiment"):
+        processes.roots_of(Scope(pids=(os.getpid(),)), running)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "12 13", "-4"])
+def test_a_pid_file_that_holds_no_pid_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "pid"
+    path.write_text(text)
+    with pytest.raises(InvalidFault, match="holds a process id"):
+        processes.read_pid_file(str(path))
+
+
+def test_a_pid_file_that_is_absent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFault, match="No such file"):
+        processes.read_pid_file(str(tmp_path / "none"))
+
+
+def test_a_pid_namespace_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedKernel, match="--pid=host"):
+        processes.require_kernels_ids(tmp_path)

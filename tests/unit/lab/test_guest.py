@@ -1,0 +1,120 @@
+"""How a guest is started, and how its end is told."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from chaoskernel import process
+from chaoskernel.errors import LabError, LostGuest
+from chaoskernel.lab import guest, leash, script
+from chaoskernel.lab.kernel import Kernel
+
+KERNEL = Kernel(Path("/cache/boot/vmlinuz-6.1"), "6.1", None, "cached")
+MAIL = Path("/tmp/mail")
+JOB = script.Job(("true",), Path("/work"))
+
+
+def test_the_command_line_boots_the_kernel_and_runs_the_script() -> None:
+    line = guest.command_line(KERNEL, JOB, guest.Machine(3, "1G"), "tcg", MAIL)
+    for word in (
+        "--kimg=/cache/boot/vmlinuz-6.1",
+        "--cpus=3",
+        "--memory=1G",
+        "--disable-kvm",
+        "--rwdir=/run/chaoskernel/mail=/tmp/mail",
+        "--script-sh=sh /run/chaoskernel/mail/script",
+    ):
+        assert word in line
+
+
+def test_hardware_is_used_where_it_works() -> None:
+    assert "--disable-kvm" not in guest.command_line(KERNEL, JOB, guest.Machine(), "kvm", MAIL)
+
+
+def test_the_guest_writes_only_where_it_may() -> None:
+    job = script.Job(("true",), Path("/work"), rw=(Path("/out"),))
+    line = guest.command_line(KERNEL, job, guest.Machine(), "tcg", MAIL)
+    assert [word for word in line if word.startswith("--rwdir")] == [
+        "--rwdir=/run/chaoskernel/mail=/tmp/mail",
+        "--rwdir=/run/chaoskernel/rw0=/out",
+    ]
+    assert "--rw" not in line
+
+
+def test_without_a_command_there_is_a_shell() -> None:
+    job = script.Job((), Path("/work"))
+    line = guest.command_line(KERNEL, job, guest.Machine(), "tcg", MAIL)
+    assert "--shell=/run/chaoskernel/mail/script" in line
+
+
+@pytest.mark.parametrize("number", [0, 7, 125, 255])
+def test_the_status_is_the_commands(tmp_path: Path, number: int) -> None:
+    (tmp_path / script.STATUS).write_text(f"{number}\n")
+    assert guest.status(tmp_path) == number
+
+
+def test_a_guest_without_a_status_is_lost_and_its_panic_is_told(tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text("booting\nKernel panic - not syncing: why\nrebooting\n")
+    with pytest.raises(LostGuest, match="last words: Kernel panic - not syncing: why"):
+        guest.status(tmp_path)
+
+
+def test_a_guest_that_never_started_is_lost_before_its_command_began(tmp_path: Path) -> None:
+    with pytest.raises(guest.NeverBegan, match="it did not start"):
+        guest.status(tmp_path)
+
+
+def test_a_guest_that_is_lost_while_its_command_runs_is_not_booted_again(tmp_path: Path) -> None:
+    (tmp_path / script.BEGUN).touch()
+    with pytest.raises(LostGuest) as caught:
+        guest.status(tmp_path)
+    assert not isinstance(caught.value, guest.NeverBegan)
+
+
+def test_output_is_copied_apart_until_its_end() -> None:
+    out, err = io.BytesIO(), io.BytesIO()
+    with process.spawn(
+        ["sh", "-c", "echo out; echo err >&2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        guest.pump(child, (out, err), time.monotonic() + 10)
+    assert (out.getvalue(), err.getvalue()) == (b"out\n", b"err\n")
+
+
+def test_a_silent_guest_ends_with_its_time() -> None:
+    start = time.monotonic()
+    with (
+        pytest.raises(TimeoutError),
+        process.spawn(["sleep", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child,
+    ):
+        guest.pump(child, (io.BytesIO(), io.BytesIO()), start + 0.1)
+    assert time.monotonic() - start < 5
+
+
+def test_a_talkative_guest_ends_with_its_time() -> None:
+    start = time.monotonic()
+    with (
+        pytest.raises(TimeoutError),
+        process.spawn(["yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child,
+    ):
+        guest.pump(child, (io.BytesIO(), io.BytesIO()), start + 0.1)
+    assert time.monotonic() - start < 5
+
+
+def test_a_directory_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / "a=b"
+    odd.mkdir()
+    with pytest.raises(LabError, match="cannot be shared"):
+        guest.writable([odd])
+    with pytest.raises(LabError, match="not a directory"):
+        guest.writable([tmp_path / "absent"])
+
+
+def test_only_root_goes_without_a_user_namespace() -> None:
+    assert "--user" not in leash.leashed(["true"], root=True)
+    assert "--user" in leash.leashed(["true"], root=False)
+    assert leash.leashed(["true"], root=True)[-1] == "true"

@@ -1,0 +1,149 @@
+"""Actions: arguments become a Fault, errors become one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chaoslib.exceptions import ActivityFailed
+
+from chaoskernel import actions
+from chaoskernel.errors import MissingTool
+from chaoskernel.local import sharing
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from tests.unit.fakes import FakeTarget
+
+
+@pytest.fixture
+def target() -> Iterator[FakeTarget]:
+    target = FakeTarget()
+    with sharing(target):
+        yield target
+
+
+def test_arguments_become_a_fault(target: FakeTarget) -> None:
+    actions.start_injection(
+        "mount",
+        fault="bio",
+        callchain=["sys_mount", {"funcname": "ext4_fill_super"}],
+        probability=12.5,
+        times=3,
+        duration="1h30m",
+        pids=[12, "34"],
+        pid_files=["/run/a.pid"],
+        mechanism="kprobe",
+    )
+    assert target.started == [
+        Fault(
+            name="mount",
+            hook=Hook.BIO,
+            scope=Scope(pids=(12, 34), pid_files=("/run/a.pid",)),
+            callchain=(Frame("sys_mount"), Frame("ext4_fill_super")),
+            limits=Limits(12.5, 3, 5400.0),
+            mechanism=Mechanism.KPROBE,
+        )
+    ]
+
+
+def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(
+    target: FakeTarget,
+) -> None:
+    actions.start_injection("mount", system_wide=True)
+    assert target.started == [
+        Fault(
+            name="mount",
+            hook=Hook.SLAB,
+            scope=Scope(system_wide=True),
+            limits=Limits(100.0, 0, 300.0),
+        )
+    ]
+
+
+@pytest.mark.usefixtures("target")
+def test_start_tells_what_was_armed() -> None:
+    assert actions.start_injection("mount", callchain=["sys_mount"], pids=[12]) == {
+        "name": "mount",
+        "hook": "should_failslab",
+        "mechanism": "fmod_ret",
+        "engine": "fake",
+        "targets": [{"pid": 12, "command": "sleep"}],
+        "callchain": [{"symbol": "sys_mount"}],
+        "armed_at": "2026-01-01T00:00:00+00:00",
+        "expires_at": "2026-01-01T00:05:00+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio; .*"),
+        ({"probability": 101}, "probability: 101 is not a percentage above 0 and up to 100; .*"),
+        ({"duration": "banana"}, "duration: 'banana' is not a duration; .*"),
+        ({"duration": "25h"}, "duration: 90000.0 is not a time above 0 and up to 86400 s; .*"),
+        ({"times": -1}, "times: -1 is not a whole number from 0 .*"),
+        ({"pids": []}, "scope: '' is not a scope; name pids or pid_files, or say .*"),
+        ({"pids": ["x"]}, "pids: 'x' is not a process id from 2 to 4194304; .*"),
+        ({"pids": 12}, "pids: 12 is not a list; .*"),
+        ({"system_wide": True}, "system_wide: True is not possible together with pids .*"),
+        ({"callchain": ["a b"]}, "callchain.funcname: 'a b' is not the name of a .*"),
+        ({"callchain": [{"name": "a"}]}, "callchain.name: 'a' is not known here; .*"),
+        ({"mechanism": "magic"}, "mechanism: 'magic' is not one of auto, fmod_ret, kprobe; .*"),
+        ({"name": "a b"}, "name: 'a b' is not a name; .*"),
+    ],
+)
+def test_bad_input_is_one_line_with_a_remedy_and_starts_nothing(
+    target: FakeTarget, arguments: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ActivityFailed, match=rf"^{line}$") as failure:
+        actions.start_injection(**{"name": "mount", "pids": [12], **arguments})
+    assert "\n" not in str(failure.value)
+    assert target.started == []
+
+
+def test_a_targets_error_becomes_a_failed_activity_with_the_same_line() -> None:
+    with (
+        sharing(FakeTarget(refuse=MissingTool("no bcc", hint="install it"))),
+        pytest.raises(ActivityFailed, match=r"^no bcc; install it$"),
+    ):
+        actions.start_injection("mount", pids=[12])
+
+
+@pytest.mark.usefixtures("target")
+def test_stop_returns_the_final_counters_of_each_fault() -> None:
+    actions.start_injection("a", pids=[12])
+    actions.start_injection("b", pids=[12])
+    stopped = actions.stop_injection()["faults"]
+    assert [fault["name"] for fault in stopped] == ["a", "b"]
+    assert stopped[0]["counters"] == {"reached": 7, "matched": 5, "injected": 3}
+    assert stopped[0]["reason"] == "stop"
+
+
+def test_stop_stops_the_named_fault_only(target: FakeTarget) -> None:
+    actions.start_injection("a", pids=[12])
+    actions.start_injection("b", pids=[12])
+    assert [fault["name"] for fault in actions.stop_injection("b")["faults"]] == ["b"]
+    assert [record.state.value for record in target.records()] == ["active", "ended"]
+
+
+@pytest.mark.usefixtures("target")
+def test_nothing_to_stop_is_no_failure() -> None:
+    assert actions.stop_injection() == {"faults": []}
+    assert actions.stop_injection("mount") == {"faults": []}
+
+
+def test_a_fault_that_stays_fails_the_stop() -> None:
+    with sharing(FakeTarget(stuck=True)):
+        actions.start_injection("mount", pids=[12])
+        with pytest.raises(ActivityFailed, match=r"^programs are loaded still: 41, 42$"):
+            actions.stop_injection()
+
+
+@pytest.mark.usefixtures("target")
+def test_what_activities_return_is_json_without_a_key_that_the_toolkit_compares() -> None:
+    started = actions.start_injection("mount", pids=[12])
+    stopped = actions.stop_injection()
+    assert json.loads(json.dumps([started, stopped], allow_nan=False)) == [started, stopped]
+    assert "status" not in started
+    assert "status" not in stopped

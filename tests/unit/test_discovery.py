@@ -1,0 +1,87 @@
+"""What `chaos discover` and `chaos validate` see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from chaoslib.experiment import ensure_experiment_is_valid
+
+import chaoskernel
+
+ROOT = Path(__file__).parents[2]
+
+
+def activities() -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", chaoskernel.discover()["activities"])
+
+
+def names(kind: str) -> list[str]:
+    return sorted(activity["name"] for activity in activities() if activity["type"] == kind)
+
+
+def test_actions_are_discovered_as_actions() -> None:
+    assert names("action") == ["start_injection", "stop_injection"]
+
+
+def test_probes_are_discovered_as_probes() -> None:
+    assert names("probe") == [
+        "counters",
+        "ensure_injected",
+        "injected",
+        "injection_active",
+        "kernel_supports",
+    ]
+
+
+def test_controls_are_discovered_as_controls() -> None:
+    assert names("control") == [
+        "after_experiment_control",
+        "after_hypothesis_control",
+        "after_method_control",
+        "before_experiment_control",
+        "cleanup_control",
+    ]
+
+
+def test_every_argument_and_result_has_a_type_that_the_toolkit_knows() -> None:
+    """`chaos init` crashes on "object"."""
+    types = {
+        (activity["name"], argument["name"]): argument["type"]
+        for activity in activities()
+        for argument in activity["arguments"]
+    }
+    types |= {(activity["name"], "->"): activity["return_type"] for activity in activities()}
+    assert types["start_injection", "callchain"] == "list"
+    assert types["start_injection", "probability"] == "number"
+    assert types["counters", "->"] == "mapping"
+    assert [where for where, kind in types.items() if kind == "object"] == []
+
+
+def test_every_activity_is_documented() -> None:
+    assert [activity["name"] for activity in activities() if not activity["doc"]] == []
+
+
+def test_importing_the_package_imports_nothing_of_its_dependencies() -> None:
+    code = (
+        "import sys, chaoskernel.spec, chaoskernel.agent.protocol; "
+        "print([m for m in ('chaoslib', 'click', 'rich', 'durationpy') if m in sys.modules])"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.json")), ids=lambda p: p.name
+)
+def test_every_shipped_experiment_is_valid_and_always_rolls_back(path: Path) -> None:
+    experiment = json.loads(path.read_text(encoding="utf-8"))
+    ensure_experiment_is_valid(experiment)
+    assert experiment["runtime"]["rollbacks"]["strategy"] == "always"
+    assert experiment["controls"][0]["provider"]["module"] == "chaoskernel.control"

@@ -1,0 +1,33 @@
+"""Errors are one line: what is wrong, then the remedy."""
+
+from __future__ import annotations
+
+from chaoskernel.errors import ChaosKernelError, InvalidFault, UnsupportedKernel
+
+
+def test_the_remedy_follows_what_is_wrong() -> None:
+    assert str(ChaosKernelError("it broke", hint="mend it")) == "it broke; mend it"
+
+
+def test_an_error_without_a_remedy_is_what_is_wrong() -> None:
+    assert str(ChaosKernelError("it broke")) == "it broke"
+
+
+def test_line_breaks_do_not_reach_the_user() -> None:
+    assert str(ChaosKernelError("it\n  broke", hint="mend\nit")) == "it broke; mend it"
+
+
+def test_a_bad_value_is_named_with_its_key_and_what_is_allowed() -> None:
+    error = InvalidFault("times", -1, "a whole number", hint="0 sets no limit")
+    assert str(error) == "times: -1 is not a whole number; 0 sets no limit"
+    assert (error.key, error.value, error.allowed) == ("times", -1, "a whole number")
+
+
+def test_a_long_value_is_cut() -> None:
+    shown = str(InvalidFault("name", "x" * 500, "a name"))
+    assert shown == "name: '" + "x" * 56 + "... is not a name"
+
+
+def test_an_unsupported_kernel_says_what_would_give_the_feature() -> None:
+    error = UnsupportedKernel("no should_failslab", needs="CONFIG_FAILSLAB gives it")
+    assert str(error) == "no should_failslab; CONFIG_FAILSLAB gives it"

@@ -1,0 +1,92 @@
+"""Probes: what was injected, and what is told when too little was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from chaoslib.exceptions import ActivityFailed
+
+from chaoskernel import actions, probes
+from chaoskernel.local import sharing
+from tests.unit.fakes import FakeTarget
+
+
+@pytest.fixture
+def target() -> Iterator[FakeTarget]:
+    """Share a target on which the fault `mount` is active."""
+    target = FakeTarget({"reached": 7, "matched": 5, "injected": 3, "held_probability": 2})
+    with sharing(target):
+        actions.start_injection("mount", pids=[12])
+        yield target
+
+
+@pytest.mark.usefixtures("target")
+def test_injected_is_a_plain_number() -> None:
+    assert probes.injected("mount") == 3
+    assert type(probes.injected("mount")) is int
+
+
+@pytest.mark.usefixtures("target")
+def test_counters_are_those_of_the_agent() -> None:
+    assert probes.counters("mount") == {
+        "reached": 7,
+        "matched": 5,
+        "injected": 3,
+        "held_probability": 2,
+    }
+
+
+@pytest.mark.usefixtures("target")
+def test_a_fault_is_active_from_its_start_to_its_stop() -> None:
+    assert probes.injection_active("mount") is True
+    actions.stop_injection("mount")
+    assert probes.injection_active("mount") is False
+
+
+@pytest.mark.usefixtures("target")
+def test_a_fault_that_was_never_started_is_not_active() -> None:
+    assert probes.injection_active("other") is False
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("probe", [probes.injected, probes.counters, probes.ensure_injected])
+def test_other_probes_of_an_unknown_fault_fail_with_the_targets_line(probe: object) -> None:
+    assert callable(probe)
+    with pytest.raises(ActivityFailed, match=r"^no fault named 'other'; there are none$"):
+        probe("other")
+
+
+@pytest.mark.usefixtures("target")
+def test_enough_injections_are_enough() -> None:
+    assert probes.ensure_injected("mount", minimum=3) is True
+
+
+@pytest.mark.usefixtures("target")
+def test_too_few_injections_fail_with_what_held_them_back() -> None:
+    with pytest.raises(
+        ActivityFailed,
+        match=r"^fault 'mount' injected 3 of at least 4: reached 7, matched 5, injected 3, "
+        "held_probability 2; check that its scope and call chain are those of the workload$",
+    ):
+        probes.ensure_injected("mount", minimum=4)
+
+
+def test_nothing_hit_says_that_nothing_was_reached() -> None:
+    counters = {"reached": 0, "matched": 0, "injected": 0, "held_times": 0}
+    with sharing(FakeTarget(counters)):
+        actions.start_injection("mount", pids=[12])
+        with pytest.raises(ActivityFailed, match=r"0 of at least 1: reached 0, matched 0;"):
+            probes.ensure_injected("mount")
+
+
+def test_a_silent_agent_fails_the_probe() -> None:
+    with sharing(FakeTarget(silent=True)):
+        actions.start_injection("mount", pids=[12])
+        with pytest.raises(ActivityFailed, match=r"^no answer$"):
+            probes.injected("mount")
+
+
+def test_support_for_an_unknown_fault_is_a_failure_and_not_a_no() -> None:
+    with pytest.raises(ActivityFailed, match=r"^fault: 'disk' is not one of slab, page, bio; "):
+        probes.kernel_supports("disk")

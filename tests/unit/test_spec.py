@@ -1,0 +1,111 @@
+"""A Fault that exists is a Fault that makes sense, and JSON keeps all of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+
+FULL = Fault(
+    name="a-b.c_1",
+    hook=Hook.PAGE,
+    scope=Scope(pids=(2, 4194304), pid_files=("/run/a.pid",)),
+    callchain=(Frame("sys_mount"), Frame("do_mount.constprop.0")),
+    limits=Limits(probability=0.5, times=7, duration=1.5),
+    mechanism=Mechanism.KPROBE,
+)
+SMALL = {"name": "a", "fault": "slab", "scope": {"system_wide": True}}
+
+
+@pytest.mark.parametrize(
+    "fault", [FULL, Fault(name="a", hook=Hook.BIO, scope=Scope(system_wide=True))]
+)
+def test_json_and_back_is_the_same_fault(fault: Fault) -> None:
+    assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault
+
+
+def test_what_a_document_leaves_out_has_the_defaults() -> None:
+    assert Fault.from_json(SMALL) == Fault(
+        name="a",
+        hook=Hook.SLAB,
+        scope=Scope(system_wide=True),
+        callchain=(),
+        limits=Limits(probability=100.0, times=0, duration=300.0),
+        mechanism=Mechanism.AUTO,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hook", "function"),
+    [
+        ("slab", "should_failslab"),
+        ("page", "should_fail_alloc_page"),
+        ("bio", "should_fail_bio"),
+    ],
+)
+def test_each_fault_has_its_hook(hook: str, function: str) -> None:
+    assert Hook(hook).function == function
+
+
+@pytest.mark.parametrize("item", ["sys_mount", {"funcname": "sys_mount"}])
+def test_a_frame_is_a_name_or_an_object_with_one(item: Any) -> None:
+    fault = Fault.from_json({**SMALL, "callchain": [item]})
+    assert fault.callchain == (Frame("sys_mount"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"name": ""}, "name: '' is not a name; use up to 63 letters.*"),
+        ({"name": "a" * 64}, "name: 'a.* is not a name; .*"),
+        ({"name": 7}, "name: 7 is not a name; .*"),
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio; .*"),
+        ({"fault": None}, "fault: None is not one of slab, page, bio; .*"),
+        ({"mechanism": "x"}, "mechanism: 'x' is not one of auto, fmod_ret, kprobe; .*"),
+        ({"callchain": "sys_mount"}, "callchain: 'sys_mount' is not a list; .*"),
+        ({"callchain": [""]}, "callchain.funcname: '' is not the name of a kernel function; .*"),
+        ({"callchain": ["a;b"]}, "callchain.funcname: 'a;b' is not the name of .*"),
+        ({"callchain": ["f"] * 17}, "callchain: '17 frames' is not at most 16 frames; .*"),
+        ({"callchain": [{"name": "f"}]}, "callchain.name: 'f' is not known here; .*funcname"),
+        ({"limits": {"probability": 0}}, "probability: 0 is not a percentage above 0.*"),
+        ({"limits": {"probability": 101}}, "probability: 101 is not a percentage .*"),
+        ({"limits": {"probability": True}}, "probability: True is not a percentage .*"),
+        ({"limits": {"probability": float("nan")}}, "probability: nan is not a percentage .*"),
+        ({"limits": {"times": -1}}, "times: -1 is not a whole number .*"),
+        ({"limits": {"times": 1.5}}, "times: 1.5 is not a whole number .*"),
+        ({"limits": {"duration": 0}}, "duration: 0 is not a time above 0 .*"),
+        ({"limits": {"duration": 86401}}, "duration: 86401 is not a time .* up to 86400 s; .*"),
+        ({"limits": {"after": 1}}, "limits.after: 1 is not known here; .*"),
+        ({"limits": []}, r"limits: \[\] is not an object; .*"),
+        ({"scope": {}}, "scope: '' is not a scope; name pids or pid_files, or say .*"),
+        ({"scope": {"system_wide": "yes"}}, "system_wide: 'yes' is not true or false"),
+        ({"scope": {"pids": [2], "system_wide": True}}, "system_wide: True is not possible .*"),
+        ({"scope": {"pids": [1]}}, "pids: 1 is not a process id from 2 to 4194304; .*"),
+        ({"scope": {"pids": [4194305]}}, "pids: 4194305 is not a process id .*"),
+        ({"scope": {"pids": ["2"]}}, "pids: '2' is not a process id .*"),
+        ({"scope": {"pids": 2}}, "pids: 2 is not a list; .*"),
+        ({"scope": {"pid_files": ["a.pid"]}}, "pid_files: 'a.pid' is not an absolute path; .*"),
+        ({"scope": {"cgroups": []}}, r"scope.cgroups: \[\] is not known here; .*"),
+        ({"failtype": 0}, "failtype: 0 is not known here; the keys are .*"),
+    ],
+)
+def test_a_wrong_document_is_refused_with_key_value_and_what_is_allowed(
+    change: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(InvalidFault, match=rf"^{line}$"):
+        Fault.from_json({**SMALL, **change})
+
+
+@pytest.mark.parametrize("document", [None, [], "a", 7])
+def test_a_document_that_is_no_object_is_refused(document: object) -> None:
+    with pytest.raises(InvalidFault, match=r"^the fault: .* is not an object; "):
+        Fault.from_json(document)
+
+
+def test_sixteen_frames_are_allowed() -> None:
+    fault = Fault.from_json({**SMALL, "callchain": ["f"] * 16})
+    assert len(fault.callchain) == 16
