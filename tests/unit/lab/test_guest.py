@@ -33,7 +33,20 @@ def test_the_command_line_boots_the_kernel_and_runs_the_script() -> None:
 
 
 def test_hardware_is_used_where_it_works() -> None:
-    assert "--disable-kvm" not in guest.command_line(KERNEL, JOB, guest.Machine(), "kvm", MAIL)
+    line = guest.command_line(KERNEL, JOB, guest.Machine(), "kvm", MAIL)
+    assert "--disable-kvm" not in line
+    assert not [word for word in line if "tcg" in word]
+
+
+def test_an_emulated_guest_never_translates_code_that_another_processor_writes() -> None:
+    line = guest.command_line(KERNEL, JOB, guest.Machine(2), "tcg", MAIL)
+    assert "--cpus=2" in line
+    assert "--qemu-opt=tcg,thread=single" in line
+
+
+def test_a_guest_that_hangs_ends() -> None:
+    line = guest.command_line(KERNEL, JOB, guest.Machine(), "tcg", MAIL)
+    assert "--kopt=softlockup_panic=1" in line
 
 
 def test_the_guest_writes_only_where_it_may() -> None:
