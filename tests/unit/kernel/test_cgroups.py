@@ -1,0 +1,144 @@
+"""Control groups and containers, in the layouts that hosts have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import cgroups
+
+ID = "0123456789ab" + "c" * 52
+OTHER = "0123456789ab" + "d" * 52
+
+
+class Host:
+    """A tree like that of a cgroup file system, and a /proc that tells of it."""
+
+    def __init__(self, root: Path, mount: str = "cgroup") -> None:
+        self.tree = root / mount
+        self.tree.mkdir(parents=True)
+        self.proc = root / "proc"
+        (self.proc / "self").mkdir(parents=True)
+        self.mounts(f"cgroup2 {self.tree} cgroup2 rw 0 0\n")
+        self.own("/user.slice/shell")
+
+    def mounts(self, text: str) -> None:
+        (self.proc / "self/mounts").write_text(f"proc /proc proc rw 0 0\n{text}")
+
+    def own(self, path: str) -> None:
+        (self.proc / "self/cgroup").write_text(f"12:memory:/elsewhere\n0::{path}\n")
+
+    def make(self, path: str, *, populated: bool = True) -> Path:
+        directory = self.tree / path
+        directory.mkdir(parents=True)
+        (directory / "cgroup.events").write_text(f"populated {int(populated)}\nfrozen 0\n")
+        return directory
+
+    def scoped(self, *paths: str, containers: tuple[str, ...] = ()) -> list[str]:
+        return [group.path for group in cgroups.scoped(paths, containers, proc=self.proc)]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_a_cgroup_is_named_within_the_hierarchy_or_in_the_file_system(host: Host) -> None:
+    directory = host.make("a.slice/b.service")
+    assert host.scoped("/a.slice/b.service", str(directory)) == ["/a.slice/b.service"] * 2
+
+
+def test_it_comes_with_all_that_lie_below_it(host: Host) -> None:
+    top = host.make("a.slice")
+    below = [host.make("a.slice/b"), host.make("a.slice/b/c")]
+    host.make("other.slice")
+    (group,) = cgroups.scoped(["/a.slice"], [], proc=host.proc)
+    assert cgroups.with_descendants(group) == {path.stat().st_ino for path in (top, *below)}
+
+
+def test_a_hybrid_hosts_unified_hierarchy_is_found(tmp_path: Path) -> None:
+    host = Host(tmp_path, "unified")
+    host.mounts(
+        f"cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup2 {host.tree} cgroup2 rw 0 0\n"
+    )
+    host.make("a.slice")
+    assert host.scoped("/a.slice") == ["/a.slice"]
+
+
+def test_a_host_without_the_v2_hierarchy_is_unsupported(host: Host) -> None:
+    host.mounts("cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n")
+    with pytest.raises(UnsupportedKernel, match="no cgroup v2 hierarchy; `mount -t cgroup2"):
+        host.scoped("/a.slice")
+
+
+def test_nothing_is_asked_of_a_host_whose_cgroups_are_not_named(tmp_path: Path) -> None:
+    assert cgroups.scoped([], [], proc=tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/", "cgroups: '/' is not below the root; system_wide: true hits every process"),
+        ("/a.slice/../b", "cgroups: '/a.slice/../b' is not a path without ..; write it in full"),
+        ("/a.slise", "cgroups: '/a.slise' is not a control group below .*; near: /a.slice"),
+        ("/empty", "cgroups: '/empty' is not a control group with a process in it; start .*"),
+        ("/user.slice", "cgroups: '/user.slice' is not allowed: the experiment itself runs in it"),
+        ("/user.slice/shell", "cgroups: .* is not allowed: the experiment itself runs in it; run"),
+    ],
+)
+def test_a_cgroup_that_cannot_be_meant_is_refused(host: Host, path: str, line: str) -> None:
+    host.make("a.slice")
+    host.make("empty", populated=False)
+    host.make("user.slice")
+    host.make("user.slice/shell")
+    with pytest.raises(InvalidFault, match=f"^{line}"):
+        host.scoped(path)
+
+
+POD = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod7.slice"
+
+
+@pytest.mark.parametrize(
+    "given", [ID, f"containerd://{ID}", f"cri-o://{ID}", f"docker://{ID[:20]}"]
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"{POD}/cri-containerd-{ID}.scope",
+        f"{POD}/crio-{ID}.scope",
+        f"{POD}/docker-{ID}.scope",
+        f"system.slice/docker-{ID}.scope",
+        f"machine.slice/libpod-{ID}.scope",
+        f"kubepods/burstable/pod7/{ID}",
+        f"kubepods/burstable/pod7/crio-{ID}",
+        f"docker/{ID}",
+        f"libpod_parent/libpod-{ID}",
+    ],
+)
+def test_a_container_is_found_wherever_its_runtime_puts_it(
+    host: Host, place: str, given: str
+) -> None:
+    host.make(place)
+    host.make(f"{place}/inner")
+    host.make(f"machine.slice/libpod-conmon-{ID}.scope")
+    assert host.scoped(containers=(given,)) == [f"/{place}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("web", "containers: 'web' is not a container's id of 12 to 64 hexadecimal digits; .*"),
+        (ID[:11], "containers: .* is not a container's id of 12 to 64 hexadecimal digits; .*"),
+        ("f" * 64, "containers: .* is not a container of this host; is it running still.*"),
+        (ID[:12], f"containers: .* one container's id only; it is that of {ID}, {OTHER}"),
+        ("e" * 64, "containers: .* is not a control group with a process in it; .*"),
+    ],
+)
+def test_a_container_that_cannot_be_meant_is_refused(host: Host, given: str, line: str) -> None:
+    host.make(f"docker/{ID}")
+    host.make(f"docker/{OTHER}")
+    host.make(f"docker/{'e' * 64}", populated=False)
+    with pytest.raises(InvalidFault, match=f"^{line}"):
+        host.scoped(containers=(given,))
