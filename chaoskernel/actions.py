@@ -5,18 +5,12 @@ plain, and annotations are evaluated: `chaos discover` shows anything else as
 "object", which breaks `chaos init`.
 """
 
+from chaoskernel import predicate as c
 from chaoskernel import syntax
 from chaoskernel.activity import failing_in_one_line
+from chaoskernel.checks import sequence_of
 from chaoskernel.local import shared
-from chaoskernel.spec import (
-    Fault,
-    Limits,
-    Scope,
-    frames_of,
-    hook_named,
-    mechanism_named,
-    sequence_of,
-)
+from chaoskernel.spec import Fault, Limits, Scope, errno_of, hook_named, mechanism_named
 
 __all__ = ["start_injection", "stop_injection"]
 
@@ -41,25 +35,49 @@ def start_injection(
     duration: str = "5m",
     pids: list = None,
     pid_files: list = None,
+    commands: list = None,
+    cgroups: list = None,
+    containers: list = None,
     system_wide: bool = False,
     mechanism: str = "auto",
+    function: str = "",
+    errno: str = "",
+    parameters: str = "",
+    predicate: str = "",
+    headers: list = None,
+    dry_run: bool = False,
 ) -> dict:
     """Make kernel requests fail from now on, and return once the fault is in force.
 
-    A scope is required: pids, pid_files or system_wide.
+    A scope is required: pids, pid_files, commands, cgroups and containers add up to
+    one, or system_wide is.
 
     :param name: names the fault in the other activities; a name is free again
         once its fault has ended.
-    :param fault: what fails: slab, page or bio.
+    :param fault: what fails: slab, page, bio, or function.
     :param callchain: kernel functions, outermost first, that must be active on
-        the thread; each a name or {"funcname": name}.  Empty fails every request.
+        the thread; each a name or {"funcname": name, "parameters": "struct dentry
+        *parent, const struct qstr *name", "predicate": "STRNCMP(name->name,
+        \"bananas\", 8)"}.  Empty fails every request.
     :param probability: percent of the requests that fail.
     :param times: how many requests fail at most; 0 is no limit.
     :param duration: when the fault ends by itself, such as 30s or 1h30m.
     :param pids: process ids; descendants are included.
     :param pid_files: files that each hold such a process id.
+    :param commands: names of commands, as in /proc/PID/comm; descendants are included.
+    :param cgroups: control groups by path; descendants are included.
+    :param containers: ids of containers on this host.
     :param system_wide: true hits every process of the host.
     :param mechanism: auto, fmod_ret or kprobe.
+    :param function: for a fault of a function, its name: one of the kernel's
+        error-injection list, such as sys_openat.
+    :param errno: for a fault of a function, what it returns, such as EMFILE.
+    :param parameters: for a fault of a function, its parameters in C.
+    :param predicate: a C expression on the hook's own arguments: s and gfpflags of
+        slab, gfp_mask and order of page, bio of bio, the parameters of a function.
+    :param headers: what the predicates need, such as linux/blkdev.h.
+    :param dry_run: true lets everything through, and counts what would have failed
+        as held_dry_run.
     :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
@@ -70,11 +88,20 @@ def start_injection(
             scope=Scope(
                 pids=syntax.pids(pids or []),
                 pid_files=sequence_of("pid_files", pid_files or []),
+                commands=sequence_of("commands", commands or []),
+                cgroups=sequence_of("cgroups", cgroups or []),
+                containers=sequence_of("containers", containers or []),
                 system_wide=system_wide,
             ),
-            callchain=frames_of(callchain or []),
+            callchain=syntax.frames(callchain or []),
             limits=Limits(probability, times, syntax.duration(duration)),
             mechanism=mechanism_named(mechanism),
+            function=function,
+            errno=errno_of(errno or 0),
+            parameters=c.parameters(parameters, key="parameters"),
+            predicate=syntax.expression(predicate),
+            headers=syntax.headers(headers or []),
+            dry_run=dry_run,
         )
         started = shared().start(description).to_json()
     return {key: started[key] for key in _STARTED}

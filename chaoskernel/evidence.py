@@ -70,7 +70,7 @@ def _failed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _without_effect(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
-        if record.injected == 0:
+        if record.hits == 0:
             seen = ", ".join(
                 f"{key} {record.counters.get(key, 0)}" for key in ("reached", "matched")
             )

@@ -9,7 +9,7 @@ from chaoslib.exceptions import ActivityFailed
 from chaoskernel.activity import failing_in_one_line
 from chaoskernel.errors import UnknownFault
 from chaoskernel.local import shared
-from chaoskernel.spec import hook_named
+from chaoskernel.spec import hook_named, symbol_of
 from chaoskernel.target import State
 
 __all__ = ["counters", "ensure_injected", "injected", "injection_active", "kernel_supports"]
@@ -43,31 +43,35 @@ def injection_active(name: str) -> bool:
 def ensure_injected(name: str, minimum: int = 1) -> bool:
     """Fail unless a fault made enough requests fail: nothing hit is not success.
 
+    In a dry run, those count that would have failed.
+
     :param minimum: the least number of injections.
     :raises ActivityFailed: there were fewer; the line says what held them back.
     """
     seen = counters(name)
-    if seen.get("injected", 0) < minimum:
+    hits = seen.get("injected", 0) + seen.get("held_dry_run", 0)
+    if hits < minimum:
         listed = ", ".join(f"{key} {value}" for key, value in seen.items() if _tells(key, value))
         raise ActivityFailed(
-            f"fault '{name}' injected {seen.get('injected', 0)} of at least {minimum}: "
+            f"fault '{name}' injected {hits} of at least {minimum}: "
             f"{listed or 'its counters are unknown'}; "
             "check that its scope and call chain are those of the workload"
         )
     return True
 
 
-def kernel_supports(fault: str = "slab") -> bool:
+def kernel_supports(fault: str = "slab", function: str = "") -> bool:
     """Tell whether the running kernel lets a kind of request be made to fail.
 
-    :param fault: slab, page or bio.
+    :param fault: slab, page, bio or function.
+    :param function: the kernel function, when the fault is `function`.
     :raises ActivityFailed: there is no such fault, or asking the kernel takes root.
     """
     # Imported here, because only this probe looks at the kernel of this host.
-    from chaoskernel.kernel.features import hook_usable  # noqa: PLC0415
+    from chaoskernel.kernel.features import usable  # noqa: PLC0415
 
     with failing_in_one_line():
-        return hook_usable(hook_named(fault))
+        return usable(symbol_of(hook_named(fault), function))
 
 
 def _tells(key: str, value: object) -> bool:

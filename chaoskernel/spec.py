@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
+import errno
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
+from chaoskernel.checks import (
+    check_c,
+    check_function,
+    is_int,
+    is_number,
+    mapping,
+    member,
+    only,
+    sequence_of,
+)
 from chaoskernel.errors import InvalidFault
 
 MAX_FRAMES = 16
@@ -26,22 +36,28 @@ MAX_TIMES = 2**63 - 1
 MAX_PID = 2**22
 """PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
 
-_Named = TypeVar("_Named", bound=enum.StrEnum)
+MAX_ERRNO = 4095
+"""Largest error number that a kernel function can return (include/linux/err.h)."""
+
+MAX_HEADERS = 32
+
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
+_COMMAND = re.compile(r"[^\0/\n]{1,15}")
+_HEADER = re.compile(r"(?!\.)[A-Za-z0-9_.-]+(/(?!\.)[A-Za-z0-9_.-]+)*\.h")
 
 
 class Hook(enum.StrEnum):
-    """A function that the kernel calls to ask whether a request is to fail."""
+    """What is made to fail.
+
+    The first three are functions that the kernel calls to ask whether a request
+    is to fail (KernelChaos: failtype 0, 1 and 2); `function` is any function on
+    the kernel's error-injection list (ALLOW_ERROR_INJECTION).
+    """
 
     SLAB = "slab"
     PAGE = "page"
     BIO = "bio"
-
-    @property
-    def function(self) -> str:
-        """The kernel's name of the hook (KernelChaos: failtype 0, 1 and 2)."""
-        return _HOOK_FUNCTIONS[self]
+    FUNCTION = "function"
 
 
 _HOOK_FUNCTIONS = {
@@ -64,18 +80,18 @@ class Frame:
     """One function of a call chain (KernelChaos: `failKernRequest.callchain[]`).
 
     :param funcname: a kernel function, or a system call by its portable name.
+    :param parameters: the function's parameters in C, as far as the predicate needs them.
+    :param predicate: a C expression over the parameters; empty is true.
     """
 
     funcname: str
+    parameters: str = ""
+    predicate: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.funcname, str) or not _FUNCTION.fullmatch(self.funcname):
-            raise InvalidFault(
-                "callchain.funcname",
-                self.funcname,
-                "the name of a kernel function",
-                hint="take a name from /proc/kallsyms, such as ext4_mount or sys_mount",
-            )
+        check_function("callchain.funcname", self.funcname)
+        check_c("callchain.parameters", self.parameters)
+        check_c("callchain.predicate", self.predicate)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,21 +109,21 @@ class Limits:
     duration: float = 300.0
 
     def __post_init__(self) -> None:
-        if not _is_number(self.probability) or not 0 < self.probability <= 100:
+        if not is_number(self.probability) or not 0 < self.probability <= 100:
             raise InvalidFault(
                 "probability",
                 self.probability,
                 "a percentage above 0 and up to 100",
                 hint="1 is one per cent, 100 is always",
             )
-        if not _is_int(self.times) or not 0 <= self.times <= MAX_TIMES:
+        if not is_int(self.times) or not 0 <= self.times <= MAX_TIMES:
             raise InvalidFault(
                 "times",
                 self.times,
                 f"a whole number from 0 to {MAX_TIMES}",
                 hint="0 sets no limit",
             )
-        if not _is_number(self.duration) or not 0 < self.duration <= MAX_DURATION:
+        if not is_number(self.duration) or not 0 < self.duration <= MAX_DURATION:
             raise InvalidFault(
                 "duration",
                 self.duration,
@@ -118,40 +134,67 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose requests may fail.
+    """Whose requests may fail: the union of what is named.
 
     :param pids: processes, each with all its descendants.
     :param pid_files: files that each hold one such process id, read when the
         fault starts, on the host where it starts.
+    :param commands: names of commands, as in /proc/PID/comm; every process that
+        has such a name or takes it by exec, with its descendants.
+    :param cgroups: control groups (v2) by path, each with all its descendants.
+    :param containers: ids of containers, with or without `containerd://` and the like.
     :param system_wide: every process but the agent and its ancestors.
     """
 
     pids: tuple[int, ...] = ()
     pid_files: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
     system_wide: bool = False
 
     def __post_init__(self) -> None:
         for pid in self.pids:
-            if not _is_int(pid) or not 1 < pid <= MAX_PID:
+            if not is_int(pid) or not 1 < pid <= MAX_PID:
                 raise InvalidFault(
                     "pids", pid, f"a process id from 2 to {MAX_PID}", hint="ps -e shows them"
                 )
-        for path in self.pid_files:
-            if not isinstance(path, str) or not path.startswith("/"):
-                raise InvalidFault("pid_files", path, "an absolute path", hint="write it from / on")
+        for key, paths in (("pid_files", self.pid_files), ("cgroups", self.cgroups)):
+            for path in paths:
+                if not isinstance(path, str) or not path.startswith("/"):
+                    raise InvalidFault(key, path, "an absolute path", hint="write it from / on")
+        for command in self.commands:
+            if not isinstance(command, str) or not _COMMAND.fullmatch(command):
+                raise InvalidFault(
+                    "commands",
+                    command,
+                    "the name of a command, up to 15 characters",
+                    hint="ps -e -o comm shows them; the kernel keeps no more of a name",
+                )
+        for container in self.containers:
+            if not isinstance(container, str) or not container:
+                raise InvalidFault(
+                    "containers", container, "a container's id", hint="crictl ps shows them"
+                )
+        self._require_one_way()
+
+    def _require_one_way(self) -> None:
         if not isinstance(self.system_wide, bool):
             raise InvalidFault("system_wide", self.system_wide, "true or false")
-        named = bool(self.pids or self.pid_files)
+        named = bool(
+            self.pids or self.pid_files or self.commands or self.cgroups or self.containers
+        )
+        ways = "pids, pid_files, commands, cgroups or containers"
         if named and self.system_wide:
             raise InvalidFault(
-                "system_wide", True, "possible together with pids or pid_files", hint="keep one"
+                "system_wide", True, f"possible together with {ways}", hint="keep one"
             )
         if not named and not self.system_wide:
             raise InvalidFault(
                 "scope",
                 "",
                 "a scope",
-                hint="name pids or pid_files, or say system_wide: true to hit every process",
+                hint=f"name {ways}, or say system_wide: true to hit every process",
             )
 
 
@@ -161,6 +204,12 @@ class Fault:
 
     :param name: unique among the faults of an experiment.
     :param callchain: outermost frame first; the frames need not be adjacent.
+    :param function: what fails, when the hook is `function`.
+    :param errno: the error number that it returns then; 0 where it returns none.
+    :param parameters: the hook's parameters in C, when the hook is `function`.
+    :param predicate: a C expression over the hook's own arguments; empty is true.
+    :param headers: what the predicates need, such as linux/blkdev.h.
+    :param dry_run: count what would have failed, and let it through.
     """
 
     name: str
@@ -169,6 +218,12 @@ class Fault:
     callchain: tuple[Frame, ...] = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
     mechanism: Mechanism = Mechanism.AUTO
+    function: str = ""
+    errno: int = 0
+    parameters: str = ""
+    predicate: str = ""
+    headers: tuple[str, ...] = ()
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -185,20 +240,67 @@ class Fault:
                 f"at most {MAX_FRAMES} frames",
                 hint="leave out the frames that do not tell the paths apart",
             )
+        self._check_hook()
+        self._check_code()
+        if not isinstance(self.dry_run, bool):
+            raise InvalidFault("dry_run", self.dry_run, "true or false")
+
+    @property
+    def symbol(self) -> str:
+        """What fails, by the name of its function or, of a system call, its portable one."""
+        return symbol_of(self.hook, self.function)
+
+    def _check_hook(self) -> None:
+        symbol_of(self.hook, self.function)
+        for key in ("errno", "parameters"):
+            if self.hook is not Hook.FUNCTION and (value := getattr(self, key)):
+                raise _only_of_functions(key, value, self.hook)
+        if not is_int(self.errno) or not 0 <= self.errno <= MAX_ERRNO:
+            raise InvalidFault(
+                "errno", self.errno, f"an error number up to {MAX_ERRNO}", hint="ENOMEM is 12"
+            )
+
+    def _check_code(self) -> None:
+        check_c("parameters", self.parameters)
+        check_c("predicate", self.predicate)
+        if len(self.headers) > MAX_HEADERS:
+            raise InvalidFault("headers", f"{len(self.headers)} headers", f"at most {MAX_HEADERS}")
+        for header in self.headers:
+            if not isinstance(header, str) or not _HEADER.fullmatch(header):
+                raise InvalidFault(
+                    "headers",
+                    header,
+                    "a header of the kernel",
+                    hint="write it as linux/blkdev.h, below the kernel's include directory",
+                )
+        parameters: dict[str, str] = {}
+        for frame in self.callchain:
+            if parameters.setdefault(frame.funcname, frame.parameters) != frame.parameters:
+                raise InvalidFault(
+                    "callchain.parameters",
+                    frame.parameters,
+                    f"the same for every frame that names {frame.funcname}",
+                    hint="a function has one list of parameters",
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as a document of JSON types."""
         return {
             "name": self.name,
             "fault": self.hook.value,
-            "callchain": [{"funcname": frame.funcname} for frame in self.callchain],
+            "callchain": [dataclasses.asdict(frame) for frame in self.callchain],
             "limits": dataclasses.asdict(self.limits),
             "scope": {
-                "pids": list(self.scope.pids),
-                "pid_files": list(self.scope.pid_files),
-                "system_wide": self.scope.system_wide,
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in dataclasses.asdict(self.scope).items()
             },
             "mechanism": self.mechanism.value,
+            "function": self.function,
+            "errno": self.errno,
+            "parameters": self.parameters,
+            "predicate": self.predicate,
+            "headers": list(self.headers),
+            "dry_run": self.dry_run,
         }
 
     @classmethod
@@ -207,24 +309,55 @@ class Fault:
 
         :raises InvalidFault: a key is unknown, absent or has an impossible value.
         """
-        body = _mapping("the fault", document)
-        _only(body, {"name", "fault", "callchain", "limits", "scope", "mechanism"}, "")
-        limits = _mapping("limits", body.get("limits", {}))
-        scope = _mapping("scope", body.get("scope", {}))
-        _only(limits, {field.name for field in dataclasses.fields(Limits)}, "limits.")
-        _only(scope, {field.name for field in dataclasses.fields(Scope)}, "scope.")
+        body = mapping("the fault", document)
+        only(body, ({field.name for field in dataclasses.fields(cls)} - {"hook"}) | {"fault"}, "")
+        limits = mapping("limits", body.get("limits", {}))
+        only(limits, {field.name for field in dataclasses.fields(Limits)}, "limits.")
         return cls(
             name=body.get("name", ""),
             hook=hook_named(body.get("fault", "")),
             callchain=frames_of(body.get("callchain", [])),
             limits=Limits(**limits),
-            scope=Scope(
-                pids=sequence_of("pids", scope.get("pids", [])),
-                pid_files=sequence_of("pid_files", scope.get("pid_files", [])),
-                system_wide=scope.get("system_wide", False),
-            ),
+            scope=_scope_of(mapping("scope", body.get("scope", {}))),
             mechanism=mechanism_named(body.get("mechanism", Mechanism.AUTO.value)),
+            function=body.get("function", ""),
+            errno=errno_of(body.get("errno", 0)),
+            parameters=body.get("parameters", ""),
+            predicate=body.get("predicate", ""),
+            headers=sequence_of("headers", body.get("headers", [])),
+            dry_run=body.get("dry_run", False),
         )
+
+
+def symbol_of(hook: Hook, function: str) -> str:
+    """Return the name of what a hook makes fail.
+
+    :param function: names it when the hook is `function`, and is empty otherwise.
+    :raises InvalidFault: it is not.
+    """
+    if hook is Hook.FUNCTION:
+        check_function("function", function)
+        return function
+    if function:
+        raise _only_of_functions("function", function, hook)
+    return _HOOK_FUNCTIONS[hook]
+
+
+def errno_of(value: Any) -> Any:
+    """Return the number of an error that is given by name, such as EMFILE, or by number.
+
+    :raises InvalidFault: there is no error of that name.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.isdecimal():
+        return int(value)
+    number = getattr(errno, value, None) if value.startswith("E") else None
+    if not isinstance(number, int):
+        raise InvalidFault(
+            "errno", value, "the name or number of an error", hint="such as ENOMEM, EIO or 28"
+        )
+    return number
 
 
 def hook_named(name: Any) -> Hook:
@@ -232,7 +365,7 @@ def hook_named(name: Any) -> Hook:
 
     :raises InvalidFault: there is none.
     """
-    return _member("fault", name, Hook)
+    return member("fault", name, Hook)
 
 
 def mechanism_named(name: Any) -> Mechanism:
@@ -240,7 +373,7 @@ def mechanism_named(name: Any) -> Mechanism:
 
     :raises InvalidFault: there is none.
     """
-    return _member("mechanism", name, Mechanism)
+    return member("mechanism", name, Mechanism)
 
 
 def frames_of(callchain: Any) -> tuple[Frame, ...]:
@@ -253,54 +386,26 @@ def frames_of(callchain: Any) -> tuple[Frame, ...]:
     return tuple(_frame(item) for item in sequence_of("callchain", callchain))
 
 
-def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
-    """Return a list's items.
-
-    :raises InvalidFault: the value is not a list.
-    """
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
-        raise InvalidFault(key, value, "a list", hint="put it in square brackets")
-    return tuple(value)
-
-
 def _frame(item: Any) -> Frame:
     if isinstance(item, Mapping):
-        _only(item, {"funcname"}, "callchain.")
-        return Frame(item.get("funcname", ""))
+        only(item, {field.name for field in dataclasses.fields(Frame)}, "callchain.")
+        return Frame(**{"funcname": "", **item})
     return Frame(item)
 
 
-def _member(key: str, name: Any, kind: type[_Named]) -> _Named:
-    try:
-        return kind(name)
-    except ValueError:
-        allowed = [member.value for member in kind]
-        raise InvalidFault(
-            key, name, f"one of {', '.join(allowed)}", hint=f"use {key}: {allowed[0]}, for one"
-        ) from None
+def _only_of_functions(key: str, value: Any, hook: Hook) -> InvalidFault:
+    return InvalidFault(
+        key,
+        value,
+        f"allowed when the fault is {hook.value}",
+        hint="leave it out, or use fault: function",
+    )
 
 
-def _mapping(key: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidFault(key, value, "an object", hint="write it as {…}")
-    return value
-
-
-def _only(body: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    names = sorted(known)
-    for key in body:
-        if key not in names:
-            raise InvalidFault(
-                f"{where}{key}",
-                body[key],
-                "known here",
-                hint=f"the keys are {', '.join(names)}",
-            )
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
+def _scope_of(scope: Mapping[str, Any]) -> Scope:
+    only(scope, {field.name for field in dataclasses.fields(Scope)}, "scope.")
+    parts: dict[str, Any] = {
+        key: value if key == "system_wide" else sequence_of(key, value)
+        for key, value in scope.items()
+    }
+    return Scope(**parts)

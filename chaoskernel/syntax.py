@@ -9,8 +9,10 @@ from typing import Any, TypeGuard
 
 import durationpy
 
+from chaoskernel import predicate
+from chaoskernel.checks import sequence_of
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import sequence_of
+from chaoskernel.spec import Frame, frames_of
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
@@ -52,6 +54,39 @@ def pids(values: Any) -> tuple[Any, ...]:
         int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
         for value in sequence_of("pids", values)
     )
+
+
+def frames(callchain: Any) -> tuple[Frame, ...]:
+    """Return the frames of a call chain, outermost first, with their C parsed.
+
+    :param callchain: a list whose items are function names or objects with the
+        keys `funcname`, `parameters` and `predicate`.
+    :raises InvalidFault: one is not what it should be; the key tells which.
+    """
+    return tuple(
+        Frame(
+            frame.funcname,
+            predicate.parameters(frame.parameters, key=f"callchain[{index}].parameters"),
+            expression(frame.predicate, key=f"callchain[{index}].predicate"),
+        )
+        for index, frame in enumerate(frames_of(callchain))
+    )
+
+
+def expression(text: str, *, key: str = "predicate") -> str:
+    """Return a predicate with its C parsed; none stays none.
+
+    :raises InvalidFault: it is not a single C expression.
+    """
+    return predicate.expression(text, key=key) if text else ""
+
+
+def headers(names: Any) -> tuple[str, ...]:
+    """Return the headers that predicates need.
+
+    :raises InvalidFault: one is no header below the kernel's include directory.
+    """
+    return tuple(predicate.header(name, key="headers") for name in sequence_of("headers", names))
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

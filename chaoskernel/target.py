@@ -47,9 +47,9 @@ class Record:
     leftovers: tuple[int, ...] = ()
 
     @property
-    def injected(self) -> int:
-        """How many calls of the hook were made to fail."""
-        return int(self.counters.get("injected", 0))
+    def hits(self) -> int:
+        """How many calls of the hook were made to fail or, in a dry run, would have been."""
+        return sum(int(self.counters.get(key, 0)) for key in ("injected", "held_dry_run"))
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as one object of JSON types: what, where, when, how often."""
@@ -57,12 +57,13 @@ class Record:
         return {
             "name": self.fault.name,
             "fault": self.fault.hook.value,
-            "hook": armed.get("hook", self.fault.hook.function),
+            "hook": armed.get("hook", self.fault.symbol),
             "mechanism": armed.get("mechanism", ""),
             "engine": armed.get("engine", ""),
             "callchain": armed.get("callchain", []),
             "targets": armed.get("targets", []),
             "limits": dataclasses.asdict(self.fault.limits),
+            "dry_run": self.fault.dry_run,
             "state": self.state.value,
             "armed_at": armed.get("armed_at", ""),
             "expires_at": armed.get("expires_at", ""),

@@ -1,8 +1,8 @@
 """A process of its own that makes kernel requests on command and says how they ended.
 
 Run as a program it reads commands, one a line, and answers each with a line of
-error numbers (0: it worked).  `child` starts a descendant that does the same;
-`exec` becomes another program first.  No import is heavy: it starts in an
+error numbers (0: it worked).  `child` starts a descendant that does the same, and
+`childs` passes a command on to it.  No import is heavy: it starts in an
 emulated machine.
 """
 
@@ -12,9 +12,11 @@ import ctypes
 import errno
 import mmap
 import os
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -25,12 +27,13 @@ _SECTOR = 4096
 class Victim:
     """The controlling side: starts the process, sends commands, ends it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: str = sys.executable) -> None:
         self._directory = directory
+        self._program = program
 
     def __enter__(self) -> Victim:
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", __file__, str(self._directory)],
+            [self._program, "-S", "-E", __file__, str(self._directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -101,12 +104,48 @@ def pipe_writes(times: int) -> list[int]:
     return ended
 
 
-def direct_reads(device: Path, times: int) -> list[int]:
+def opens(path: Path, times: int) -> list[int]:
+    """openat(2)."""
+    return [_errno_of(lambda: os.close(os.open(path, os.O_RDONLY))) for _ in range(times)]
+
+
+def looks(directory: Path, name: str, times: int) -> list[int]:
+    """stat(2) of names that the kernel has not seen yet: `name` and something behind it."""
+    return [_errno_of((directory / f"{name}{n}").lstat) for n in range(times)]
+
+
+def sends(size: int, times: int) -> list[int]:
+    """write(2) to a Unix socket: a long one has its data in pages, in as few blocks as can be."""
+    ours, theirs = socket.socketpair()
+    ended = []
+    for _ in range(times):
+        ended.append(_errno_of(lambda: ours.sendall(bytes(size))))
+        left = size
+        while left:
+            left -= len(theirs.recv(left))
+    ours.close()
+    theirs.close()
+    return ended
+
+
+def file_system_mounts(device: str, kind: str, target: Path, times: int) -> list[int]:
+    """mount(2) a file system of a block device, and take it away again when that worked."""
+    ended = []
+    for _ in range(times):
+        if _LIBC.mount(device.encode(), bytes(target), kind.encode(), 0, None) == 0:
+            _LIBC.umount(bytes(target))
+            ended.append(0)
+        else:
+            ended.append(ctypes.get_errno())
+    return ended
+
+
+def direct_reads(device: Path, times: int, offset: int = 0) -> list[int]:
     """read(2) around the page cache: each is a bio."""
     buffer = mmap.mmap(-1, _SECTOR)
     disk = os.open(device, os.O_RDONLY | os.O_DIRECT)
     try:
-        return [_errno_of(lambda: os.preadv(disk, [buffer], 0)) for _ in range(times)]
+        return [_errno_of(lambda: os.preadv(disk, [buffer], offset)) for _ in range(times)]
     finally:
         os.close(disk)
 
@@ -120,6 +159,22 @@ def _errno_of(request: object) -> int:
     return 0
 
 
+_REQUESTS: dict[str, Callable[..., list[int]]] = {
+    "mount": lambda target, times: mounts(target, int(times)),
+    "threads": lambda target, threads, times: mounts_in_threads(target, int(threads), int(times)),
+    "forked": lambda target, times: _in_fork(target, int(times)),
+    "mountfs": lambda target, device, kind, times: file_system_mounts(
+        device, kind, target, int(times)
+    ),
+    "pipe": lambda _, times: pipe_writes(int(times)),
+    "open": lambda _, path, times: opens(Path(path), int(times)),
+    "look": lambda _, directory, name, times: looks(Path(directory), name, int(times)),
+    "send": lambda _, size, times: sends(int(size), int(times)),
+    "read": lambda _, device, *numbers: direct_reads(Path(device), *map(int, numbers)),
+}
+"""What it does on command; the first argument is the directory that it may mount on."""
+
+
 def _serve(target: Path) -> None:
     child: Victim | None = None
     for line in sys.stdin:
@@ -130,16 +185,8 @@ def _serve(target: Path) -> None:
         elif command == "childs":
             assert child is not None
             answer = child.does(*words)
-        elif command == "forked":
-            answer = _in_fork(target, int(words[0]))
-        elif command == "mount":
-            answer = mounts(target, int(words[0]))
-        elif command == "threads":
-            answer = mounts_in_threads(target, int(words[0]), int(words[1]))
-        elif command == "pipe":
-            answer = pipe_writes(int(words[0]))
         else:
-            answer = direct_reads(Path(words[0]), int(words[1]))
+            answer = _REQUESTS[command](target, *words)
         print(*answer, flush=True)
     if child is not None:
         child.__exit__(None, None, None)

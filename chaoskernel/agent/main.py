@@ -101,8 +101,7 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
             {"symbol": probe.symbol, "mechanism": probe.mechanism.value}
             for probe in armed.placement.frames
         ],
-        "targets": [{"pid": process.pid, "command": process.command} for process in armed.targets]
-        or [{"system_wide": True}],
+        "targets": [dict(target) for target in armed.targets],
         "armed_at": _iso(now),
         "expires_at": _iso(now + left / 1e9),
         "programs": list(armed.programs),

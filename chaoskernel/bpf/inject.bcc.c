@@ -13,17 +13,57 @@
  */
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#if SCOPED_BY_CGROUP
+#include <linux/cgroup-defs.h>
+#include <linux/kernfs.h>
+#endif
 
 #define MAX_PROCESSES 16384
 #define MAX_THREADS 16384
+#define MAX_CGROUPS 16384
+#define MAX_COMMANDS 256
+#define MAX_LITERAL 64
 
 /* CLOCK_MONOTONIC, ns; 0 until the fault is armed, and again once it is not. */
 BPF_ARRAY(deadline, u64, 1);
 /* Injections handed out so far; the one place where `times` is decided. */
 BPF_ARRAY(tickets, u64, 1);
 BPF_PERCPU_ARRAY(counters, u64, NR_COUNTERS);
-/* Thread group ids: those in scope or, system-wide, those that are exempt. */
+/* Thread group ids: enum membership. */
 BPF_HASH(processes, u32, u8, MAX_PROCESSES);
+
+/* What the scope says of a process, whatever else it says; exempt: the injector's own. */
+enum membership {
+	IN_SCOPE = 1,
+	EXEMPT = 2,
+};
+
+#if SCOPED_BY_CGROUP
+/* Ids in the v2 hierarchy: those that the scope names and all that lie below them. */
+BPF_HASH(cgroups, u64, u8, MAX_CGROUPS);
+#endif
+
+#if SCOPED_BY_COMMAND
+struct command {
+	char name[TASK_COMM_LEN];
+};
+
+BPF_HASH(commands, struct command, u8, MAX_COMMANDS);
+#endif
+
+/*
+ * As BCC's KMOD_RET, but of the width of a register: a system call returns a long,
+ * and the upper half of an int is nobody's.
+ */
+#define MODIFY_RETURN(function, args...)                                                \
+	long kmod_ret__##function(unsigned long long *ctx);                             \
+	static __always_inline long modify_##function(unsigned long long *ctx, ##args); \
+	long kmod_ret__##function(unsigned long long *ctx)                              \
+	{                                                                               \
+		return modify_##function(___bpf_ctx_cast(args));                        \
+	}                                                                               \
+	static __always_inline long modify_##function(unsigned long long *ctx, ##args)
+#pragma clang diagnostic ignored "-Wint-conversion" /* ___bpf_ctx_cast() makes pointers of all */
 
 static __always_inline void count(int which)
 {
@@ -33,9 +73,37 @@ static __always_inline void count(int which)
 static __always_inline bool in_scope(void)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	bool listed = processes.lookup(&tgid) != NULL;
+	u8 *membership = processes.lookup(&tgid);
+#if SCOPED_BY_CGROUP
+	u64 cgroup;
+#endif
 
-	return SYSTEM_WIDE ? !listed : listed;
+	if (membership)
+		return *membership == IN_SCOPE;
+#if SCOPED_BY_CGROUP
+	cgroup = bpf_get_current_cgroup_id();
+	return cgroups.lookup(&cgroup) != NULL;
+#else
+	return SYSTEM_WIDE;
+#endif
+}
+
+/*
+ * True when the first bytes of both are equal, as KernelChaos and inject.py have it.
+ * @wanted: a literal; the caller has seen to it that it has so many bytes.
+ */
+static __always_inline bool STRNCMP(const void *text, const char *wanted, const int size)
+{
+	char found[MAX_LITERAL] = {};
+	int i;
+
+	if (bpf_probe_read_kernel(found, size, text))
+		return false;
+#pragma unroll
+	for (i = 0; i < MAX_LITERAL; i++)
+		if (i < size && found[i] != wanted[i])
+			return false;
+	return true;
 }
 
 /*
@@ -217,7 +285,7 @@ static __always_inline bool ticket_left(void)
 }
 
 /* The decision: is this request, by a task in scope, to fail? */
-static __always_inline bool should_fail(u64 position, bool nofail)
+static __always_inline bool should_fail(u64 position, bool nofail, bool predicate)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	bool own_stack = on_own_stack(task, position);
@@ -230,7 +298,7 @@ static __always_inline bool should_fail(u64 position, bool nofail)
 	count(COUNT_REACHED);
 	if (NR_FRAMES > 0 && !own_stack)
 		return false;
-	if (!chain_active(position, &chosen))
+	if (!predicate || !chain_active(position, &chosen))
 		return false;
 	count(COUNT_MATCHED);
 	guard = guarded(task, own_stack, nofail);
@@ -248,6 +316,10 @@ static __always_inline bool should_fail(u64 position, bool nofail)
 	}
 	if (!ticket_left()) {
 		count(COUNT_HELD_TIMES);
+		return false;
+	}
+	if (DRY_RUN) {
+		count(COUNT_HELD_DRY_RUN);
 		return false;
 	}
 	count(COUNT_INJECTED);
@@ -279,14 +351,86 @@ RAW_TRACEPOINT_PROBE(sched_process_fork)
 {
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
+	u8 *membership = processes.lookup(&parent_tgid);
 	u32 tgid = 0;
-	u8 listed = 1;
+	u8 in_scope = IN_SCOPE;
 
-	if (!processes.lookup(&parent_tgid))
+	if (!membership || *membership != IN_SCOPE)
 		return 0;
 	bpf_probe_read_kernel(&tgid, sizeof(tgid), &child->tgid);
-	if (tgid != parent_tgid && processes.update(&tgid, &listed))
+	if (tgid != parent_tgid && processes.update(&tgid, &in_scope))
 		count(COUNT_UNTRACKED);
 	return 0;
 }
 #endif /* !SYSTEM_WIDE */
+
+#if SCOPED_BY_COMMAND
+/* The task has its new name by now. */
+RAW_TRACEPOINT_PROBE(sched_process_exec)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct command command = {};
+	u8 in_scope = IN_SCOPE;
+
+	bpf_get_current_comm(&command.name, sizeof(command.name));
+	if (!commands.lookup(&command) || processes.lookup(&tgid))
+		return 0;
+	if (processes.update(&tgid, &in_scope))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+#endif /* SCOPED_BY_COMMAND */
+
+#if SCOPED_BY_CGROUP
+static __always_inline u64 id_of(struct cgroup *cgroup)
+{
+	struct kernfs_node *node = NULL;
+	u64 id = 0;
+
+	bpf_probe_read_kernel(&node, sizeof(node), &cgroup->kn);
+	bpf_probe_read_kernel(&id, sizeof(id), &node->id);
+	return id;
+}
+
+/* The other hierarchies number their cgroups by themselves. */
+static __always_inline bool in_v2(struct cgroup *cgroup)
+{
+	struct cgroup_root *root = NULL;
+	int hierarchy = -1;
+
+	bpf_probe_read_kernel(&root, sizeof(root), &cgroup->root);
+	bpf_probe_read_kernel(&hierarchy, sizeof(hierarchy), &root->hierarchy_id);
+	return hierarchy == 0;
+}
+
+/* Runs before anybody can move into the new one. */
+RAW_TRACEPOINT_PROBE(cgroup_mkdir)
+{
+	struct cgroup *child = (struct cgroup *)ctx->args[0];
+	struct cgroup *parent = NULL;
+	u8 in_scope = IN_SCOPE;
+	u64 id;
+
+	if (!in_v2(child))
+		return 0;
+	/* The css that lies first in a cgroup is its own. */
+	bpf_probe_read_kernel(&parent, sizeof(parent), &child->self.parent);
+	id = id_of(parent);
+	if (!cgroups.lookup(&id))
+		return 0;
+	id = id_of(child);
+	if (cgroups.update(&id, &in_scope))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(cgroup_rmdir)
+{
+	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
+	u64 id = id_of(cgroup);
+
+	if (in_v2(cgroup))
+		cgroups.delete(&id);
+	return 0;
+}
+#endif /* SCOPED_BY_CGROUP */

@@ -25,13 +25,15 @@ COUNTERS = (
     "held_kthread",
     "held_exiting",
     "held_oom",
+    "held_dry_run",
     "untracked",
 )
 """Names of the counters, in the order in which the program keeps them.
 
 `reached`: hook calls by tasks in scope; `matched`: those under the call chain;
-`injected`: those that failed; `held_…`: those that were held back, and why;
-`untracked`: processes and threads that a full table could not take in.
+`injected`: those that failed; `held_…`: those that were held back, and why
+(`held_dry_run`: what would have failed); `untracked`: processes, threads and
+cgroups that a full table could not take in.
 """
 
 
@@ -56,10 +58,14 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the parts of a fault attach on one kernel; frames outermost first."""
+    """Where the parts of a fault attach on one kernel; frames outermost first.
+
+    :param value: what the hook returns to fail, in C.
+    """
 
     hook: Probe
     frames: tuple[Probe, ...]
+    value: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,40 +92,37 @@ class Program:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _HookSource:
     declarations: str
-    arguments: str
+    parameters: str
     nofail: str
-    value: str
 
 
 _HOOKS = {
     Hook.SLAB: _HookSource(
         declarations="#include <linux/gfp.h>\nstruct kmem_cache;",
-        arguments="struct kmem_cache *s, gfp_t gfpflags",
+        parameters="struct kmem_cache *s, gfp_t gfpflags",
         nofail="gfpflags & __GFP_NOFAIL",
-        value="-ENOMEM",
     ),
     Hook.PAGE: _HookSource(
         declarations="#include <linux/gfp.h>",
-        arguments="gfp_t gfp_mask, unsigned int order",
+        parameters="gfp_t gfp_mask, unsigned int order",
         nofail="gfp_mask & __GFP_NOFAIL",
-        value="true",
     ),
     Hook.BIO: _HookSource(
         declarations="struct bio;",
-        arguments="struct bio *bio",
+        parameters="struct bio *bio",
         nofail="false",
-        value="-EIO",
     ),
+    Hook.FUNCTION: _HookSource(declarations="", parameters="", nofail="false"),
 }
 
 
 def render(fault: Fault, placement: Placement) -> Program:
     """Return the program of a fault for the places that were found for it."""
-    functions = list(_functions(placement))
+    functions = list(_functions(fault, placement))
     sources: list[tuple[Entry, str]] = [
-        *(_leave(index, probe) for index, (probe, _) in enumerate(functions)),
-        *(_enter(index, probe, frames) for index, (probe, frames) in enumerate(functions)),
-        _hook(fault.hook, placement.hook),
+        *(_leave(index, function.probe) for index, function in enumerate(functions)),
+        *(_enter(index, function) for index, function in enumerate(functions)),
+        _hook(fault, placement),
     ]
     logic = resources.files(__package__).joinpath("inject.bcc.c").read_text(encoding="utf-8")
     text = "\n".join([_switches(fault), logic, *(source for _, source in sources)])
@@ -129,13 +132,18 @@ def render(fault: Fault, placement: Placement) -> Program:
 def _switches(fault: Fault) -> str:
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
     threshold = round(fault.limits.probability / 100 * 2**32)
+    includes = "\n".join(f"#include <{header}>" for header in fault.headers)
     return f"""\
+{includes}
 {_HOOKS[fault.hook].declarations}
 
 #define NR_FRAMES {len(fault.callchain)}
 #define SYSTEM_WIDE {int(fault.scope.system_wide)}
+#define SCOPED_BY_CGROUP {int(bool(fault.scope.cgroups or fault.scope.containers))}
+#define SCOPED_BY_COMMAND {int(bool(fault.scope.commands))}
 #define PROBABILITY_OF_2_32 {threshold}ULL
 #define TIMES {fault.limits.times}ULL
+#define DRY_RUN {int(fault.dry_run)}
 
 enum counter {{
 {numbers},
@@ -148,32 +156,61 @@ def _tracepoints(fault: Fault) -> Iterator[Entry]:
     names = ["sched_process_exit"]
     if not fault.scope.system_wide:
         names.append("sched_process_fork")
+    if fault.scope.commands:
+        names.append("sched_process_exec")
+    if fault.scope.cgroups or fault.scope.containers:
+        names += ["cgroup_mkdir", "cgroup_rmdir"]
     for name in names:
         yield Entry(f"raw_tracepoint__{name}", Attach.RAW_TRACEPOINT, name)
 
 
-def _functions(placement: Placement) -> Iterator[tuple[Probe, int]]:
-    """Yield each function of the chain once, with the bit mask of the frames that name it."""
-    masks: dict[Probe, int] = {}
-    for index, probe in enumerate(placement.frames):
-        masks[probe] = masks.get(probe, 0) | 1 << index
-    yield from masks.items()
+@dataclasses.dataclass(slots=True)
+class _Function:
+    """A function of the chain, and what the frames that name it ask of its arguments.
+
+    :param predicates: by the frame's index; empty is true.
+    """
+
+    probe: Probe
+    parameters: str
+    predicates: dict[int, str]
 
 
-def _enter(index: int, probe: Probe, frames: int) -> tuple[Entry, str]:
-    if probe.mechanism is Mechanism.FMOD_RET:
-        entry = Entry(f"kfunc__{probe.symbol}", Attach.FENTRY, probe.symbol)
-        head, position = f"KFUNC_PROBE({probe.symbol})", "position_of(ctx)"
+def _functions(fault: Fault, placement: Placement) -> list[_Function]:
+    """Return each function of the chain once."""
+    functions: dict[Probe, _Function] = {}
+    for index, (frame, probe) in enumerate(zip(fault.callchain, placement.frames, strict=True)):
+        function = functions.setdefault(probe, _Function(probe, frame.parameters, {}))
+        function.predicates[index] = frame.predicate
+    return list(functions.values())
+
+
+def _enter(index: int, function: _Function) -> tuple[Entry, str]:
+    symbol, parameters = function.probe.symbol, _after_comma(function.parameters)
+    if function.probe.mechanism is Mechanism.FMOD_RET:
+        entry = Entry(f"kfunc__{symbol}", Attach.FENTRY, symbol)
+        head, position = f"KFUNC_PROBE({symbol}{parameters})", "position_of(ctx)"
     else:
-        entry = Entry(f"chaos_enter_{index}", Attach.KPROBE, probe.symbol)
-        head, position = f"int {entry.function}(struct pt_regs *ctx)", "PT_REGS_SP(ctx)"
+        entry = Entry(f"chaos_enter_{index}", Attach.KPROBE, symbol)
+        head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
+        position = "PT_REGS_SP(ctx)"
+    named = sum(1 << frame for frame in function.predicates)
+    free = sum(1 << frame for frame, predicate in function.predicates.items() if not predicate)
+    tests = "".join(
+        f"\tif ({predicate})\n\t\tmatched |= {1 << frame:#x};\n"
+        for frame, predicate in function.predicates.items()
+        if predicate
+    )
     return (
         entry,
         f"""
 {head}
 {{
-	if (in_scope())
-		enter({position}, {frames:#x}, {frames:#x});
+	u32 matched = {free:#x};
+
+	if (!in_scope())
+		return 0;
+{tests}	enter({position}, {named:#x}, matched);
 	return 0;
 }}""",
     )
@@ -197,30 +234,34 @@ def _leave(index: int, probe: Probe) -> tuple[Entry, str]:
     )
 
 
-def _hook(hook: Hook, probe: Probe) -> tuple[Entry, str]:
-    source = _HOOKS[hook]
+def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
+    source, probe = _HOOKS[fault.hook], placement.hook
+    parameters = _after_comma(source.parameters or fault.parameters)
     if probe.mechanism is Mechanism.FMOD_RET:
         entry = Entry(f"kmod_ret__{probe.symbol}", Attach.FMOD_RET, probe.symbol)
-        return (
-            entry,
-            f"""
-KMOD_RET({probe.symbol}, {source.arguments}, int ret)
-{{
-	if (in_scope() && should_fail(position_of(ctx), {source.nofail}))
-		return {source.value};
-	return 0;
-}}
-""",
-        )
-    entry = Entry("chaos_hook", Attach.KPROBE, probe.symbol)
+        head, position = f"MODIFY_RETURN({probe.symbol}{parameters})", "position_of(ctx)"
+        override = f"return {placement.value}"
+    else:
+        entry = Entry("chaos_hook", Attach.KPROBE, probe.symbol)
+        head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
+        position, override = "PT_REGS_SP(ctx)", f"bpf_override_return(ctx, {placement.value})"
     return (
         entry,
         f"""
-int {entry.function}(struct pt_regs *ctx, {source.arguments})
+{head}
 {{
-	if (in_scope() && should_fail(PT_REGS_SP(ctx), {source.nofail}))
-		bpf_override_return(ctx, {source.value});
+	bool predicate;
+
+	if (!in_scope())
+		return 0;
+	predicate = {fault.predicate or "true"};
+	if (should_fail({position}, {source.nofail}, predicate))
+		{override};
 	return 0;
 }}
 """,
     )
+
+
+def _after_comma(parameters: str) -> str:
+    return f", {parameters}" if parameters else ""

@@ -71,12 +71,16 @@ def _table(fault: Mapping[str, Any]) -> Table:
         "reached": counters.get("reached", "unknown"),
         "matched": counters.get("matched", "unknown"),
         "injected": counters.get("injected", "unknown"),
+        "would have failed": counters.get("held_dry_run") if fault.get("dry_run") else None,
         "held back": _held_back(counters),
         "in force": _lifetime(fault),
         "ended by": f"{fault.get('reason', '')} ({fault.get('state', '')})",
     }
     for label, value in rows.items():
-        table.add_row(label, Text(str(value)))  # Text, for a reason may hold what looks like markup
+        if value is not None:
+            table.add_row(
+                label, Text(str(value))
+            )  # Text, for a reason may hold what looks like markup
     return table
 
 
@@ -87,7 +91,15 @@ def _chain(frames: list[Mapping[str, Any]]) -> str:
 def _targets(targets: list[Mapping[str, Any]]) -> str:
     if any(target.get("system_wide") for target in targets):
         return "the whole system"
-    return ", ".join(f"{target.get('command', '?')} ({target.get('pid')})" for target in targets)
+    return ", ".join(map(_target, targets))
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    if "cgroup" in target:
+        return str(target["cgroup"])
+    if "pid" in target:
+        return f"{target.get('command', '?')} ({target['pid']})"
+    return f"every {target.get('command', '?')}"
 
 
 def _held_back(counters: Mapping[str, Any]) -> str:

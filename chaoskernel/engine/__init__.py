@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from chaoskernel.bpf.program import Placement
-from chaoskernel.kernel.processes import Process
 from chaoskernel.spec import Fault
 
 Progress = Callable[[str], None]
@@ -20,8 +19,8 @@ class ArmedFault(Protocol):
         """Where its parts are attached."""
 
     @property
-    def targets(self) -> Sequence[Process]:
-        """The processes that the scope names; empty when it is system-wide."""
+    def targets(self) -> Sequence[Mapping[str, Any]]:
+        """What the scope names, as JSON objects: processes with their commands, and so on."""
 
     @property
     def programs(self) -> Sequence[int]:

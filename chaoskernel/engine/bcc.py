@@ -14,20 +14,19 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Program, render
 from chaoskernel.engine import Progress
 from chaoskernel.engine.place import placements
+from chaoskernel.engine.seed import seed
 from chaoskernel.errors import ChaosKernelError, EngineError, MissingTool, UnsupportedKernel
 from chaoskernel.kernel import bpf, features, processes, symbols
-from chaoskernel.kernel.processes import Process
-from chaoskernel.spec import Fault, Scope
+from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
 _ENTRY, _RETURN = 0, 1
-_SEEDING_ROUNDS = 20
 
 
 class BccEngine:
@@ -57,7 +56,7 @@ class BccArmedFault:
     def __init__(
         self,
         placement: Placement,
-        targets: tuple[Process, ...],
+        targets: Sequence[Mapping[str, Any]],
         module: _Module,
         undo: contextlib.ExitStack,
         expires: int,
@@ -98,40 +97,12 @@ def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFaul
         # in scope must be settled before anything can be overridden.
         for entry in trackers:
             undo.callback(module.attach(entry))
-        targets = _seed(module, fault.scope)
+        targets = seed(module, fault.scope)
         for entry in probes:
             undo.callback(module.attach(entry))
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
         return BccArmedFault(placement, targets, module, undo.pop_all(), expires)
-
-
-def _seed(module: _Module, scope: Scope) -> tuple[Process, ...]:
-    """List the processes that are in scope or, system-wide, those that are exempt.
-
-    Return those that the scope names.
-
-    Forks are followed by the program from now on.  A process that was forked by
-    one that was not listed yet is found by looking again, until nothing is new.
-    """
-    seen = processes.snapshot()
-    if scope.system_wide:
-        module.list_processes(processes.own_line(seen))
-        return ()
-    roots = processes.roots_of(scope, seen)
-    listed: set[int] = set()
-    for _ in range(_SEEDING_ROUNDS):
-        found = processes.with_descendants([root.pid for root in roots], seen) - processes.own_line(
-            seen
-        )
-        if found <= listed:
-            break
-        module.list_processes(found - listed)
-        listed |= found
-        seen = processes.snapshot()
-    # One that ended before it was listed would leave its id to a stranger.
-    module.unlist_processes(listed - processes.snapshot().keys())
-    return tuple(roots)
 
 
 class _Module:
@@ -193,18 +164,29 @@ class _Module:
         table = self._bpf[b"counters"]
         return {name: int(sum(table[ctypes.c_int(number)])) for number, name in enumerate(COUNTERS)}
 
-    def list_processes(self, pids: set[int]) -> None:
-        """Add processes to the program's list."""
+    def list_processes(self, pids: Iterable[int], membership: int) -> None:
+        """See `Tables.list_processes`."""
         table = self._bpf[b"processes"]
         for pid in pids:
-            table[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+            table[ctypes.c_uint32(pid)] = ctypes.c_uint8(membership)
 
-    def unlist_processes(self, pids: set[int]) -> None:
-        """Take processes off the program's list."""
+    def unlist_processes(self, pids: Iterable[int]) -> None:
+        """See `Tables.unlist_processes`."""
         table = self._bpf[b"processes"]
         for pid in pids:
             with contextlib.suppress(KeyError):  # the program took it off before us
                 del table[ctypes.c_uint32(pid)]
+
+    def list_cgroups(self, identities: Iterable[int]) -> None:
+        """See `Tables.list_cgroups`."""
+        for identity in identities:
+            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint8(1)
+
+    def list_commands(self, names: Iterable[str]) -> None:
+        """See `Tables.list_commands`."""
+        for name in names:
+            table = self._bpf[b"commands"]
+            table[table.Key(name.encode())] = ctypes.c_uint8(1)
 
     def close(self) -> None:
         """Close every descriptor of programs and maps."""

@@ -5,37 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chaoskernel.bpf.program import Placement, Probe
-from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism
+
+_HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
+_WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
 def placements(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Placement]:
     """Yield the ways to place a fault, the cheapest first.
 
-    :raises InvalidFault: the kernel has no such frame.
+    :raises InvalidFault: the kernel has no such function, or it does not fail that way.
     :raises UnsupportedKernel: the kernel has no way to override the hook.
     """
     names = [symbols.resolve(frame.funcname) for frame in fault.callchain]
-    features.require_injectable(fault.hook)
-    if fault.hook.function not in symbols:
-        raise UnsupportedKernel(
-            f"this kernel has no function {fault.hook.function}",
-            needs="a kernel with CONFIG_FAULT_INJECTION has it; `chaoskernel lab` boots one",
-        )
-    mechanisms = list(_mechanisms(fault, features))
+    hook = _hook(fault, symbols)
+    features.require_injectable(hook)
+    value = _value(fault, hook, features)
+    mechanisms = list(_mechanisms(fault, hook, value, features))
     if not mechanisms:
-        raise _no_mechanism(fault.hook, fault.mechanism)
+        raise _no_mechanism(hook, fault.mechanism)
     for mechanism in mechanisms:
         yield Placement(
-            hook=Probe(fault.hook.function, mechanism),
+            hook=Probe(hook, mechanism),
             frames=tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names),
+            value=value,
         )
 
 
-def _mechanisms(fault: Fault, features: Features) -> Iterator[Mechanism]:
-    if fault.mechanism is not Mechanism.KPROBE and features.has_trampoline(fault.hook.function):
+def _hook(fault: Fault, symbols: Symbols) -> str:
+    if fault.hook is Hook.FUNCTION:
+        return symbols.resolve(fault.function, key="function")
+    if fault.symbol not in symbols:
+        raise UnsupportedKernel(
+            f"this kernel has no function {fault.symbol}",
+            needs="a kernel with CONFIG_FAULT_INJECTION has it; `chaoskernel lab` boots one",
+        )
+    return fault.symbol
+
+
+def _value(fault: Fault, hook: str, features: Features) -> str:
+    """Return what the hook returns to fail, in C (include/asm-generic/error-injection.h)."""
+    if fault.hook is not Hook.FUNCTION:
+        return _HOOK_VALUES[fault.hook]
+    kind = (features.injectable or {}).get(hook, "ERRNO")
+    if kind not in _WITHOUT_ERRNO:
+        if not fault.errno:
+            raise InvalidFault(
+                "errno", "", f"the error that {hook} is to return", hint="such as errno: EIO"
+            )
+        return f"-{fault.errno}"
+    if fault.errno:
+        raise InvalidFault(
+            "errno",
+            fault.errno,
+            f"returned by {hook}: to fail, it returns {_WITHOUT_ERRNO[kind]}",
+            hint="leave it out",
+        )
+    return _WITHOUT_ERRNO[kind]
+
+
+def _mechanisms(fault: Fault, hook: str, value: str, features: Features) -> Iterator[Mechanism]:
+    # To a trampoline, a program that returns 0 lets the function run.
+    can_modify = value != "0" and features.has_trampoline(hook)
+    if fault.mechanism is not Mechanism.KPROBE and can_modify:
         yield Mechanism.FMOD_RET
     if (
         fault.mechanism is not Mechanism.FMOD_RET
@@ -55,7 +90,7 @@ def _for_frame(name: str, mechanism: Mechanism, features: Features) -> Mechanism
     return Mechanism.KPROBE
 
 
-def _no_mechanism(hook: Hook, wanted: Mechanism) -> UnsupportedKernel:
+def _no_mechanism(hook: str, wanted: Mechanism) -> UnsupportedKernel:
     needs = {
         Mechanism.FMOD_RET: "CONFIG_DEBUG_INFO_BTF and CONFIG_FUNCTION_ERROR_INJECTION give it",
         Mechanism.KPROBE: "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS give it",
@@ -63,6 +98,6 @@ def _no_mechanism(hook: Hook, wanted: Mechanism) -> UnsupportedKernel:
     }
     way = "way" if wanted is Mechanism.AUTO else f"{wanted.value}"
     return UnsupportedKernel(
-        f"this kernel has no {way} to override {hook.function}",
+        f"this kernel has no {way} to override {hook}",
         needs=f"{needs[wanted]}; `chaoskernel lab` boots such a kernel",
     )

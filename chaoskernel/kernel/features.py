@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.kernel import bpf, symbols
-from chaoskernel.spec import Hook
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
@@ -22,15 +22,16 @@ class Features:
 
     :param btf: the kernel's types, or nothing where it has none; a trampoline
         (fmod_ret, fentry, fexit) is found through them.
-    :param injectable: the functions that may be overridden (ALLOW_ERROR_INJECTION);
-        None when debugfs is not mounted, so that nobody can tell.
+    :param injectable: the functions that may be overridden (ALLOW_ERROR_INJECTION), and
+        how they fail: ERRNO, ERRNO_NULL, NULL or TRUE; None when debugfs is not mounted,
+        so that nobody can tell.
     :param kprobe_events: kprobes can be owned by a descriptor, so that they
         end with it; those made through tracefs would stay behind.
     :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
     """
 
     btf: bytes
-    injectable: frozenset[str] | None
+    injectable: Mapping[str, str] | None
     kprobe_events: bool
     kprobe_override: bool
 
@@ -38,17 +39,17 @@ class Features:
         """Tell whether a trampoline on this function can be asked for."""
         return b"\0%s\0" % function.encode() in self.btf
 
-    def require_injectable(self, hook: Hook) -> None:
-        """Check that the hook's return value may be overridden.
+    def require_injectable(self, function: str) -> None:
+        """Check that a function's return value may be overridden.
 
         :raises UnsupportedKernel: it may not.
         """
-        if self.injectable is not None and hook.function not in self.injectable:
+        if self.injectable is not None and function not in self.injectable:
             raise UnsupportedKernel(
-                f"{hook.function} is not on this kernel's error-injection list",
+                f"{function} is not on this kernel's error-injection list",
                 needs="a kernel with CONFIG_FUNCTION_ERROR_INJECTION and, from 6.11 on, "
-                "CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC has it; "
-                "`chaoskernel lab` boots one",
+                "CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC has the hooks; "
+                f"{_INJECTABLE} names what this one has",
             )
 
 
@@ -63,23 +64,23 @@ def running() -> Features:
     )
 
 
-def hook_usable(hook: Hook) -> bool:
-    """Tell whether the running kernel lets the hook's return value be overridden.
+def usable(function: str) -> bool:
+    """Tell whether the running kernel lets a function's return value be overridden.
 
-    It looks for the hook and for a mechanism.  That callers still come through
-    the hook is not shown by that.
+    It looks for the function and for a mechanism.  That callers still come through
+    the function is not shown by that.
     """
     kernel = running()
-    if hook.function not in symbols.running():
+    if function not in symbols.running():
         return False
-    if kernel.injectable is not None and hook.function not in kernel.injectable:
+    if kernel.injectable is not None and function not in kernel.injectable:
         return False
-    return kernel.has_trampoline(hook.function) or (kernel.kprobe_events and kernel.kprobe_override)
+    return kernel.has_trampoline(function) or (kernel.kprobe_events and kernel.kprobe_override)
 
 
-def _injectable() -> frozenset[str] | None:
+def _injectable() -> Mapping[str, str] | None:
     try:
         text = _INJECTABLE.read_text(encoding="ascii")
     except OSError:
         return None
-    return frozenset(re.findall(r"(?m)^(\S+)", text))
+    return dict(re.findall(r"(?m)^(\S+)\s+(\S+)$", text))

@@ -43,12 +43,13 @@ class Symbols:
     def __contains__(self, name: str) -> bool:
         return bool(re.search(rb"(?m) [tTwW] %s(?:\t|$)" % re.escape(name.encode()), self._text))
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, *, key: str = "callchain.funcname") -> str:
         """Return the symbol of a function or of a system call's portable name.
 
         `sys_mount` and, as inject.py's examples spell it, `SyS_mount` are the
         architecture's entry point of mount(2).
 
+        :param key: where the name stands in the fault.
         :raises InvalidFault: the kernel has no such function; near matches are named.
         """
         if name in self:
@@ -58,7 +59,7 @@ class Symbols:
             return self._wrapper + portable[1]
         near = self.near(name)
         raise InvalidFault(
-            "callchain.funcname",
+            key,
             name,
             "a function of this kernel",
             hint=f"near: {', '.join(near)}" if near else "grep for part of it in /proc/kallsyms",

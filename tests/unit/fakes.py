@@ -73,7 +73,7 @@ class FakeTarget:
             state=State.ENDED if ended else State.ACTIVE,
             armed={
                 "name": fault.name,
-                "hook": fault.hook.function,
+                "hook": fault.symbol,
                 "mechanism": "fmod_ret",
                 "engine": "fake",
                 "callchain": [{"symbol": frame.funcname} for frame in fault.callchain],

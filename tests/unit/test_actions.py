@@ -61,6 +61,49 @@ def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(
     ]
 
 
+def test_c_arrives_parsed_and_the_whole_scope_with_it(target: FakeTarget) -> None:
+    actions.start_injection(
+        "open",
+        fault="function",
+        function="sys_openat",
+        errno="EMFILE",
+        parameters="const struct pt_regs *  regs",
+        predicate="regs!=0",
+        headers=["linux/ptrace.h"],
+        callchain=[
+            {
+                "funcname": "d_alloc_parallel",
+                "parameters": "struct dentry *parent, const struct qstr *name",
+                "predicate": "STRCMP(name->name, 'bananas')",
+            }
+        ],
+        commands=["mkdir"],
+        cgroups=["/a.slice"],
+        containers=["docker://abc"],
+        dry_run=True,
+    )
+    assert target.started == [
+        Fault(
+            name="open",
+            hook=Hook.FUNCTION,
+            scope=Scope(commands=("mkdir",), cgroups=("/a.slice",), containers=("docker://abc",)),
+            callchain=(
+                Frame(
+                    "d_alloc_parallel",
+                    "struct dentry *parent, const struct qstr *name",
+                    'STRNCMP(name->name, "bananas", 8)',
+                ),
+            ),
+            function="sys_openat",
+            errno=24,
+            parameters="const struct pt_regs *regs",
+            predicate="regs != 0",
+            headers=("linux/ptrace.h",),
+            dry_run=True,
+        )
+    ]
+
+
 @pytest.mark.usefixtures("target")
 def test_start_tells_what_was_armed() -> None:
     assert actions.start_injection("mount", callchain=["sys_mount"], pids=[12]) == {
@@ -78,18 +121,29 @@ def test_start_tells_what_was_armed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio; .*"),
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio, function; .*"),
         ({"probability": 101}, "probability: 101 is not a percentage above 0 and up to 100; .*"),
         ({"duration": "banana"}, "duration: 'banana' is not a duration; .*"),
         ({"duration": "25h"}, "duration: 90000.0 is not a time above 0 and up to 86400 s; .*"),
         ({"times": -1}, "times: -1 is not a whole number from 0 .*"),
-        ({"pids": []}, "scope: '' is not a scope; name pids or pid_files, or say .*"),
+        ({"pids": []}, "scope: '' is not a scope; name pids, pid_files, commands.*"),
         ({"pids": ["x"]}, "pids: 'x' is not a process id from 2 to 4194304; .*"),
         ({"pids": 12}, "pids: 12 is not a list; .*"),
-        ({"system_wide": True}, "system_wide: True is not possible together with pids .*"),
+        ({"system_wide": True}, "system_wide: True is not possible together with pids, .*"),
         ({"callchain": ["a b"]}, "callchain.funcname: 'a b' is not the name of a .*"),
         ({"callchain": [{"name": "a"}]}, "callchain.name: 'a' is not known here; .*"),
         ({"mechanism": "magic"}, "mechanism: 'magic' is not one of auto, fmod_ret, kprobe; .*"),
+        ({"predicate": "1) return 0; } int x("}, "predicate: .*"),
+        ({"predicate": "panic()"}, "predicate: 'panic.*' is not an expression that calls only .*"),
+        (
+            {"callchain": ["a", {"funcname": "b", "predicate": "x = 1"}]},
+            r"callchain\[1\].predicate: 'x = 1' is not .*",
+        ),
+        ({"parameters": "int a"}, "parameters: 'int a' is not allowed when the fault is slab; .*"),
+        ({"fault": "function"}, "function: '' is not the name of a kernel function; .*"),
+        ({"headers": ["../a.h"]}, "headers: '../a.h' is not a header of the kernel; .*"),
+        ({"errno": "EWHAT"}, "errno: 'EWHAT' is not the name or number of an error; .*"),
+        ({"containers": "abc"}, "containers: 'abc' is not a list; .*"),
         ({"name": "a b"}, "name: 'a b' is not a name; .*"),
     ],
 )

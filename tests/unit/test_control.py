@@ -93,6 +93,7 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "callchain": [],
                 "targets": [{"pid": 12, "command": "sleep"}],
                 "limits": {"probability": 100.0, "times": 0, "duration": 300.0},
+                "dry_run": False,
                 "state": "ended",
                 "armed_at": "2026-01-01T00:00:00+00:00",
                 "expires_at": "2026-01-01T00:05:00+00:00",

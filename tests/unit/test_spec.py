@@ -8,21 +8,41 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope, symbol_of
 
 FULL = Fault(
     name="a-b.c_1",
     hook=Hook.PAGE,
-    scope=Scope(pids=(2, 4194304), pid_files=("/run/a.pid",)),
-    callchain=(Frame("sys_mount"), Frame("do_mount.constprop.0")),
+    scope=Scope(
+        pids=(2, 4194304),
+        pid_files=("/run/a.pid",),
+        commands=("sh",),
+        cgroups=("/a.slice",),
+        containers=("docker://a",),
+    ),
+    callchain=(
+        Frame("sys_mount"),
+        Frame("do_mount.constprop.0", "const char *name", 'STRNCMP(name, "a", 2)'),
+    ),
     limits=Limits(probability=0.5, times=7, duration=1.5),
     mechanism=Mechanism.KPROBE,
+    predicate="order == 1",
+    headers=("linux/mm.h",),
+    dry_run=True,
+)
+FUNCTION = Fault(
+    name="f",
+    hook=Hook.FUNCTION,
+    scope=Scope(system_wide=True),
+    function="sys_openat",
+    errno=24,
+    parameters="const struct pt_regs *regs",
 )
 SMALL = {"name": "a", "fault": "slab", "scope": {"system_wide": True}}
 
 
 @pytest.mark.parametrize(
-    "fault", [FULL, Fault(name="a", hook=Hook.BIO, scope=Scope(system_wide=True))]
+    "fault", [FULL, FUNCTION, Fault(name="a", hook=Hook.BIO, scope=Scope(system_wide=True))]
 )
 def test_json_and_back_is_the_same_fault(fault: Fault) -> None:
     assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault
@@ -48,7 +68,13 @@ def test_what_a_document_leaves_out_has_the_defaults() -> None:
     ],
 )
 def test_each_fault_has_its_hook(hook: str, function: str) -> None:
-    assert Hook(hook).function == function
+    assert symbol_of(Hook(hook), "") == function
+
+
+@pytest.mark.parametrize("errno", [24, "24", "EMFILE"])
+def test_an_error_is_a_name_or_a_number(errno: object) -> None:
+    document = {**SMALL, "fault": "function", "function": "sys_openat", "errno": errno}
+    assert Fault.from_json(document).errno == 24
 
 
 @pytest.mark.parametrize("item", ["sys_mount", {"funcname": "sys_mount"}])
@@ -63,14 +89,17 @@ def test_a_frame_is_a_name_or_an_object_with_one(item: Any) -> None:
         ({"name": ""}, "name: '' is not a name; use up to 63 letters.*"),
         ({"name": "a" * 64}, "name: 'a.* is not a name; .*"),
         ({"name": 7}, "name: 7 is not a name; .*"),
-        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio; .*"),
-        ({"fault": None}, "fault: None is not one of slab, page, bio; .*"),
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio, function; .*"),
+        ({"fault": None}, "fault: None is not one of slab, page, bio, function; .*"),
         ({"mechanism": "x"}, "mechanism: 'x' is not one of auto, fmod_ret, kprobe; .*"),
         ({"callchain": "sys_mount"}, "callchain: 'sys_mount' is not a list; .*"),
         ({"callchain": [""]}, "callchain.funcname: '' is not the name of a kernel function; .*"),
         ({"callchain": ["a;b"]}, "callchain.funcname: 'a;b' is not the name of .*"),
         ({"callchain": ["f"] * 17}, "callchain: '17 frames' is not at most 16 frames; .*"),
-        ({"callchain": [{"name": "f"}]}, "callchain.name: 'f' is not known here; .*funcname"),
+        (
+            {"callchain": [{"name": "f"}]},
+            "callchain.name: 'f' is not known here; the keys are funcname, .*",
+        ),
         ({"limits": {"probability": 0}}, "probability: 0 is not a percentage above 0.*"),
         ({"limits": {"probability": 101}}, "probability: 101 is not a percentage .*"),
         ({"limits": {"probability": True}}, "probability: True is not a percentage .*"),
@@ -81,7 +110,7 @@ def test_a_frame_is_a_name_or_an_object_with_one(item: Any) -> None:
         ({"limits": {"duration": 86401}}, "duration: 86401 is not a time .* up to 86400 s; .*"),
         ({"limits": {"after": 1}}, "limits.after: 1 is not known here; .*"),
         ({"limits": []}, r"limits: \[\] is not an object; .*"),
-        ({"scope": {}}, "scope: '' is not a scope; name pids or pid_files, or say .*"),
+        ({"scope": {}}, "scope: '' is not a scope; name pids, pid_files, commands.*"),
         ({"scope": {"system_wide": "yes"}}, "system_wide: 'yes' is not true or false"),
         ({"scope": {"pids": [2], "system_wide": True}}, "system_wide: True is not possible .*"),
         ({"scope": {"pids": [1]}}, "pids: 1 is not a process id from 2 to 4194304; .*"),
@@ -89,7 +118,35 @@ def test_a_frame_is_a_name_or_an_object_with_one(item: Any) -> None:
         ({"scope": {"pids": ["2"]}}, "pids: '2' is not a process id .*"),
         ({"scope": {"pids": 2}}, "pids: 2 is not a list; .*"),
         ({"scope": {"pid_files": ["a.pid"]}}, "pid_files: 'a.pid' is not an absolute path; .*"),
-        ({"scope": {"cgroups": []}}, r"scope.cgroups: \[\] is not known here; .*"),
+        ({"scope": {"cgroups": ["a"]}}, "cgroups: 'a' is not an absolute path; .*"),
+        ({"scope": {"containers": [""]}}, "containers: '' is not a container's id; .*"),
+        ({"scope": {"commands": ["a" * 16]}}, "commands: 'a+' is not the name of a command, .*"),
+        ({"scope": {"commands": ["/bin/sh"]}}, "commands: '/bin/sh' is not the name of .*"),
+        ({"scope": {"pod": []}}, r"scope.pod: \[\] is not known here; .*"),
+        ({"function": "f"}, "function: 'f' is not allowed when the fault is slab; .*"),
+        ({"errno": 5}, "errno: 5 is not allowed when the fault is slab; .*"),
+        ({"fault": "function"}, "function: '' is not the name of a kernel function; .*"),
+        ({"errno": "EWHAT"}, "errno: 'EWHAT' is not the name or number of an error; .*"),
+        (
+            {"fault": "function", "function": "f", "errno": 4096},
+            "errno: 4096 is not an error number up to 4095; .*",
+        ),
+        ({"predicate": "1) return 0; } int x("}, "predicate: .* is not one line of plain C .*"),
+        ({"predicate": "1) || (1"}, "predicate: .* without unbalanced parentheses; .*"),
+        ({"predicate": "1 // "}, "predicate: '1 // ' is not one line of plain C without '//'; .*"),
+        ({"predicate": "(" * 1000000}, "predicate: .* is not text of up to 4096 characters; .*"),
+        ({"predicate": 'a == "'}, """predicate: .* is not one line of plain C without '"'; .*"""),
+        ({"predicate": 1}, "predicate: 1 is not text of up to 4096 characters; .*"),
+        ({"headers": ["../a.h"]}, "headers: '../a.h' is not a header of the kernel; .*"),
+        ({"headers": ["/a.h"]}, "headers: '/a.h' is not a header of the kernel; .*"),
+        ({"headers": ["linux/../a.h"]}, "headers: 'linux/../a.h' is not a header .*"),
+        ({"headers": ["a.h>\n#define x"]}, "headers: .* is not a header of the kernel; .*"),
+        ({"headers": "linux/fs.h"}, "headers: 'linux/fs.h' is not a list; .*"),
+        (
+            {"callchain": [{"funcname": "f", "parameters": "int a"}, {"funcname": "f"}]},
+            "callchain.parameters: '' is not the same for every frame that names f; .*",
+        ),
+        ({"dry_run": 1}, "dry_run: 1 is not true or false"),
         ({"failtype": 0}, "failtype: 0 is not known here; the keys are .*"),
     ],
 )

@@ -19,15 +19,14 @@ from chaoskernel.agent.main import serve
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.errors import EngineError
-from chaoskernel.kernel.processes import Process
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeArmed:
-    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), ())
-    targets = (Process(42, 1, 7, "victim", False),)
+    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
+    targets = ({"pid": 42, "command": "victim"},)
     programs = (5, 6)
 
     def __init__(self, seconds: float) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Placement, Probe, Program, render
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+
+EVERYONE = Scope(system_wide=True)
+ONE = Scope(pids=(42,))
 
 
 def rendered(
@@ -15,17 +19,20 @@ def rendered(
     hook: Hook = Hook.SLAB,
     mechanism: Mechanism = Mechanism.FMOD_RET,
     limits: Limits | None = None,
-    system_wide: bool = False,
+    scope: Scope = ONE,
+    value: str = "-ENOMEM",
+    **parts: Any,
 ) -> Program:
     fault = Fault(
         name="x",
         hook=hook,
         callchain=frames_of(names),
-        scope=Scope(system_wide=True) if system_wide else Scope(pids=(42,)),
+        scope=scope,
         limits=limits or Limits(),
+        **parts,
     )
     frames = tuple(Probe(name, mechanism) for name in names)
-    return render(fault, Placement(Probe(hook.function, mechanism), frames))
+    return render(fault, Placement(Probe(fault.symbol, mechanism), frames, value))
 
 
 def switch(program: Program, name: str) -> str:
@@ -47,7 +54,7 @@ def test_switches_carry_times_frames_and_scope() -> None:
     assert switch(program, "TIMES") == "7ULL"
     assert switch(program, "NR_FRAMES") == "2"
     assert switch(program, "SYSTEM_WIDE") == "0"
-    assert switch(rendered(system_wide=True), "SYSTEM_WIDE") == "1"
+    assert switch(rendered(scope=EVERYONE), "SYSTEM_WIDE") == "1"
 
 
 def test_counters_are_numbered_as_they_are_named() -> None:
@@ -90,24 +97,73 @@ def test_a_function_that_is_named_twice_is_attached_once_for_both_frames() -> No
     program = rendered("a", "b", "a")
     entries = [entry.symbol for entry in program.entries if entry.attach is Attach.FENTRY]
     assert entries == ["a", "b"]
-    assert "enter(position_of(ctx), 0x5, 0x5);" in program.text
-    assert "enter(position_of(ctx), 0x2, 0x2);" in program.text
+    assert "enter(position_of(ctx), 0x5, matched);" in program.text
+    assert "enter(position_of(ctx), 0x2, matched);" in program.text
 
 
 def test_forks_are_not_followed_system_wide() -> None:
-    names = [entry.symbol for entry in rendered(system_wide=True).entries]
+    names = [entry.symbol for entry in rendered(scope=EVERYONE).entries]
     assert names == ["sched_process_exit", "should_failslab"]
 
 
+@pytest.mark.parametrize("hook", [Hook.SLAB, Hook.PAGE, Hook.BIO])
+def test_a_hook_fails_with_the_value_of_its_place(hook: Hook) -> None:
+    program = rendered(hook=hook, value="-EIO")
+    assert "return -EIO;" in program.text
+
+
+def test_a_predicate_decides_whether_its_frame_matches() -> None:
+    chain = [
+        {"funcname": "a", "parameters": "int x", "predicate": "x == 1"},
+        {"funcname": "b"},
+        {"funcname": "a", "parameters": "int x"},
+    ]
+    program = rendered_chain(chain)
+    assert "KFUNC_PROBE(a, int x)" in program.text
+    assert "u32 matched = 0x4;" in program.text
+    assert "if (x == 1)\n\t\tmatched |= 0x1;" in program.text
+    assert "u32 matched = 0x2;" in program.text
+
+
+def rendered_chain(callchain: list[dict[str, str]]) -> Program:
+    frames = frames_of(callchain)
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), frames)
+    probes = tuple(Probe(frame.funcname, Mechanism.FMOD_RET) for frame in frames)
+    return render(fault, Placement(Probe(fault.symbol, Mechanism.FMOD_RET), probes, "-ENOMEM"))
+
+
+def test_a_predicate_on_the_hook_and_its_headers_are_in_the_program() -> None:
+    program = rendered(hook=Hook.PAGE, predicate="order == 1", headers=("linux/mm.h",))
+    assert "#include <linux/mm.h>\n" in program.text
+    assert "predicate = order == 1;" in program.text
+
+
+def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:
+    program = rendered(
+        hook=Hook.FUNCTION, function="f", errno=5, parameters="int a", predicate="a", value="-5"
+    )
+    assert "MODIFY_RETURN(f, int a)" in program.text
+    assert "return -5;" in program.text
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_dry_run_is_a_switch(dry_run: bool) -> None:
+    assert switch(rendered(dry_run=dry_run), "DRY_RUN") == str(int(dry_run))
+
+
 @pytest.mark.parametrize(
-    ("hook", "function", "value"),
+    ("scope", "trackers"),
     [
-        (Hook.SLAB, "should_failslab", "-ENOMEM"),
-        (Hook.PAGE, "should_fail_alloc_page", "true"),
-        (Hook.BIO, "should_fail_bio", "-EIO"),
+        (EVERYONE, ["exit"]),
+        (Scope(pids=(42,)), ["exit", "fork"]),
+        (Scope(commands=("sh",)), ["exit", "fork", "exec"]),
+        (Scope(containers=("a" * 64,)), ["exit", "fork", "mkdir", "rmdir"]),
+        (Scope(cgroups=("/a",), commands=("sh",)), ["exit", "fork", "exec", "mkdir", "rmdir"]),
     ],
 )
-def test_each_hook_fails_with_its_own_value(hook: Hook, function: str, value: str) -> None:
-    program = rendered(hook=hook)
-    assert f"KMOD_RET({function}," in program.text
-    assert f"return {value};" in program.text
+def test_what_the_scope_needs_is_followed_and_nothing_else(
+    scope: Scope, trackers: list[str]
+) -> None:
+    entries = rendered(scope=scope).entries
+    followed = [entry.symbol for entry in entries if entry.attach is Attach.RAW_TRACEPOINT]
+    assert [name.rpartition("_")[2] for name in followed] == trackers

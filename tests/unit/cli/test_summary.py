@@ -95,6 +95,24 @@ def test_what_is_unknown_is_not_shown_as_zero(tmp_path: Path) -> None:
     assert table["ended by"] == "[killed] (lost)"
 
 
+@pytest.mark.parametrize(
+    ("target", "shown_as"),
+    [({"command": "mkdir"}, "every mkdir"), ({"cgroup": "/a.slice"}, "/a.slice")],
+)
+def test_commands_and_control_groups_are_targets_too(
+    tmp_path: Path, target: dict[str, str], shown_as: str
+) -> None:
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [FAULT | {"targets": [target]}]})))
+    assert table["targets"] == shown_as
+
+
+def test_a_dry_run_tells_what_would_have_failed(tmp_path: Path) -> None:
+    counters = {"reached": 9, "matched": 4, "injected": 0, "held_dry_run": 4}
+    dry = FAULT | {"dry_run": True, "counters": counters}
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [dry]})))
+    assert (table["injected"], table["would have failed"]) == ("0", "4")
+
+
 def test_a_fault_without_a_chain_on_every_process_says_so(tmp_path: Path) -> None:
     wide = FAULT | {"callchain": [], "targets": [{"system_wide": True}]}
     table = rows(shown(journal(tmp_path, chaoskernel={"faults": [wide]})))

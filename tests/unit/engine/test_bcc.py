@@ -1,58 +1,13 @@
-"""What the BCC engine does around bcc: errors in one line, and who is listed in the program."""
+"""What the BCC engine does around bcc: its errors become one line."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import processes
-from chaoskernel.spec import Scope
-
-
-class FakeModule:
-    """A program's list of processes."""
-
-    def __init__(self) -> None:
-        self.listed: set[int] = set()
-
-    def list_processes(self, pids: set[int]) -> None:
-        self.listed |= pids
-
-    def unlist_processes(self, pids: set[int]) -> None:
-        self.listed -= pids
-
-
-@pytest.fixture
-def family() -> Iterator[int]:
-    """A process with a child."""
-    with subprocess.Popen(
-        ["sh", "-c", "sleep 60 & echo ready; wait"],
-        stdout=subprocess.PIPE,
-    ) as parent:
-        assert parent.stdout
-        assert parent.stdout.readline() == b"ready\n"
-        yield parent.pid
-        for pid in processes.with_descendants([parent.pid], processes.snapshot()):
-            os.kill(pid, 9)
-
-
-def test_a_process_is_listed_with_its_descendants(family: int) -> None:
-    module = FakeModule()
-    (root,) = bcc._seed(module, Scope(pids=(family,)))  # type: ignore[arg-type]
-    assert (root.pid, root.command) == (family, "sh")
-    assert module.listed == processes.with_descendants([family], processes.snapshot())
-    assert len(module.listed) == 2
-
-
-def test_system_wide_this_process_and_its_ancestors_are_listed_as_exempt() -> None:
-    module = FakeModule()
-    assert bcc._seed(module, Scope(system_wide=True)) == ()  # type: ignore[arg-type]
-    assert {os.getpid(), os.getppid()} <= module.listed
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:

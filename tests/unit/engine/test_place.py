@@ -11,10 +11,18 @@ from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism, Scope, frames_of
 
-SYMBOLS = Symbols(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n", "x86_64")
+SYMBOLS = Symbols(
+    b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n4 T gives_null\n5 T gives_true\n",
+    "x86_64",
+)
 EVERYTHING = Features(
-    btf=b"\0should_failslab\0__x64_sys_mount\0clone.isra.0\0",
-    injectable=frozenset({"should_failslab"}),
+    btf=b"\0should_failslab\0__x64_sys_mount\0clone.isra.0\0gives_null\0gives_true\0",
+    injectable={
+        "should_failslab": "ERRNO",
+        "__x64_sys_mount": "ERRNO",
+        "gives_null": "NULL",
+        "gives_true": "TRUE",
+    },
     kprobe_events=True,
     kprobe_override=True,
 )
@@ -78,7 +86,7 @@ def test_an_unknown_frame_is_refused() -> None:
 
 def test_a_hook_off_the_injection_list_is_unsupported() -> None:
     with pytest.raises(UnsupportedKernel, match="not on this kernel's error-injection list"):
-        placed(only(injectable=frozenset()))
+        placed(only(injectable={}))
 
 
 def test_an_unreadable_injection_list_decides_nothing() -> None:
@@ -90,3 +98,33 @@ def test_without_any_way_the_kernel_is_unsupported_and_the_option_is_named() -> 
         placed(only(btf=b"", kprobe_override=False))
     with pytest.raises(UnsupportedKernel, match="CONFIG_DEBUG_INFO_BTF"):
         placed(only(btf=b""), mechanism=Mechanism.FMOD_RET)
+
+
+def function(name: str, errno: int = 0) -> list[Placement]:
+    fault = Fault("x", Hook.FUNCTION, Scope(pids=(42,)), function=name, errno=errno)
+    return list(placements(fault, SYMBOLS, EVERYTHING))
+
+
+def test_a_function_is_overridden_under_its_own_name_with_its_own_error() -> None:
+    placement = function("sys_mount", 28)[0]
+    assert (placement.hook.symbol, placement.value) == ("__x64_sys_mount", "-28")
+
+
+def test_a_function_fails_in_the_way_that_the_kernel_lists() -> None:
+    assert [placement.value for placement in function("gives_true")] == ["1", "1"]
+    # A trampoline cannot return 0 in the function's place.
+    assert hooks(function("gives_null")) == [Mechanism.KPROBE]
+    assert function("gives_null")[0].value == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "errno", "line"),
+    [
+        ("sys_mount", 0, "errno: '' is not the error that __x64_sys_mount is to return"),
+        ("gives_true", 5, "errno: 5 is not returned by gives_true: to fail, it returns 1"),
+        ("sys_moun", 5, "function: 'sys_moun' is not a function of this kernel; near: "),
+    ],
+)
+def test_a_function_that_does_not_fail_so_is_refused(name: str, errno: int, line: str) -> None:
+    with pytest.raises(InvalidFault, match=f"^{line}"):
+        function(name, errno)

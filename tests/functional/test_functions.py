@@ -1,0 +1,79 @@
+"""Faults of any injectable function, dry runs, and several faults at once."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from tests.functional.conftest import Arm
+from tests.victim import Victim
+
+
+def open_fault(victim: Victim, mechanism: Mechanism) -> Fault:
+    return Fault(
+        name="files",
+        hook=Hook.FUNCTION,
+        function="sys_openat",
+        errno=errno.EMFILE,
+        scope=Scope(pids=(victim.pid,)),
+        limits=Limits(times=3, duration=600),
+        mechanism=mechanism,
+    )
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_a_system_call_fails_with_the_error_that_is_asked_for(
+    arm: Arm, victim: Victim, bystander: Victim, tmp_path: Path, mechanism: Mechanism
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    fault = arm(open_fault(victim, mechanism))
+    assert fault.placement.hook.symbol.endswith("_sys_openat")
+    assert bystander.does("open", file, 2) == [0] * 2
+    assert victim.does("open", file, 5) == [errno.EMFILE] * 3 + [0] * 2
+    assert fault.counters()["injected"] == 3
+    assert fault.disarm() == []
+
+
+def test_a_function_that_may_not_fail_is_refused(arm: Arm, victim: Victim) -> None:
+    scope = Scope(pids=(victim.pid,))
+    with pytest.raises(UnsupportedKernel, match="vfs_read is not on this kernel's"):
+        arm(Fault("read", Hook.FUNCTION, scope, function="vfs_read", errno=errno.EIO))
+    with pytest.raises(InvalidFault, match="function: 'sys_opnat' is not"):
+        arm(Fault("open", Hook.FUNCTION, scope, function="sys_opnat", errno=errno.EIO))
+    with pytest.raises(InvalidFault, match="the error that __x64_sys_openat is to return"):
+        arm(Fault("open", Hook.FUNCTION, scope, function="sys_openat"))
+
+
+def test_faults_on_one_hook_have_their_own_counters_and_ends(
+    arm: Arm, victim: Victim, bystander: Victim
+) -> None:
+    """The second is a dry run: it lets everything through, and counts what would have failed."""
+
+    def mounts(name: str, target: Victim, *, dry_run: bool) -> Fault:
+        return Fault(
+            name=name,
+            hook=Hook.SLAB,
+            callchain=(Frame("sys_mount"),),
+            scope=Scope(pids=(target.pid,)),
+            limits=Limits(times=4, duration=600),
+            dry_run=dry_run,
+        )
+
+    wet = arm(mounts("wet", victim, dry_run=False))
+    dry = arm(mounts("dry", bystander, dry_run=True))
+    assert victim.does("mount", 3) == [errno.ENOMEM] * 3
+    assert bystander.does("mount", 3) == [0] * 3
+    counters = dry.counters()
+    assert counters["injected"] == 0
+    assert counters["held_dry_run"] == 4
+    assert counters["held_times"] == counters["matched"] - 4
+    assert wet.counters()["injected"] == wet.counters()["matched"] == 3
+    assert dry.disarm() == []
+    assert victim.does("mount", 2) == [errno.ENOMEM, 0]
+    assert dry.counters() == counters
+    assert wet.disarm() == []

@@ -1,0 +1,125 @@
+"""Predicates on frames and on the hook's own arguments, on a real kernel."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel import syntax
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
+from tests.functional.conftest import Arm
+from tests.victim import Victim
+
+LOOK_UP = {
+    "funcname": "d_alloc_parallel",
+    "parameters": "struct dentry *parent, const struct qstr *name",
+}
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+@pytest.mark.parametrize(
+    "test", ['STRNCMP(name->name, "bananas", 7)', "STRCMP(name->name, 'bananas0')"]
+)
+def test_one_file_name_cannot_be_looked_up(
+    arm: Arm, victim: Victim, tmp_path: Path, mechanism: Mechanism, test: str
+) -> None:
+    fault = arm(
+        Fault(
+            name="bananas",
+            hook=Hook.SLAB,
+            callchain=syntax.frames([LOOK_UP | {"predicate": test}]),
+            headers=syntax.headers(["linux/dcache.h"]),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+            mechanism=mechanism,
+        )
+    )
+    assert victim.does("look", tmp_path, "apples", 2) == [errno.ENOENT] * 2
+    hit = 2 if "STRNCMP" in test else 1
+    assert victim.does("look", tmp_path, "bananas", 2).count(errno.ENOMEM) == hit
+    assert fault.counters()["injected"] == hit
+    assert fault.disarm() == []
+
+
+def test_pages_are_refused_by_their_order(arm: Arm, victim: Victim) -> None:
+    fault = arm(
+        Fault(
+            name="order-1",
+            hook=Hook.PAGE,
+            predicate=syntax.expression("order == 1"),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+        )
+    )
+    before = fault.counters()
+    # Two pages of data are asked for at once, and one by one when that is refused.
+    assert victim.does("send", 3000 + 2 * 4096, 5) == [0] * 5
+    after = fault.counters()
+    assert after["injected"] - before["injected"] == 5
+    assert after["reached"] > after["matched"]
+    assert fault.disarm() == []
+
+
+def test_one_sector_of_one_disk_cannot_be_read(arm: Arm, victim: Victim, ram_disk: Path) -> None:
+    fault = arm(
+        Fault(
+            name="sector",
+            hook=Hook.BIO,
+            predicate=syntax.expression(
+                "bio->bi_iter.bi_sector == 128 && bio->bi_bdev->bd_dev == MKDEV(1, 0)"
+            ),
+            headers=syntax.headers(["linux/blkdev.h"]),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+        )
+    )
+    assert victim.does("read", ram_disk, 2, 128 * 512) == [errno.EIO] * 2
+    assert victim.does("read", ram_disk, 2, 136 * 512) == [0] * 2
+    assert victim.does("read", ram_disk.with_name("ram1"), 2, 128 * 512) == [0] * 2
+    assert fault.counters()["injected"] == 2
+    assert fault.disarm() == []
+
+
+@pytest.fixture
+def file_systems(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Loop devices with a file system, by its kind."""
+    devices: dict[str, str] = {}
+    try:
+        for kind, size in (("btrfs", 128 << 20), ("ext4", 16 << 20)):
+            image = tmp_path / kind
+            with image.open("wb") as file:
+                file.truncate(size)
+            _run(f"mkfs.{kind}", "-q", str(image))
+            devices[kind] = _run("losetup", "--find", "--show", str(image)).strip()
+        yield devices
+    finally:
+        for device in devices.values():
+            _run("losetup", "--detach", device)
+
+
+def test_mounts_of_one_file_system_fail(
+    arm: Arm, victim: Victim, file_systems: dict[str, str]
+) -> None:
+    fault = arm(
+        Fault(
+            name="btrfs",
+            hook=Hook.SLAB,
+            callchain=syntax.frames(["btrfs_mount", "mount_subtree"]),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+        )
+    )
+    assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 2) == [errno.ENOMEM] * 2
+    assert victim.does("mountfs", file_systems["ext4"], "ext4", 2) == [0] * 2
+    assert fault.counters()["injected"] == 2
+    assert fault.disarm() == []
+    assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 1) == [0]
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return done.stdout
