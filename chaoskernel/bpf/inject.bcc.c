@@ -32,10 +32,15 @@ BPF_PERCPU_ARRAY(counters, u64, NR_COUNTERS);
 /* Thread group ids: enum membership. */
 BPF_HASH(processes, u32, u8, MAX_PROCESSES);
 
-/* What the scope says of a process, whatever else it says; exempt: the injector's own. */
+/*
+ * What the scope says of a process, whatever else it says.
+ * Exempt are the injector and its ancestors; a witness is exempt too, and shows
+ * by the calls that it provokes that the hook is alive.
+ */
 enum membership {
 	IN_SCOPE = 1,
 	EXEMPT = 2,
+	WITNESS = 3,
 };
 
 #if SCOPED_BY_CGROUP
@@ -70,7 +75,7 @@ static __always_inline void count(int which)
 	counters.increment(which);
 }
 
-static __always_inline bool in_scope(void)
+static __always_inline bool in_scope(bool at_hook)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	u8 *membership = processes.lookup(&tgid);
@@ -78,8 +83,11 @@ static __always_inline bool in_scope(void)
 	u64 cgroup;
 #endif
 
-	if (membership)
+	if (membership) {
+		if (at_hook && *membership == WITNESS)
+			count(COUNT_PROVOKED);
 		return *membership == IN_SCOPE;
+	}
 #if SCOPED_BY_CGROUP
 	cgroup = bpf_get_current_cgroup_id();
 	return cgroups.lookup(&cgroup) != NULL;

@@ -26,13 +26,15 @@ COUNTERS = (
     "held_exiting",
     "held_oom",
     "held_dry_run",
+    "provoked",
     "untracked",
 )
 """Names of the counters, in the order in which the program keeps them.
 
 `reached`: hook calls by tasks in scope; `matched`: those under the call chain;
 `injected`: those that failed; `held_…`: those that were held back, and why
-(`held_dry_run`: what would have failed); `untracked`: processes, threads and
+(`held_dry_run`: what would have failed); `provoked`: hook calls that the engine
+itself brought about, to see that the hook is alive; `untracked`: processes, threads and
 cgroups that a full table could not take in.
 """
 
@@ -208,7 +210,7 @@ def _enter(index: int, function: _Function) -> tuple[Entry, str]:
 {{
 	u32 matched = {free:#x};
 
-	if (!in_scope())
+	if (!in_scope(false))
 		return 0;
 {tests}	enter({position}, {named:#x}, matched);
 	return 0;
@@ -252,7 +254,7 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
 {{
 	bool predicate;
 
-	if (!in_scope())
+	if (!in_scope(true))
 		return 0;
 	predicate = {fault.predicate or "true"};
 	if (should_fail({position}, {source.nofail}, predicate))

@@ -20,6 +20,7 @@ from typing import Any
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Program, render
 from chaoskernel.engine import Progress
 from chaoskernel.engine.place import placements
+from chaoskernel.engine.prove import prove
 from chaoskernel.engine.seed import seed
 from chaoskernel.errors import ChaosKernelError, EngineError, MissingTool, UnsupportedKernel
 from chaoskernel.kernel import bpf, features, processes, symbols
@@ -100,6 +101,8 @@ def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFaul
         targets = seed(module, fault.scope)
         for entry in probes:
             undo.callback(module.attach(entry))
+        progress("proving that the hook is alive")
+        prove(module, fault, placement.hook.symbol)
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
         return BccArmedFault(placement, targets, module, undo.pop_all(), expires)

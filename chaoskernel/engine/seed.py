@@ -16,6 +16,7 @@ from chaoskernel.spec import Scope
 
 IN_SCOPE = 1
 EXEMPT = 2
+WITNESS = 3
 """The program's `enum membership`."""
 
 _ROUNDS = 20

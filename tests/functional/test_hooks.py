@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine import ArmedFault
+from chaoskernel.engine import ArmedFault, prove
+from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
 from tests.functional.conftest import Arm
+from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
 
 MECHANISMS = [Mechanism.FMOD_RET, Mechanism.KPROBE]
@@ -43,6 +45,7 @@ def fault(arm: Arm, victim: Victim, mechanism: Mechanism) -> Iterator[ArmedFault
 class TestSlab:
     def test_attaches_where_it_was_told_to(self, fault: ArmedFault, mechanism: Mechanism) -> None:
         assert fault.placement.hook.symbol == "should_failslab"
+        assert fault.counters()["provoked"] > 0
         assert fault.placement.hook.mechanism is mechanism
         assert fault.placement.frames[0].symbol.endswith("_sys_mount")
 
@@ -124,6 +127,17 @@ def test_a_bio_fault_makes_reads_of_a_disk_fail(
         assert fault.counters()["injected"] == 4
         assert fault.disarm() == []
         assert victim.does("read", ram_disk, 4) == [0] * 4
+
+
+def test_a_hook_that_is_never_called_is_refused_and_let_go(
+    arm: Arm, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provocation that provokes nothing looks like a dead hook."""
+    monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda: True)
+    before = loaded_programs()
+    with pytest.raises(UnsupportedKernel, match="should_fail_bio is there, but this kernel does"):
+        arm(Fault("dead", Hook.BIO, Scope(pids=(victim.pid,))))
+    assert gone_within(loaded_programs() - before, 1.0)
 
 
 def test_the_agent_and_its_ancestors_are_exempt_from_a_system_wide_fault(
