@@ -16,6 +16,7 @@ from typing import Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import Lifeline, Requests
+from chaoskernel.agent.notice import posted
 from chaoskernel.engine import ArmedFault, Engine
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.errors import ChaosKernelError, InvalidFault
@@ -44,8 +45,9 @@ def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
     """Arm a fault, answer requests while it lasts, and take it back."""
     armed = engine.arm(fault, progress=lambda step: send({"type": protocol.PROGRESS, "step": step}))
     try:
-        with Lifeline(requests) as lifeline:
-            send(_armed_message(fault, engine, armed))
+        message = _armed_message(fault, engine, armed)
+        with posted(message), Lifeline(requests) as lifeline:
+            send(message)
             reason = _answer(lifeline, armed)
     finally:
         leftovers = armed.disarm()

@@ -16,6 +16,8 @@ logger = setup_logger("chaoskernel-cli")
 _COMMANDS = {
     "agent": "Inject one fault, described as JSON on standard input.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
+    "ps": "Show the faults that are in force on this host.",
+    "stop": "End faults on this host, whoever started them.",
     "summary": "Show what an experiment made the kernel do.",
 }
 

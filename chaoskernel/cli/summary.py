@@ -66,8 +66,8 @@ def _table(fault: Mapping[str, Any]) -> Table:
     table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
     rows = {
         "hook": f"{fault.get('hook', '')} by {fault.get('mechanism', '')} ({fault.get('engine')})",
-        "call chain": _chain(fault.get("callchain", [])),
-        "targets": _targets(fault.get("targets", [])),
+        "call chain": chain(fault.get("callchain", [])),
+        "targets": targets(fault.get("targets", [])),
         "reached": counters.get("reached", "unknown"),
         "matched": counters.get("matched", "unknown"),
         "injected": counters.get("injected", "unknown"),
@@ -84,14 +84,16 @@ def _table(fault: Mapping[str, Any]) -> Table:
     return table
 
 
-def _chain(frames: list[Mapping[str, Any]]) -> str:
+def chain(frames: list[Mapping[str, Any]]) -> str:
+    """Return a call chain in one line, outermost function first."""
     return " → ".join(str(frame.get("symbol", frame)) for frame in frames) or "any"
 
 
-def _targets(targets: list[Mapping[str, Any]]) -> str:
-    if any(target.get("system_wide") for target in targets):
+def targets(named: list[Mapping[str, Any]]) -> str:
+    """Return in one line what a scope names."""
+    if any(target.get("system_wide") for target in named):
         return "the whole system"
-    return ", ".join(map(_target, targets))
+    return ", ".join(map(_target, named))
 
 
 def _target(target: Mapping[str, Any]) -> str:

@@ -61,9 +61,15 @@ def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
     )
 
 
+def command(*arguments: str) -> str:
+    """Run the `chaoskernel` command; return what it printed."""
+    words = [str(Path(sys.executable).with_name("chaoskernel")), *arguments]
+    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
+
+
 ENDINGS: dict[str, Callable[[Agent], object]] = {
     "stop": lambda agent: agent.say({"request": "stop"}),
-    "SIGTERM": lambda agent: agent.process.send_signal(signal.SIGTERM),
+    "SIGTERM": lambda agent: command("stop", "SIGTERM"),  # the fault of that name
     "SIGINT": lambda agent: agent.process.send_signal(signal.SIGINT),
     "SIGHUP": lambda agent: agent.process.send_signal(signal.SIGHUP),
     "deadline": lambda agent: None,
@@ -73,10 +79,10 @@ ENDINGS: dict[str, Callable[[Agent], object]] = {
 @pytest.fixture(scope="module")
 def agents(victim: Victim) -> Iterator[dict[str, Agent]]:
     """One armed agent for each ending; they are armed at the same time."""
-    command = agent_command(agent_python(), owner=os.getpid())
+    words = agent_command(agent_python(), owner=os.getpid())
     started = {
         ending: Agent(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
         for ending in ENDINGS
     }
@@ -91,6 +97,14 @@ def agents(victim: Victim) -> Iterator[dict[str, Agent]]:
         for agent in started.values():
             agent.process.kill()
             agent.process.communicate()
+
+
+def test_other_processes_see_the_faults(agents: dict[str, Agent]) -> None:
+    seen = {
+        (notice["message"]["name"], notice["pid"]) for notice in json.loads(command("ps", "--json"))
+    }
+    lasting = {(ending, agents[ending].process.pid) for ending in ENDINGS if ending != "deadline"}
+    assert lasting <= seen
 
 
 @pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending != "deadline"])
@@ -128,9 +142,9 @@ def test_the_fault_dies_with_the_process_that_started_it(victim: Victim, tmp_pat
     """By way of the `chaoskernel agent` command, whose parent is killed with SIGKILL."""
     document, output = tmp_path / "fault.json", tmp_path / "said"
     document.write_text(json.dumps(fault("orphan", Scope(pids=(victim.pid,))).to_json()) + "\n")
-    command = Path(sys.executable).with_name("chaoskernel")
+    program = Path(sys.executable).with_name("chaoskernel")
     owner = subprocess.Popen(
-        ["sh", "-c", f"{command} agent <{document} >{output} & wait"], text=True
+        ["sh", "-c", f"{program} agent <{document} >{output} & wait"], text=True
     )
     try:
         armed = _wait_for_armed(output)

@@ -1,0 +1,93 @@
+"""`chaoskernel stop`: end faults on this host, whoever started them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+
+import click
+
+from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
+from chaoskernel.kernel import bpf, processes
+
+
+@click.command(name="stop")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="End every fault of this host.")
+@click.option(
+    "--timeout",
+    default=15.0,
+    show_default=True,
+    type=click.FloatRange(0, 600),
+    help="Seconds that an agent gets before it is killed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+def command(names: tuple[str, ...], everything: bool, timeout: float, as_json: bool) -> None:
+    """End the faults of these NAMEs, and verify that nothing stays attached."""
+    if bool(names) == everything:
+        raise click.UsageError("name the faults to end, or give --all")
+    stopped = [(notice, _stop(notice, timeout)) for notice in _chosen(names)]
+    if as_json:
+        rows = [{"name": each.name, "agent": each.pid, "ended_by": how} for each, how in stopped]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for notice, how in stopped:
+        click.echo(f"stopped {notice.name} (agent {notice.pid}, {how})")
+    if not stopped:
+        click.echo("no fault is in force")
+
+
+def _chosen(names: tuple[str, ...]) -> list[Notice]:
+    """Return the notices of these names, or all; before anything is stopped."""
+    found = notices()
+    known = {notice.name for notice in found}
+    for name in names:
+        if name not in known:
+            raise UnknownFault(
+                f"no fault named '{name}' is in force on this host",
+                hint=f"there are: {', '.join(sorted(known))}" if known else "there is none",
+            )
+    return [notice for notice in found if not names or notice.name in names]
+
+
+def _stop(notice: Notice, seconds: float) -> str:
+    """End an agent; return the signal that it took.
+
+    :raises NotPermitted: it is somebody else's.
+    :raises EngineError: a program of the fault is loaded still.
+    """
+    how = "it had ended"
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(notice.pid)
+        try:
+            how = _end(descriptor, notice, seconds)
+        finally:
+            os.close(descriptor)
+    if left := bpf.still_loaded(notice.message.get("programs", [])):
+        raise EngineError(
+            f"fault '{notice.name}' has ended, but its programs are loaded still: "
+            f"{', '.join(map(str, left))}",
+            hint="`bpftool prog` lists what is loaded, and by whom",
+        )
+    return how
+
+
+def _end(descriptor: int, notice: Notice, seconds: float) -> str:
+    # Between the notice and the descriptor the pid may have become another process's.
+    process = processes.snapshot().get(notice.pid)
+    if process is None or process.started != notice.started:
+        return "it had ended"
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except PermissionError:
+            raise NotPermitted(
+                f"fault '{notice.name}' belongs to another user", hint="run it as root"
+            ) from None
+        if select.select([descriptor], [], [], patience)[0]:
+            return number.name
+    raise EngineError(f"the agent of fault '{notice.name}', process {notice.pid}, cannot be killed")

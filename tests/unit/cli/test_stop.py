@@ -1,0 +1,136 @@
+"""`chaoskernel ps` and `chaoskernel stop` see and end faults of other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.cli import ps, stop
+from chaoskernel.errors import NotPermitted, UnknownFault
+
+AGENT = """
+import signal, sys, time
+from chaoskernel.agent.notice import posted
+if sys.argv[2] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+message = {
+    "type": "armed", "name": sys.argv[1], "hook": "should_failslab", "mechanism": "fmod_ret",
+    "callchain": [{"symbol": "f"}], "targets": [{"pid": 7, "command": "[red]"}],
+    "expires_at": "2000-01-01T00:00:00+00:00", "programs": [],
+}
+with posted(message):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def one(name: str, manner: str = "") -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", AGENT, name, manner], stdout=subprocess.PIPE, text=True
+        )
+        started.append(child)
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    yield one
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(stop.command, arguments)
+
+
+def listed() -> list[str]:
+    result = CliRunner().invoke(ps.command, ["--json"])
+    return [notice["message"]["name"] for notice in json.loads(result.output)]
+
+
+def test_ps_shows_what_is_in_force(start: Start) -> None:
+    child = start("disk")
+    result = CliRunner().invoke(ps.command, env={"COLUMNS": "200"})
+    for text in ("disk", "should_failslab by fmod_ret", "[red] (7)", str(child.pid), "0 s"):
+        assert text in result.output
+    assert listed() == ["disk"]
+
+
+def test_ps_says_when_there_is_nothing() -> None:
+    assert CliRunner().invoke(ps.command).output.startswith("no fault is in force\n")
+
+
+def test_stop_ends_those_it_is_told_to_and_no_others(start: Start) -> None:
+    twins = [start("twin"), start("twin")]
+    other = start("other")
+    result = invoke("twin")
+    assert result.exit_code == 0
+    assert set(result.output.splitlines()) == {
+        f"stopped twin (agent {child.pid}, SIGTERM)" for child in twins
+    }
+    assert [child.wait(5) for child in twins] == [-signal.SIGTERM] * 2
+    assert other.poll() is None
+    assert listed() == ["other"]
+
+
+def test_stop_kills_an_agent_that_does_not_listen(start: Start) -> None:
+    child = start("deaf", "deaf")
+    result = invoke("--all", "--timeout", "0.2", "--json")
+    assert json.loads(result.output) == [
+        {"name": "deaf", "agent": child.pid, "ended_by": "SIGKILL"}
+    ]
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_all_of_nothing_is_no_failure() -> None:
+    result = invoke("--all")
+    assert (result.exit_code, result.output) == (0, "no fault is in force\n")
+
+
+def test_an_unknown_name_stops_nothing(start: Start) -> None:
+    child = start("disk")
+    result = invoke("disk", "dsik")
+    assert isinstance(result.exception, UnknownFault)
+    assert str(result.exception).endswith("; there are: disk")
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "--all"]])
+def test_it_takes_names_or_all(arguments: list[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "name the faults to end, or give --all" in result.output
+
+
+def test_a_fault_of_another_user_needs_root(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    start("disk")
+    monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+    assert isinstance(invoke("disk").exception, NotPermitted)
+
+
+def test_a_pid_that_has_become_another_process_is_not_hit(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start("disk")
+    (notice,) = notices()
+    reused = Notice(os.getpid(), notice.started, notice.owner, notice.message)
+    monkeypatch.setattr(stop, "notices", lambda: [reused])
+    assert "it had ended" in invoke("disk").output
+    assert child.poll() is None
