@@ -58,6 +58,10 @@ class UnsupportedKernel(ChaosKernelError):
         self.needs = needs
 
 
+class DeadHook(UnsupportedKernel):
+    """This kernel has the hook, but does not come through it."""
+
+
 class NotPermitted(ChaosKernelError):
     """The process lacks a privilege that loading BPF programs needs."""
 

@@ -80,8 +80,9 @@ def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
         return errors.InvalidFault(
             str(message["key"]), message.get("value"), str(message.get("allowed")), hint=hint
         )
-    if kind is errors.UnsupportedKernel:
-        return errors.UnsupportedKernel(text, needs=hint)
+    if kind in (errors.UnsupportedKernel, errors.DeadHook):
+        unsupported: errors.ChaosKernelError = kind(text, needs=hint)
+        return unsupported
     if kind in (errors.NotPermitted, errors.MissingTool, errors.EngineError):
         error: errors.ChaosKernelError = kind(text, hint=hint)
         return error

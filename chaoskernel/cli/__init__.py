@@ -15,6 +15,7 @@ logger = setup_logger("chaoskernel-cli")
 
 _COMMANDS = {
     "agent": "Inject one fault, described as JSON on standard input.",
+    "check": "Show what this kernel and host offer to faults, and what is missing.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults that are in force on this host.",
     "stop": "End faults on this host, whoever started them.",

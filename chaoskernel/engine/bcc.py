@@ -243,7 +243,7 @@ def _bcc_errors(what: str) -> Iterator[None]:
 
 def _error(what: str, output: str, failure: BaseException) -> ChaosKernelError:
     """Return the error that a compiler's or the verifier's output tells of."""
-    if "Unable to find kernel headers" in output:
+    if "Unable to find kernel headers" in output or "chdir(/lib/modules/" in output:
         return UnsupportedKernel(
             "the headers of the running kernel are missing, and BCC compiles with them",
             needs=f"apt-get install linux-headers-{platform.release()}, "

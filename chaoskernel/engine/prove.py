@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
-from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.spec import Fault, Hook
 
 _PAGES = 64
@@ -36,7 +36,8 @@ def prove(program: Witness, fault: Fault, symbol: str) -> None:
     A fault of a function is not proven: nobody knows how to have any function called.
 
     :param symbol: the hook's name.
-    :raises UnsupportedKernel: the hook was provoked and was not called.
+    :raises DeadHook: the hook was provoked and was not called.
+    :raises UnsupportedKernel: nothing here can provoke it.
     """
     if fault.hook not in _PROVOCATIONS:
         return
@@ -50,7 +51,7 @@ def prove(program: Witness, fault: Fault, symbol: str) -> None:
             f"{symbol} cannot be shown to be alive: no block device can be read",
             needs="attach a disk, or a loop device on a file",
         )
-    raise UnsupportedKernel(
+    raise DeadHook(
         f"{symbol} is there, but this kernel does not call it",
         needs="its callers use a copy, or the call was compiled out; a kernel with "
         "CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAIL_MAKE_REQUEST has live hooks, "

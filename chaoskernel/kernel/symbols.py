@@ -65,6 +65,11 @@ class Symbols:
             hint=f"near: {', '.join(near)}" if near else "grep for part of it in /proc/kallsyms",
         )
 
+    def clones(self, name: str) -> list[str]:
+        """Return the copies that the compiler made of a function, such as f.constprop.0."""
+        pattern = rb"(?m) [tTwW] (%s\.\S+)" % re.escape(name.encode())
+        return sorted({match[1].decode() for match in re.finditer(pattern, self._text)})
+
     def near(self, name: str) -> list[str]:
         """Return names that look like this one, best first."""
         words = [word for word in name.lower().split("_") if len(word) > 2] or [name.lower()]

@@ -65,6 +65,18 @@ def test_discovery_lists_every_activity_with_plain_types(tmp_path: Path) -> None
     assert "object" not in types
 
 
+def test_check_finds_the_hooks_of_this_kernel_alive() -> None:
+    program = Path(sys.executable).with_name("chaoskernel")
+    checked = subprocess.run(
+        [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=True, timeout=600
+    )
+    states = {finding["subject"]: finding["state"] for finding in json.loads(checked.stdout)}
+    assert states["should_failslab"] == "live"
+    assert states["should_fail_alloc_page"] == "live"
+    assert states["should_fail_bio"] == "live"
+    assert states["kprobe override"] == "bpf_override_return"
+
+
 def test_the_experiment_is_valid(tmp_path: Path) -> None:
     ended = chaos(tmp_path, "validate", str(EXPERIMENT))
     assert ended.returncode == 0, ended.stdout

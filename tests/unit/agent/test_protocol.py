@@ -8,6 +8,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
+    DeadHook,
     EngineError,
     InvalidFault,
     MissingTool,
@@ -39,6 +40,7 @@ def test_a_line_that_is_no_object_is_not_a_message(line: str) -> None:
     "error",
     [
         UnsupportedKernel("no hook", needs="CONFIG_FAILSLAB"),
+        DeadHook("never called", needs="CONFIG_FAILSLAB"),
         NotPermitted("not root", hint="use sudo"),
         MissingTool("no bcc", hint="install it"),
         EngineError("the verifier refused it", hint="shorten the chain"),

@@ -29,8 +29,14 @@ def test_the_verifiers_last_word_is_shown() -> None:
         written_and_raised(output, Exception("Failed to load"))
 
 
-def test_absent_headers_are_a_lack_of_the_kernel_and_not_of_the_program() -> None:
-    output = b"chdir(/lib/modules/x/build): No such file\nUnable to find kernel headers. Try\n"
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"chdir(/lib/modules/x/build): No such file\nUnable to find kernel headers. Try\n",
+        b"chdir(/lib/modules/x/build): No such file or directory\n",
+    ],
+)
+def test_absent_headers_are_a_lack_of_the_kernel_and_not_of_the_program(output: bytes) -> None:
     with pytest.raises(UnsupportedKernel, match="apt-get install linux-headers-"):
         written_and_raised(output, Exception("Failed to compile"))
 

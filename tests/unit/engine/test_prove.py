@@ -9,7 +9,7 @@ import pytest
 
 from chaoskernel.engine import prove
 from chaoskernel.engine.seed import EXEMPT, WITNESS
-from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.spec import Fault, Hook, Scope
 
 
@@ -49,7 +49,7 @@ def test_this_process_is_the_witness_for_a_moment(hook: Hook) -> None:
 
 def test_a_hook_that_nobody_calls_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     program = FakeProgram(calls=0)
-    with pytest.raises(UnsupportedKernel, match="^hook is there, but this kernel does not call it"):
+    with pytest.raises(DeadHook, match="^hook is there, but this kernel does not call it"):
         prove.prove(program, fault(Hook.SLAB), "hook")
     assert program.memberships[-1] == ([os.getpid()], EXEMPT)
     monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda: False)

@@ -1,0 +1,96 @@
+"""`chaoskernel check`: what this kernel and host offer to faults, and what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chaoskernel import process
+from chaoskernel.errors import ChaosKernelError, DeadHook
+from chaoskernel.kernel import report
+from chaoskernel.kernel.report import Finding
+from chaoskernel.launch import agent_python
+from chaoskernel.local import LocalTarget
+from chaoskernel.spec import Fault, Hook, Limits, Scope
+from chaoskernel.target import Target
+
+_PROOF_SECONDS = 600.0
+_MARKS = {True: "yes", False: "no", None: "?"}
+
+
+@click.command(name="check")
+@click.option(
+    "--prove/--no-prove",
+    default=True,
+    show_default=True,
+    help="Provoke each hook, by a dry run, to see that it is alive; this takes seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+def command(prove: bool, as_json: bool) -> None:
+    """Show what this kernel and host offer to faults, and what is missing.
+
+    The exit status is 0 when at least one hook can be used.
+    """
+    kernel = report.kernel_features()
+    hooks = report.hooks(report.kernel_symbols(), kernel)
+    others = [*report.mechanisms(kernel), _binding(), *report.host()]
+    if prove:
+        hooks = dict(_proven(hooks, LocalTarget()))
+    found = [*hooks.values(), *others]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+    else:
+        Console().print(_table(found))
+    sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
+
+
+def _proven(hooks: dict[Hook, Finding], target: Target) -> Iterator[tuple[Hook, Finding]]:
+    """Yield the hooks again, those that are present as alive or dead."""
+    with process.spawn(["sleep", str(_PROOF_SECONDS)]) as bystander:
+        for hook, finding in hooks.items():
+            if finding.state != report.PRESENT:
+                yield hook, finding
+                continue
+            click.echo(f"proving {finding.subject}", err=True)
+            yield hook, _tried(hook, finding, bystander.pid, target)
+
+
+def _tried(hook: Hook, finding: Finding, pid: int, target: Target) -> Finding:
+    """Return what became of a dry run on a process that does nothing."""
+    name = f"check-{hook.value}"
+    try:
+        target.start(
+            Fault(name, hook, Scope(pids=(pid,)), limits=Limits(duration=60), dry_run=True)
+        )
+        target.stop(name)
+    except DeadHook as error:
+        return Finding(finding.subject, "dead", False, error.needs)
+    except ChaosKernelError as error:
+        return Finding(finding.subject, "not proven", None, str(error))
+    return Finding(finding.subject, "live")
+
+
+def _binding() -> Finding:
+    try:
+        return Finding("Python with bcc", agent_python())
+    except ChaosKernelError as error:
+        return Finding("Python with bcc", "absent", False, error.hint)
+
+
+def _table(found: list[Finding]) -> Table:
+    table = Table()
+    table.add_column("what", no_wrap=True)
+    table.add_column("usable")
+    for heading in ("found", "what would give it"):
+        table.add_column(heading, overflow="fold")
+    for finding in found:
+        cells = (finding.subject, _MARKS[finding.usable], finding.state, finding.remedy)
+        table.add_row(*map(Text, cells))
+    return table

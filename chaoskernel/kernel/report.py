@@ -1,0 +1,132 @@
+"""What this kernel and host offer to faults, what is missing, and what would give it.
+
+Found by looking; that a hook is alive is for an engine to prove.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from chaoskernel.errors import ChaosKernelError
+from chaoskernel.kernel import cgroups, features, processes, symbols
+from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.spec import Hook, symbol_of
+
+PRESENT = "present"
+
+_OPTIONS = {
+    Hook.SLAB: "CONFIG_FAILSLAB",
+    Hook.PAGE: "CONFIG_FAIL_PAGE_ALLOC",
+    Hook.BIO: "CONFIG_FAIL_MAKE_REQUEST",
+}
+"""What keeps each hook in the kernel from 6.11 on, beside CONFIG_FUNCTION_ERROR_INJECTION."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that faults build on.
+
+    :param state: what was found.
+    :param usable: whether it serves; None where only root can tell.
+    :param remedy: what would give it; empty when nothing is missing.
+    """
+
+    subject: str
+    state: str
+    usable: bool | None = True
+    remedy: str = ""
+
+
+def hooks(names: Symbols, kernel: Features | None) -> dict[Hook, Finding]:
+    """Return what is found of each hook.
+
+    :param kernel: None when asking the kernel is not permitted.
+    """
+    return {
+        hook: _hook(symbol_of(hook, ""), names, kernel, option) for hook, option in _OPTIONS.items()
+    }
+
+
+def mechanisms(kernel: Features | None) -> Iterator[Finding]:
+    """Yield what is found of the ways to override a return value."""
+    if kernel is None:
+        yield Finding("fmod_ret", "unknown", None, "run it as root")
+        yield Finding("kprobe override", "unknown", None, "run it as root")
+        return
+    yield _finding("fmod_ret", bool(kernel.btf), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
+    yield _finding(
+        "kprobe override",
+        kernel.kprobe_override and kernel.kprobe_events,
+        "bpf_override_return",
+        "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS",
+    )
+
+
+def host() -> Iterator[Finding]:
+    """Yield what is found of this host and of this process's rights on it."""
+    release = platform.release()
+    build = Path(f"/lib/modules/{release}/build")
+    archive = Path("/sys/kernel/kheaders.tar.xz")
+    yield _finding(
+        "kernel headers",
+        build.exists() or archive.exists(),
+        str(build if build.exists() else archive),
+        f"apt-get install linux-headers-{release}, or CONFIG_IKHEADERS",
+    )
+    root = os.geteuid() == 0
+    yield _finding("privileges", root, "root", "run it as root", absent="not root")
+    try:
+        processes.require_kernels_ids()
+        yield Finding("pid namespace", "the kernel's")
+    except ChaosKernelError as error:
+        yield Finding("pid namespace", "one of its own", False, error.hint)
+    try:
+        yield Finding("cgroup v2", str(cgroups.mounted()))
+    except ChaosKernelError as error:
+        yield Finding("cgroup v2", "absent", False, error.hint)
+
+
+def kernel_features() -> Features | None:
+    """Return the running kernel's features, or None when asking is not permitted."""
+    try:
+        return features.running()
+    except ChaosKernelError:
+        return None
+
+
+def kernel_symbols() -> Symbols:
+    """Return the running kernel's symbols; none where it lists none."""
+    try:
+        return symbols.running()
+    except ChaosKernelError:
+        return Symbols(b"", platform.machine())
+
+
+def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Finding:
+    if name not in names:
+        clones = names.clones(name)
+        if clones:
+            remedy = "the compiler made a copy of it; another kernel may have the function itself"
+            return Finding(name, f"only as {', '.join(clones)}", False, remedy)
+        return Finding(name, "absent", False, f"{option}; `chaoskernel lab` boots a kernel with it")
+    if kernel is None:
+        return Finding(name, "unknown", None, "run it as root")
+    if kernel.injectable is not None and name not in kernel.injectable:
+        remedy = f"CONFIG_FUNCTION_ERROR_INJECTION and {option}"
+        return Finding(name, "not injectable", False, remedy)
+    trampoline = kernel.has_trampoline(name)
+    if not trampoline and not (kernel.kprobe_events and kernel.kprobe_override):
+        remedy = "CONFIG_DEBUG_INFO_BTF or CONFIG_BPF_KPROBE_OVERRIDE"
+        return Finding(name, "no mechanism", False, remedy)
+    return Finding(name, PRESENT)
+
+
+def _finding(
+    subject: str, found: bool, state: str, remedy: str, *, absent: str = "absent"
+) -> Finding:
+    return Finding(subject, state) if found else Finding(subject, absent, False, remedy)

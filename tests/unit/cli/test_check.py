@@ -1,0 +1,72 @@
+"""`chaoskernel check`: a present hook is tried, and one that can be used makes it succeed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chaoskernel.cli import check
+from chaoskernel.errors import ChaosKernelError, DeadHook, EngineError
+from chaoskernel.kernel import report
+from chaoskernel.kernel.report import Finding
+from chaoskernel.spec import Hook
+from tests.unit.fakes import FakeTarget
+
+PRESENT = {Hook.SLAB: Finding("should_failslab", report.PRESENT)}
+ABSENT = {Hook.SLAB: Finding("should_failslab", "absent", False, "CONFIG_FAILSLAB gives it")}
+
+
+def checked(
+    monkeypatch: pytest.MonkeyPatch,
+    hooks: dict[Hook, Finding],
+    *arguments: str,
+    refuse: ChaosKernelError | None = None,
+) -> tuple[Result, FakeTarget]:
+    target = FakeTarget(refuse=refuse)
+    monkeypatch.setattr(report, "hooks", lambda *_: hooks)
+    monkeypatch.setattr(check, "LocalTarget", lambda: target)
+    return CliRunner().invoke(check.command, arguments), target
+
+
+def hook(result: Result) -> dict[str, object]:
+    text = result.stdout
+    found: dict[str, object] = json.loads(text)[0]
+    return found
+
+
+def test_a_present_hook_is_proven_by_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, target = checked(monkeypatch, PRESENT, "--json")
+    assert hook(result)["state"] == "live"
+    assert result.exit_code == 0
+    (fault,) = target.started
+    assert fault.dry_run
+    assert [record.state.value for record in target.records()] == ["ended"]
+
+
+def test_a_hook_that_is_never_called_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = DeadHook("it is never called", needs="another kernel")
+    result, _ = checked(monkeypatch, PRESENT, "--json", refuse=refusal)
+    assert (hook(result)["state"], result.exit_code) == ("dead", 1)
+    assert hook(result)["remedy"] == "another kernel"
+
+
+def test_an_engine_that_fails_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = checked(monkeypatch, PRESENT, "--json", refuse=EngineError("no compiler"))
+    assert (hook(result)["state"], hook(result)["usable"]) == ("not proven", None)
+    assert result.exit_code == 1
+
+
+def test_nothing_is_started_without_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, target = checked(monkeypatch, PRESENT, "--no-prove", "--json")
+    assert (hook(result)["state"], result.exit_code) == ("present", 0)
+    assert target.started == []
+
+
+def test_what_is_missing_is_shown_with_what_would_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, target = checked(monkeypatch, ABSENT)
+    assert result.exit_code == 1
+    assert target.started == []
+    for text in ("should_failslab", "absent", "CONFIG_FAILSLAB"):
+        assert text in result.stdout

@@ -1,0 +1,70 @@
+"""What is missing on a kernel has a name and a remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chaoskernel.kernel import report
+from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.spec import Hook
+
+SLAB = "should_failslab"
+WHOLE = Symbols(b"1 T should_failslab\n2 T should_fail_alloc_page\n3 t should_fail_bio\n", "x86_64")
+
+
+def features(**changes: Any) -> Features:
+    fields: dict[str, Any] = {
+        "btf": b"\0should_failslab\0",
+        "injectable": {SLAB: "ERRNO"},
+        "kprobe_events": True,
+        "kprobe_override": True,
+    }
+    return Features(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("names", "kernel", "state", "usable"),
+    [
+        (WHOLE, features(), "present", True),
+        (WHOLE, features(injectable=None), "present", True),
+        (WHOLE, features(btf=b""), "present", True),
+        (WHOLE, features(injectable={}), "not injectable", False),
+        (WHOLE, features(btf=b"", kprobe_override=False), "no mechanism", False),
+        (WHOLE, None, "unknown", None),
+        (Symbols(b"1 T other\n", "x86_64"), features(), "absent", False),
+        (
+            Symbols(b"1 t should_failslab.constprop.0\n", "x86_64"),
+            features(),
+            "only as should_failslab.constprop.0",
+            False,
+        ),
+    ],
+)
+def test_a_hook_has_a_state_and_a_remedy_where_it_cannot_be_used(
+    names: Symbols, kernel: Features | None, state: str, usable: bool | None
+) -> None:
+    finding = report.hooks(names, kernel)[Hook.SLAB]
+    assert (finding.subject, finding.state, finding.usable) == (SLAB, state, usable)
+    assert bool(finding.remedy) is not bool(usable)
+
+
+def test_mechanisms_that_are_missing_name_the_option_that_gives_them() -> None:
+    fmod_ret, kprobe = report.mechanisms(features(btf=b"", kprobe_override=False))
+    assert (fmod_ret.usable, fmod_ret.remedy) == (False, "CONFIG_DEBUG_INFO_BTF")
+    assert "CONFIG_BPF_KPROBE_OVERRIDE" in kprobe.remedy
+    assert all(finding.usable for finding in report.mechanisms(features()))
+    assert [finding.usable for finding in report.mechanisms(None)] == [None, None]
+
+
+def test_every_finding_about_this_host_is_usable_or_has_a_remedy() -> None:
+    found = list(report.host())
+    assert [finding.subject for finding in found] == [
+        "kernel headers",
+        "privileges",
+        "pid namespace",
+        "cgroup v2",
+    ]
+    assert all(bool(finding.remedy) is not finding.usable for finding in found)
