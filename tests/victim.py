@@ -12,16 +12,19 @@ import ctypes
 import errno
 import mmap
 import os
+import platform
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SECTOR = 4096
+_SET_TID_ADDRESS = {"x86_64": 218, "aarch64": 96}[platform.machine()]
 
 
 class Victim:
@@ -93,6 +96,20 @@ def mounts_in_threads(target: Path, threads: int, times: int) -> list[int]:
     return ended
 
 
+def mounts_beside_pipes(target: Path, times: int) -> list[int]:
+    """Mount in one thread while another one writes to pipes; the mounts' answers come first."""
+    ended: dict[str, list[int]] = {}
+    threads = [
+        threading.Thread(target=lambda: ended.update(mounts=mounts(target, times))),
+        threading.Thread(target=lambda: ended.update(pipes=pipe_writes(times))),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ended["mounts"] + ended["pipes"]
+
+
 def pipe_writes(times: int) -> list[int]:
     """write(2) to a pipe: it allocates a page for the data."""
     ended = []
@@ -140,6 +157,43 @@ def file_system_mounts(device: str, kind: str, target: Path, times: int) -> list
     return ended
 
 
+def buffered_writes(device: Path, times: int) -> list[int]:
+    """write(2) by way of the page cache: each takes a page that is not there yet."""
+    disk = os.open(device, os.O_WRONLY)
+    try:
+        os.posix_fadvise(disk, 0, 0, os.POSIX_FADV_DONTNEED)
+        return [
+            _errno_of(lambda place=n * _SECTOR: os.pwrite(disk, bytes(_SECTOR), place))
+            for n in range(times)
+        ]
+    finally:
+        os.close(disk)
+
+
+def datagrams(times: int) -> list[int]:
+    """send(2) to a port of this host where nobody listens: the kernel answers with ICMP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.settimeout(5)
+        ours.connect(("127.0.0.1", 9))
+        ended = []
+        for _ in range(times):
+            ours.send(b"x")
+            ended.append(_errno_of(lambda: ours.recv(1)))
+        return ended
+
+
+def exits(times: int) -> list[int]:
+    """exit(2) of threads, for which the kernel clears a word in a page that is not there yet."""
+    untouched = mmap.mmap(-1, times * mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(untouched))
+    for n in range(times):
+        word = ctypes.c_void_p(start + n * mmap.PAGESIZE)
+        threading.Thread(target=_LIBC.syscall, args=(_SET_TID_ADDRESS, word)).start()
+    while sum(1 for _ in Path("/proc/self/task").iterdir()) > 1:
+        time.sleep(0.01)
+    return [0] * times
+
+
 def direct_reads(device: Path, times: int, offset: int = 0) -> list[int]:
     """read(2) around the page cache: each is a bio."""
     buffer = mmap.mmap(-1, _SECTOR)
@@ -162,6 +216,7 @@ def _errno_of(request: object) -> int:
 _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "mount": lambda target, times: mounts(target, int(times)),
     "threads": lambda target, threads, times: mounts_in_threads(target, int(threads), int(times)),
+    "beside": lambda target, times: mounts_beside_pipes(target, int(times)),
     "forked": lambda target, times: _in_fork(target, int(times)),
     "mountfs": lambda target, device, kind, times: file_system_mounts(
         device, kind, target, int(times)
@@ -170,6 +225,9 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "open": lambda _, path, times: opens(Path(path), int(times)),
     "look": lambda _, directory, name, times: looks(Path(directory), name, int(times)),
     "send": lambda _, size, times: sends(int(size), int(times)),
+    "write": lambda _, device, times: buffered_writes(Path(device), int(times)),
+    "datagram": lambda _, times: datagrams(int(times)),
+    "exit": lambda _, times: exits(int(times)),
     "read": lambda _, device, *numbers: direct_reads(Path(device), *map(int, numbers)),
 }
 """What it does on command; the first argument is the directory that it may mount on."""

@@ -272,12 +272,12 @@ static __always_inline int guarded(struct task_struct *task, bool own_stack, boo
 	bpf_probe_read_kernel(&flags, sizeof(flags), &task->flags);
 	if (flags & PF_KTHREAD)
 		return COUNT_HELD_KTHREAD;
-	if (flags & PF_EXITING)
-		return COUNT_HELD_EXITING;
 	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
 	bpf_probe_read_kernel(&oom_mm, sizeof(oom_mm), &signal->oom_mm);
 	if (oom_mm)
 		return COUNT_HELD_OOM;
+	if (flags & PF_EXITING)
+		return COUNT_HELD_EXITING;
 	return NR_COUNTERS;
 }
 

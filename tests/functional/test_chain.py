@@ -1,0 +1,78 @@
+"""A call chain is what is active on one thread's stack, in its order, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+from tests.functional.conftest import Arm
+from tests.victim import Victim
+
+
+def chain_fault(victim: Victim, *names: str, mechanism: Mechanism = Mechanism.AUTO) -> Fault:
+    return Fault(
+        name="chain",
+        hook=Hook.SLAB,
+        callchain=frames_of(names),
+        scope=Scope(pids=(victim.pid,)),
+        limits=Limits(duration=600),
+        mechanism=mechanism,
+    )
+
+
+@pytest.fixture
+def overlays(lab: None, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A file of an overlay, and one of an overlay on that overlay: its open calls itself."""
+    lower, empty, once, twice = (tmp_path / name for name in ("lower", "empty", "once", "twice"))
+    for directory in (lower, empty, once, twice):
+        directory.mkdir()
+    (lower / "file").write_text("x")
+    mounted: list[Path] = []
+    try:
+        for below, place in ((lower, once), (once, twice)):
+            options = f"lowerdir={below}:{empty}"
+            command = ["mount", "-t", "overlay", "overlay", "-o", options, str(place)]
+            subprocess.run(command, check=True, timeout=60)
+            mounted.append(place)
+        yield once / "file", twice / "file"
+    finally:
+        for place in reversed(mounted):
+            subprocess.run(["umount", str(place)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_a_function_that_is_named_twice_has_to_be_active_twice(
+    arm: Arm, victim: Victim, overlays: tuple[Path, Path], mechanism: Mechanism
+) -> None:
+    once, twice = overlays
+    fault = arm(chain_fault(victim, "do_dentry_open", "do_dentry_open", mechanism=mechanism))
+    assert victim.does("open", once, 3) == [0] * 3
+    assert victim.does("open", twice, 3) == [errno.ENOMEM] * 3
+    # Once it has returned from the inner call, the outer one alone is active.
+    assert victim.does("open", once, 3) == [0] * 3
+    assert fault.counters()["injected"] == 3
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_a_call_that_had_begun_before_the_fault_is_not_followed(
+    arm: Arm, victim: Victim, mechanism: Mechanism
+) -> None:
+    """The victim waits for its next command in read(2) while the fault is being attached."""
+    fault = arm(chain_fault(victim, "ksys_read", mechanism=mechanism))
+    assert victim.does("mount", 3) == [0] * 3
+    assert fault.counters()["reached"] >= 3
+    assert fault.counters()["matched"] == 0
+    assert fault.disarm() == []
+
+
+def test_threads_are_followed_each_for_itself(arm: Arm, victim: Victim) -> None:
+    fault = arm(chain_fault(victim, "sys_mount"))
+    assert victim.does("beside", 60) == [errno.ENOMEM] * 60 + [0] * 60
+    assert fault.counters()["injected"] == 60
+    assert fault.disarm() == []

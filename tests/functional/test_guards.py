@@ -1,0 +1,74 @@
+"""What an override must never fail; without the guard, each of these would be injected."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from chaoskernel.spec import Fault, Hook, Limits, Scope, frames_of
+from tests.functional.conftest import Arm
+from tests.victim import Victim
+
+NOT_TO_BE_WAITED_FOR = "(gfpflags & 0x400) == 0"
+"""Without __GFP_DIRECT_RECLAIM: the requests of interrupts, among others."""
+
+
+def fault_of(scope: Scope, *names: str, hook: Hook = Hook.SLAB, predicate: str = "") -> Fault:
+    return Fault(
+        name="guarded",
+        hook=hook,
+        callchain=frames_of(names),
+        predicate=predicate,
+        scope=scope,
+        limits=Limits(duration=600),
+    )
+
+
+def held(counters: Mapping[str, int], by: str) -> bool:
+    """Tell whether every request that matched was held back by this guard."""
+    return counters["injected"] == 0 and counters[f"held_{by}"] == counters["matched"] > 0
+
+
+def test_a_request_that_must_not_fail_does_not(arm: Arm, victim: Victim) -> None:
+    """The buffer heads of a page are asked for with __GFP_NOFAIL."""
+    fault = arm(fault_of(Scope(pids=(victim.pid,)), "create_empty_buffers"))
+    assert victim.does("write", "/dev/ram1", 8) == [0] * 8
+    assert held(fault.counters(), "nofail")
+    assert fault.disarm() == []
+
+
+def test_an_interrupt_is_not_the_tasks_that_it_interrupts(arm: Arm, victim: Victim) -> None:
+    """The answer to a datagram is made in a softirq, while its sender is the current task."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=60)
+    assert victim.does("datagram", 3) == [errno.ECONNREFUSED] * 3
+    fault = arm(fault_of(Scope(pids=(victim.pid,)), predicate=NOT_TO_BE_WAITED_FOR))
+    assert victim.does("datagram", 3) == [errno.ECONNREFUSED] * 3
+    assert fault.counters()["held_interrupt"] >= 3
+    assert fault.disarm() == []
+
+
+def test_a_kernel_thread_is_not_hit_system_wide(arm: Arm, victim: Victim) -> None:
+    """Dirty pages are written to the disk by a kernel thread."""
+    for name, centiseconds in (("dirty_writeback", 20), ("dirty_expire", 10)):
+        Path(f"/proc/sys/vm/{name}_centisecs").write_text(str(centiseconds))
+    fault = arm(fault_of(Scope(system_wide=True), "wb_workfn", hook=Hook.BIO))
+    with Path("/dev/ram1").open("rb"):  # whoever closes it last would write the pages himself
+        assert victim.does("write", "/dev/ram1", 8) == [0] * 8
+        end = time.monotonic() + 60
+        while fault.counters()["matched"] == 0 and time.monotonic() < end:
+            time.sleep(0.2)
+    assert held(fault.counters(), "kthread")
+    assert fault.disarm() == []
+
+
+def test_a_task_that_exits_is_let_go(arm: Arm, victim: Victim) -> None:
+    """On its way out it touches memory once more."""
+    fault = arm(fault_of(Scope(pids=(victim.pid,)), "exit_mm_release", hook=Hook.PAGE))
+    assert victim.does("exit", 4) == [0] * 4
+    counters = fault.counters()
+    assert held(counters, "exiting")
+    assert counters["matched"] >= 4
+    assert fault.disarm() == []
