@@ -18,6 +18,9 @@
 #include <linux/kernfs.h>
 #endif
 
+/* A macro that is none is an error here, and not when the program is loaded. */
+#pragma clang diagnostic error "-Wimplicit-function-declaration"
+
 #define MAX_PROCESSES 16384
 #define MAX_THREADS 16384
 #define MAX_CGROUPS 16384

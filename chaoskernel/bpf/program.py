@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 from chaoskernel.spec import Fault, Hook, Mechanism
@@ -85,10 +86,13 @@ class Program:
 
     Returns are watched before entries are, so that no activation is taken for
     an active one for ever; the hook comes last and goes first.
+
+    :param users: the C that is the user's, by its key in the fault.
     """
 
     text: str
     entries: tuple[Entry, ...]
+    users: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,13 +132,23 @@ def render(fault: Fault, placement: Placement) -> Program:
     ]
     logic = resources.files(__package__).joinpath("inject.bcc.c").read_text(encoding="utf-8")
     text = "\n".join([_switches(fault), logic, *(source for _, source in sources)])
-    return Program(text, (*_tracepoints(fault), *(entry for entry, _ in sources)))
+    entries = (*_tracepoints(fault), *(entry for entry, _ in sources))
+    return Program(text, entries, dict(_users(fault)))
+
+
+def _users(fault: Fault) -> Iterator[tuple[str, str]]:
+    yield "headers", ", ".join(fault.headers)
+    yield "parameters", fault.parameters
+    yield "predicate", fault.predicate
+    for index, frame in enumerate(fault.callchain):
+        yield f"callchain[{index}].parameters", frame.parameters
+        yield f"callchain[{index}].predicate", frame.predicate
 
 
 def _switches(fault: Fault) -> str:
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
     threshold = round(fault.limits.probability / 100 * 2**32)
-    includes = "\n".join(f"#include <{header}>" for header in fault.headers)
+    includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
     return f"""\
 {includes}
 {_HOOKS[fault.hook].declarations}
@@ -196,17 +210,19 @@ def _enter(index: int, function: _Function) -> tuple[Entry, str]:
         entry = Entry(f"chaos_enter_{index}", Attach.KPROBE, symbol)
         head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
         position = "PT_REGS_SP(ctx)"
+    origin_of_parameters = _from(f"callchain[{min(function.predicates)}].parameters")
     named = sum(1 << frame for frame in function.predicates)
     free = sum(1 << frame for frame, predicate in function.predicates.items() if not predicate)
     tests = "".join(
-        f"\tif ({predicate})\n\t\tmatched |= {1 << frame:#x};\n"
+        f"\tif ({predicate}) {_from(f'callchain[{frame}].predicate')}\n"
+        f"\t\tmatched |= {1 << frame:#x};\n"
         for frame, predicate in function.predicates.items()
         if predicate
     )
     return (
         entry,
         f"""
-{head}
+{head} {origin_of_parameters}
 {{
 	u32 matched = {free:#x};
 
@@ -250,19 +266,30 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
     return (
         entry,
         f"""
-{head}
+{head} {_from("parameters")}
 {{
 	bool predicate;
 
 	if (!in_scope(true))
 		return 0;
-	predicate = {fault.predicate or "true"};
+	predicate = {fault.predicate or "true"}; {_from("predicate")}
 	if (should_fail({position}, {source.nofail}, predicate))
 		{override};
 	return 0;
 }}
 """,
     )
+
+
+def _from(key: str) -> str:
+    """Return a comment that says where a line of the program has its C from."""
+    return f"/* {key} */"
+
+
+def origin(line: str) -> str:
+    """Return the key of the fault that a line of a program has its C from; empty for ours."""
+    found = re.search(r"/\* ((?:callchain\[\d+\]\.)?(?:predicate|parameters|headers)) \*/", line)
+    return found[1] if found else ""
 
 
 def _after_comma(parameters: str) -> str:

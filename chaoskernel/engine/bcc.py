@@ -17,12 +17,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Program, render
+from chaoskernel.bpf.program import (
+    COUNTERS,
+    Attach,
+    Entry,
+    Placement,
+    Program,
+    origin,
+    render,
+)
 from chaoskernel.engine import Progress
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import prove
 from chaoskernel.engine.seed import seed
-from chaoskernel.errors import ChaosKernelError, EngineError, MissingTool, UnsupportedKernel
+from chaoskernel.errors import (
+    ChaosKernelError,
+    EngineError,
+    InvalidFault,
+    MissingTool,
+    UnsupportedKernel,
+)
 from chaoskernel.kernel import bpf, features, processes, symbols
 from chaoskernel.spec import Fault
 
@@ -113,10 +127,12 @@ class _Module:
 
     :param module: a `bcc.BPF`.
     :param bcc: the package.
+    :param program: what was compiled.
     """
 
-    def __init__(self, module: Any, bcc: Any) -> None:
+    def __init__(self, module: Any, bcc: Any, program: Program) -> None:
         self._bpf = module
+        self._program = program
         self._bcc = bcc
         self._descriptors: dict[str, int] = {}
 
@@ -134,7 +150,7 @@ class _Module:
                 Attach.KRETPROBE: self._bcc.BPF.KPROBE,
             }
             kind = kinds.get(entry.attach, self._bcc.BPF.TRACING)
-            with _bcc_errors(f"the kernel refused the program on {entry.symbol}"):
+            with _bcc_errors(f"the kernel refused the program on {entry.symbol}", self._program):
                 function = self._bpf.load_func(entry.function.encode(), kind)
             self._descriptors[entry.function] = function.fd
         return self._descriptors[entry.function]
@@ -209,9 +225,9 @@ def _compiled(program: Program) -> Iterator[_Module]:
         def _trace_autoload(self) -> None:
             """Attach nothing by the names of functions: the order is ours."""
 
-    with _bcc_errors("the program does not compile"):
+    with _bcc_errors("the program does not compile", program):
         source = Source(text=program.text.encode())
-    module = _Module(source, bcc)
+    module = _Module(source, bcc, program)
     try:
         yield module
     finally:
@@ -219,11 +235,13 @@ def _compiled(program: Program) -> Iterator[_Module]:
 
 
 @contextlib.contextmanager
-def _bcc_errors(what: str) -> Iterator[None]:
-    """Turn whatever bcc does on an error into one EngineError.
+def _bcc_errors(what: str, program: Program | None = None) -> Iterator[None]:
+    """Turn whatever bcc does on an error into one of ours.
 
     Clang and the verifier write to standard error: the line that says why is
     taken from there.
+
+    :param program: where the user's own C is in it, an error there is shown as such.
     """
     with tempfile.TemporaryFile() as caught:
         saved = os.dup(2)
@@ -238,20 +256,37 @@ def _bcc_errors(what: str) -> Iterator[None]:
             os.close(saved)
         if failure is not None:
             caught.seek(0)
-            raise _error(what, caught.read().decode(errors="replace"), failure) from failure
+            output = caught.read().decode(errors="replace")
+            raise _error(what, output, failure, program) from failure
 
 
-def _error(what: str, output: str, failure: BaseException) -> ChaosKernelError:
-    """Return the error that a compiler's or the verifier's output tells of."""
+def _error(
+    what: str, output: str, failure: BaseException, program: Program | None
+) -> ChaosKernelError:
+    """Return the error that a compiler's or the verifier's output tells of.
+
+    One in the user's own C is shown as what it is: at its key in the fault.
+    """
     if "Unable to find kernel headers" in output or "chdir(/lib/modules/" in output:
         return UnsupportedKernel(
             "the headers of the running kernel are missing, and BCC compiles with them",
             needs=f"apt-get install linux-headers-{platform.release()}, "
             "or a kernel with CONFIG_IKHEADERS, has them",
         )
-    compiler = re.search(r"(?m)error: (.+)$", output)
-    if compiler:
-        return EngineError(f"{what}: {compiler[1]}")
-    lines = [line for line in output.splitlines() if line.strip()]
-    verdicts = [line for line in lines if not re.match(r"processed \d+ insns|HINT", line)]
-    return EngineError(f"{what}: {verdicts[-1] if verdicts else failure}")
+    if compiler := re.search(r"(?m)(?:main\.c:(\d+):\d+: )?(?:fatal )?error: (.+)$", output):
+        number, verdict = compiler.groups()
+        source = program.text.splitlines()[int(number) - 1] if program and number else ""
+    else:
+        lines = [line for line in output.splitlines() if line.strip()]
+        verdicts = [line for line in lines if not re.match(r"processed \d+ insns|HINT", line)]
+        verdict = verdicts[-1] if verdicts else str(failure)
+        source = next((line for line in reversed(lines) if line.startswith("; ")), "")
+    key = origin(source)
+    if program and program.users.get(key):
+        return InvalidFault(
+            key,
+            program.users[key],
+            f"accepted by the compiler and the kernel: {verdict}",
+            hint="check names and types against the kernel's source; types come with headers",
+        )
+    return EngineError(f"{what}: {verdict}")

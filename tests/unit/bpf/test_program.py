@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import COUNTERS, Attach, Placement, Probe, Program, render
+from chaoskernel.bpf.program import COUNTERS, Attach, Placement, Probe, Program, origin, render
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
 
 EVERYONE = Scope(system_wide=True)
@@ -121,7 +121,7 @@ def test_a_predicate_decides_whether_its_frame_matches() -> None:
     program = rendered_chain(chain)
     assert "KFUNC_PROBE(a, int x)" in program.text
     assert "u32 matched = 0x4;" in program.text
-    assert "if (x == 1)\n\t\tmatched |= 0x1;" in program.text
+    assert "if (x == 1) /* callchain[0].predicate */\n\t\tmatched |= 0x1;" in program.text
     assert "u32 matched = 0x2;" in program.text
 
 
@@ -134,8 +134,21 @@ def rendered_chain(callchain: list[dict[str, str]]) -> Program:
 
 def test_a_predicate_on_the_hook_and_its_headers_are_in_the_program() -> None:
     program = rendered(hook=Hook.PAGE, predicate="order == 1", headers=("linux/mm.h",))
-    assert "#include <linux/mm.h>\n" in program.text
+    assert "#include <linux/mm.h> /* headers */\n" in program.text
     assert "predicate = order == 1;" in program.text
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("\tif (x == 1) /* callchain[12].predicate */", "callchain[12].predicate"),
+        ("; predicate = order == 1; /* predicate */", "predicate"),
+        ("#include <a.h> /* headers */", "headers"),
+        ("/* a comment of ours */", ""),
+    ],
+)
+def test_a_line_tells_where_its_c_is_from(line: str, key: str) -> None:
+    assert origin(line) == key
 
 
 def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from chaoskernel.bpf.program import Program
 from chaoskernel.engine import bcc
-from chaoskernel.errors import EngineError, UnsupportedKernel
+from chaoskernel.errors import EngineError, InvalidFault, UnsupportedKernel
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:
@@ -21,6 +22,29 @@ def test_a_compilers_error_is_shown_by_its_own_line() -> None:
     with pytest.raises(EngineError) as caught:
         written_and_raised(output, Exception("Failed to compile BPF module <text>"))
     assert str(caught.value) == ("the program does not compile: use of undeclared identifier 'x'")
+
+
+PROGRAM = Program(
+    "int x;\n\tif (nam == 1) /* callchain[2].predicate */\n",
+    (),
+    {"callchain[2].predicate": "nam == 1"},
+)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"/virtual/main.c:2:6: error: use of undeclared identifier 'nam'\n",
+        b"; \tif (nam == 1) /* callchain[2].predicate */\n7: r1 = *(u64 *)(r2)\nR2 invalid\n",
+    ],
+)
+def test_an_error_in_the_users_own_c_is_shown_there(output: bytes) -> None:
+    with (
+        pytest.raises(InvalidFault, match=r"^callchain\[2\].predicate: 'nam == 1' is not accepted"),
+        bcc._bcc_errors("the program does not compile", PROGRAM),
+    ):
+        os.write(2, output)
+        raise Exception("Failed")
 
 
 def test_the_verifiers_last_word_is_shown() -> None:
