@@ -1,7 +1,7 @@
 """Fault -> program: a pure function that knows no kernel.
 
-What a fault's program does stands in `inject.bcc.c`.  Here are the switches that
-come before that text and the entry points that come after it.
+What a fault's program does stands in the files beside this one.  Here are the switches
+that come before that text and the entry points that come after it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ COUNTERS = (
 itself brought about, to see that the hook is alive; `untracked`: processes, threads and
 cgroups that a full table could not take in.
 """
+
+_PARTS = ("common", "chain", "scope", "decide")
+"""The files of C, each of which builds on those before it."""
 
 
 class Attach(enum.Enum):
@@ -130,8 +133,9 @@ def render(fault: Fault, placement: Placement) -> Program:
         *(_enter(index, function) for index, function in enumerate(functions)),
         _hook(fault, placement),
     ]
-    logic = resources.files(__package__).joinpath("inject.bcc.c").read_text(encoding="utf-8")
-    text = "\n".join([_switches(fault), logic, *(source for _, source in sources)])
+    here = resources.files(__package__)
+    logic = (here.joinpath(f"{part}.bcc.c").read_text(encoding="utf-8") for part in _PARTS)
+    text = "\n".join([_switches(fault), *logic, *(source for _, source in sources)])
     entries = (*_tracepoints(fault), *(entry for entry, _ in sources))
     return Program(text, entries, dict(_users(fault)))
 

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* Who is in scope; the tables are kept up to date by the trackers at the end. */
+#if SCOPED_BY_CGROUP
+#include <linux/cgroup-defs.h>
+#include <linux/kernfs.h>
+#endif
+
+#define MAX_PROCESSES 16384
+#define MAX_CGROUPS 16384
+#define MAX_COMMANDS 256
+
+/* Thread group ids: enum membership. */
+BPF_HASH(processes, u32, u8, MAX_PROCESSES);
+
+/*
+ * What the scope says of a process, whatever else it says.
+ * Exempt are the injector and its ancestors; a witness is exempt too, and shows
+ * by the calls that it provokes that the hook is alive.
+ */
+enum membership {
+	IN_SCOPE = 1,
+	EXEMPT = 2,
+	WITNESS = 3,
+};
+
+#if SCOPED_BY_CGROUP
+/* Ids in the v2 hierarchy: those that the scope names and all that lie below them. */
+BPF_HASH(cgroups, u64, u8, MAX_CGROUPS);
+#endif
+
+#if SCOPED_BY_COMMAND
+struct command {
+	char name[TASK_COMM_LEN];
+};
+
+BPF_HASH(commands, struct command, u8, MAX_COMMANDS);
+#endif
+
+static __always_inline bool in_scope(bool at_hook)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u8 *membership = processes.lookup(&tgid);
+#if SCOPED_BY_CGROUP
+	u64 cgroup;
+#endif
+
+	if (membership) {
+		if (at_hook && *membership == WITNESS)
+			count(COUNT_PROVOKED);
+		return *membership == IN_SCOPE;
+	}
+#if SCOPED_BY_CGROUP
+	cgroup = bpf_get_current_cgroup_id();
+	return cgroups.lookup(&cgroup) != NULL;
+#else
+	return SYSTEM_WIDE;
+#endif
+}
+
+/* Who leaves takes the books along: the ids will be used again. */
+RAW_TRACEPOINT_PROBE(sched_process_exit)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u64 id = bpf_get_current_pid_tgid();
+	struct signal_struct *signal = NULL;
+	u32 tid = id, tgid = id >> 32;
+	int live = 0;
+
+	forget_walk(tid);
+	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
+	bpf_probe_read_kernel(&live, sizeof(live), &signal->live.counter);
+	if (live == 0)
+		processes.delete(&tgid);
+	return 0;
+}
+
+#if !SYSTEM_WIDE
+/* Runs before the child does. */
+RAW_TRACEPOINT_PROBE(sched_process_fork)
+{
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
+	u8 *membership = processes.lookup(&parent_tgid);
+	u32 tgid = 0;
+	u8 in_scope = IN_SCOPE;
+
+	if (!membership || *membership != IN_SCOPE)
+		return 0;
+	bpf_probe_read_kernel(&tgid, sizeof(tgid), &child->tgid);
+	if (tgid != parent_tgid && processes.update(&tgid, &in_scope))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+#endif /* !SYSTEM_WIDE */
+
+#if SCOPED_BY_COMMAND
+/* The task has its new name by now. */
+RAW_TRACEPOINT_PROBE(sched_process_exec)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct command command = {};
+	u8 in_scope = IN_SCOPE;
+
+	bpf_get_current_comm(&command.name, sizeof(command.name));
+	if (!commands.lookup(&command) || processes.lookup(&tgid))
+		return 0;
+	if (processes.update(&tgid, &in_scope))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+#endif /* SCOPED_BY_COMMAND */
+
+#if SCOPED_BY_CGROUP
+static __always_inline u64 id_of(struct cgroup *cgroup)
+{
+	struct kernfs_node *node = NULL;
+	u64 id = 0;
+
+	bpf_probe_read_kernel(&node, sizeof(node), &cgroup->kn);
+	bpf_probe_read_kernel(&id, sizeof(id), &node->id);
+	return id;
+}
+
+/* The other hierarchies number their cgroups by themselves. */
+static __always_inline bool in_v2(struct cgroup *cgroup)
+{
+	struct cgroup_root *root = NULL;
+	int hierarchy = -1;
+
+	bpf_probe_read_kernel(&root, sizeof(root), &cgroup->root);
+	bpf_probe_read_kernel(&hierarchy, sizeof(hierarchy), &root->hierarchy_id);
+	return hierarchy == 0;
+}
+
+/* Runs before anybody can move into the new one. */
+RAW_TRACEPOINT_PROBE(cgroup_mkdir)
+{
+	struct cgroup *child = (struct cgroup *)ctx->args[0];
+	struct cgroup *parent = NULL;
+	u8 in_scope = IN_SCOPE;
+	u64 id;
+
+	if (!in_v2(child))
+		return 0;
+	/* The css that lies first in a cgroup is its own. */
+	bpf_probe_read_kernel(&parent, sizeof(parent), &child->self.parent);
+	id = id_of(parent);
+	if (!cgroups.lookup(&id))
+		return 0;
+	id = id_of(child);
+	if (cgroups.update(&id, &in_scope))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(cgroup_rmdir)
+{
+	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
+	u64 id = id_of(cgroup);
+
+	if (in_v2(cgroup))
+		cgroups.delete(&id);
+	return 0;
+}
+#endif /* SCOPED_BY_CGROUP */
