@@ -7,12 +7,20 @@ the reason that actions.py gives.
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel.activity import failing_in_one_line
-from chaoskernel.errors import UnknownFault
+from chaoskernel.checks import is_int
+from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.local import shared
 from chaoskernel.spec import hook_named, symbol_of
 from chaoskernel.target import State
 
-__all__ = ["counters", "ensure_injected", "injected", "injection_active", "kernel_supports"]
+__all__ = [
+    "counters",
+    "ensure_injected",
+    "injected",
+    "injection_active",
+    "injection_events",
+    "kernel_supports",
+]
 
 
 def injected(name: str) -> int:
@@ -26,10 +34,29 @@ def injected(name: str) -> int:
 def counters(name: str) -> dict:
     """Return a fault's counters: `reached`, `matched`, `injected`, and `held_…` by reason.
 
+    `frames` tells of each function of the call chain how often it was `entered` and how often
+    it `matched`, so that one sees where a chain ends; `processes` tells who was hit.
+
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
     with failing_in_one_line():
         return shared().counters(name)
+
+
+def injection_events(name: str, limit: int = 100) -> dict:
+    """Return a fault's latest injections as `events`, and how many older ones were `dropped`.
+
+    Each has the time (`at`), `pid`, `tid`, `command`, `cgroup`, what the request was for
+    (`arguments`) and the kernel's `stack`, the innermost function first.  In a dry run
+    they are those that would have been.
+
+    :param limit: the largest number of events; no more than the latest 256 are kept.
+    :raises ActivityFailed: no fault of that name was started, or its agent is silent.
+    """
+    with failing_in_one_line():
+        if not is_int(limit) or limit < 1:
+            raise InvalidFault("limit", limit, "a whole number above 0")
+        return shared().events(name, limit)
 
 
 def injection_active(name: str) -> bool:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from chaoskernel.spec import Fault
 
+_EVENTS_IN_JOURNAL = 20
+
 
 class State(enum.StrEnum):
     """What became of a fault that was armed."""
@@ -36,6 +38,8 @@ class Record:
     :param reason: why it ended: stop, deadline, a signal's name, or what
         happened to the agent; empty while active.
     :param leftovers: ids of programs that were loaded still after the end.
+    :param events: the latest injections; known once the fault has ended.
+    :param dropped: how many older ones were not kept.
     """
 
     fault: Fault
@@ -45,6 +49,8 @@ class Record:
     ended_at: str = ""
     reason: str = ""
     leftovers: tuple[int, ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    dropped: int = 0
 
     @property
     def hits(self) -> int:
@@ -70,6 +76,8 @@ class Record:
             "ended_at": self.ended_at,
             "reason": self.reason,
             "counters": dict(self.counters),
+            "events": list(self.events[-_EVENTS_IN_JOURNAL:]),
+            "dropped": self.dropped + max(0, len(self.events) - _EVENTS_IN_JOURNAL),
             "leftovers": list(self.leftovers),
         }
 
@@ -86,6 +94,14 @@ class Target(Protocol):
     def counters(self, name: str) -> dict[str, Any]:
         """Return a fault's counters: as of now, or the final ones once it ended.
 
+        :raises UnknownFault: no fault of that name was started.
+        :raises AgentError: the agent did not answer.
+        """
+
+    def events(self, name: str, limit: int) -> dict[str, Any]:
+        """Return a fault's latest `events`, the oldest first, and how many were `dropped`.
+
+        :param limit: how many to return at most.
         :raises UnknownFault: no fault of that name was started.
         :raises AgentError: the agent did not answer.
         """

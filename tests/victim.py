@@ -24,6 +24,9 @@ from types import TracebackType
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SECTOR = 4096
+_CLONE_NEWPID = 0x20000000
+_DATAGRAMS, _MMSGHDR = 1024, 64
+"""UIO_MAXIOV, and sizeof(struct mmsghdr) in bytes."""
 _SET_TID_ADDRESS = {"x86_64": 218, "aarch64": 96}[platform.machine()]
 
 
@@ -194,6 +197,101 @@ def exits(times: int) -> list[int]:
     return [0] * times
 
 
+def reads_in_a_crowd(threads: int) -> list[int]:
+    """pipe(2) by each of many threads that had all been in read(2) at the same time."""
+    reader, writer = os.pipe()
+    ended: list[int] = []
+
+    def wait_and_make() -> None:
+        os.read(reader, 1)
+        ended.append(_errno_of(_make_pipe))
+
+    crowd = [threading.Thread(target=wait_and_make) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    while _asleep() < threads:
+        time.sleep(0.05)
+    os.write(writer, bytes(threads))
+    for thread in crowd:
+        thread.join()
+    os.close(reader)
+    os.close(writer)
+    return ended
+
+
+def _asleep() -> int:
+    """How many threads sleep in a pipe."""
+    places = (task / "wchan" for task in Path("/proc/self/task").iterdir())
+    return sum(place.read_text().startswith(("pipe_read", "anon_pipe_read")) for place in places)
+
+
+def _make_pipe() -> None:
+    for end in os.pipe():
+        os.close(end)
+
+
+def writes_to_nowhere(threads: int, times: int, every: int) -> list[int]:
+    """write(2) to /dev/null, and now and then to a pipe; the answers are the pipes'."""
+    ended: list[int] = []
+    nowhere = os.open("/dev/null", os.O_WRONLY)
+
+    def hammer() -> None:
+        for number in range(1, times + 1):
+            os.write(nowhere, b"x")
+            if number % every == 0:
+                ended.extend(pipe_writes(1))
+
+    running = [threading.Thread(target=hammer) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    os.close(nowhere)
+    return ended
+
+
+def lives(times: int) -> list[int]:
+    """pipe(2) at the beginning of a process, and exit_group(2) at its end."""
+    ended = []
+    for _ in range(times):
+        child = os.fork()
+        if child == 0:
+            os._exit(_errno_of(_make_pipe))
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return ended
+
+
+def out_of_memory() -> list[int]:
+    """Be killed for want of memory in the middle of a sendmmsg(2) that has a lot to do yet."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            ours.bind(("127.0.0.1", 0))
+            ours.connect(ours.getsockname())
+            os.write(writer, b"x")
+            empty = bytes(_DATAGRAMS * _MMSGHDR)
+            while True:
+                _LIBC.sendmmsg(ours.fileno(), empty, _DATAGRAMS, 0)
+    os.read(reader, 1)
+    time.sleep(0.5)
+    Path("/proc/sysrq-trigger").write_text("f")
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(reader)
+    os.close(writer)
+    return [-ended]
+
+
+def new_process_namespace() -> list[int]:
+    """unshare(2): the first pid namespace of its depth has a slab cache made for it."""
+    child = os.fork()
+    if child == 0:
+        failed = _LIBC.unshare(_CLONE_NEWPID)
+        os._exit(ctypes.get_errno() if failed else 0)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+
 def direct_reads(device: Path, times: int, offset: int = 0) -> list[int]:
     """read(2) around the page cache: each is a bio."""
     buffer = mmap.mmap(-1, _SECTOR)
@@ -227,6 +325,11 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "send": lambda _, size, times: sends(int(size), int(times)),
     "write": lambda _, device, times: buffered_writes(Path(device), int(times)),
     "datagram": lambda _, times: datagrams(int(times)),
+    "crowd": lambda _, threads: reads_in_a_crowd(int(threads)),
+    "hot": lambda _, *numbers: writes_to_nowhere(*map(int, numbers)),
+    "lives": lambda _, times: lives(int(times)),
+    "oom": lambda _: out_of_memory(),
+    "nest": lambda _: new_process_namespace(),
     "exit": lambda _, times: exits(int(times)),
     "read": lambda _, device, *numbers: direct_reads(Path(device), *map(int, numbers)),
 }

@@ -17,7 +17,7 @@ from typing import Any
 from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import Lifeline, Requests
 from chaoskernel.agent.notice import posted
-from chaoskernel.engine import ArmedFault, Engine
+from chaoskernel.engine import ArmedFault, Engine, events
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.spec import Fault
@@ -56,6 +56,7 @@ def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
             "type": protocol.DISARMED,
             "reason": reason,
             "counters": dict(armed.counters()),
+            **armed.events(events.KEPT),
             "ended_at": _iso(time.time()),
             "leftovers": leftovers,
         }
@@ -84,11 +85,14 @@ def _answer(lifeline: Lifeline, armed: ArmedFault) -> str:
         line = lifeline.wait(until=armed.expires)
         if isinstance(line, str):
             return line
-        request = protocol.decode(line.text).get("request")
+        message = protocol.decode(line.text)
+        request = message.get("request")
         if request == protocol.REQUEST_STOP:
             return "stop"
         if request == protocol.REQUEST_COUNTERS:
             send({"type": protocol.COUNTERS, "counters": dict(armed.counters())})
+        if request == protocol.REQUEST_EVENTS:
+            send({"type": protocol.EVENTS, **armed.events(message.get("limit", 0))})
 
 
 def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What the agent and the one who started it say to each other: JSON lines.
 
 In, on standard input: one Fault document, then any number of requests
-(`{"request": "counters"}`, `{"request": "stop"}`).  Out, on standard output, one
-object a line, each with a `type`:
+(`{"request": "counters"}`, `{"request": "events", "limit": 100}`,
+`{"request": "stop"}`).  Out, on standard output, one object a line, each with a `type`:
 
 `progress`
     `step`: what is being done; only before `armed`.
@@ -12,14 +12,18 @@ object a line, each with a `type`:
     UTC), `programs` (ids, as in `bpftool prog`).
 `counters`
     `counters`: the answer to a request.
+`events`
+    `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
+    `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were
+    not kept.
 `error`
     `error`: a class of chaoskernel.errors, `message`, `hint` and, of an
     InvalidFault, `key`, `value` and `allowed`.  The fault is not, or no longer,
     in force, and the agent exits with status 1.
 `disarmed`
     the last line: `reason` (stop, deadline, or the name of a signal),
-    `counters`: the final ones, `ended_at`, `leftovers`: ids of programs that
-    are loaded still; empty unless something went wrong.
+    `counters`, `events` and `dropped`: the final ones, `ended_at`, `leftovers`: ids of
+    programs that are loaded still; empty unless something went wrong.
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ from chaoskernel import errors
 PROGRESS = "progress"
 ARMED = "armed"
 COUNTERS = "counters"
+EVENTS = "events"
 ERROR = "error"
 DISARMED = "disarmed"
 
 REQUEST_COUNTERS = "counters"
+REQUEST_EVENTS = "events"
 REQUEST_STOP = "stop"
 
 

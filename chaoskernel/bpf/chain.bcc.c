@@ -7,18 +7,26 @@
  * the position of a later event is known to have ended, even when its return was
  * not seen.  Recursion, a function that is named twice and a probe that is attached
  * in the middle of a call need no case of their own.
+ *
+ * A kretprobe misses returns when too many threads are in its function at once.  So
+ * before a chain is believed, it is asked whether what lay on the stack when a frame
+ * was entered lies there still: see still_there().
  */
 #define MAX_THREADS 16384
 
 #if NR_FRAMES > 0
 
 struct walk {
-	u32 depth;	   /* leading frames that are active, in order */
-	u32 chosen;	   /* what was drawn when the outermost was entered */
-	u64 at[NR_FRAMES]; /* position of each one's activation */
+	u32 depth;	     /* leading frames that are active, in order */
+	u32 chosen;	     /* what was drawn when the outermost was entered */
+	u64 at[NR_FRAMES];   /* position of each one's activation */
+	u64 back[NR_FRAMES]; /* where it returns to; 0 where that is not known */
+	u64 entry;	     /* see entry_of() */
 };
 
 BPF_HASH(walks, u32, struct walk, MAX_THREADS);
+/* For each frame: calls of its function, then those that took its place in the chain. */
+BPF_PERCPU_ARRAY(frames, u64, 2 * NR_FRAMES);
 
 /* Forget the activations that lie below a position: they have ended. */
 static __always_inline void unwind(struct walk *walk, u64 position)
@@ -31,22 +39,74 @@ static __always_inline void unwind(struct walk *walk, u64 position)
 			walk->depth = i;
 }
 
-static __always_inline void begin_walk(u32 tid, u64 position)
+#if defined(__x86_64__)
+/* The number of the system call that the thread is in; something else in an exception. */
+static __always_inline u64 entry_of(struct task_struct *task)
+{
+	struct pt_regs *top;
+	void *stack = NULL;
+	u64 number = 0;
+
+	bpf_probe_read_kernel(&stack, sizeof(stack), &task->stack);
+	top = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
+	bpf_probe_read_kernel(&number, sizeof(number), &top->orig_ax);
+	return number;
+}
+
+/* For a kprobe: a function is entered with its return address on top of the stack. */
+static __always_inline u64 return_of(u64 position)
+{
+	u64 address = 0;
+
+	if (RETURN_TRAMPOLINE)
+		bpf_probe_read_kernel(&address, sizeof(address), (void *)position);
+	return address;
+}
+#else
+#define entry_of(task) 0
+#define return_of(position) 0
+#endif
+
+/* A kretprobe that sees the return has put its own address in place of it. */
+static __always_inline bool still_there(struct task_struct *task, struct walk *walk)
+{
+	u64 back;
+	int i;
+
+	if (walk->entry != entry_of(task))
+		return false;
+#pragma unroll
+	for (i = 0; i < NR_FRAMES; i++) {
+		if (!walk->back[i])
+			continue;
+		back = return_of(walk->at[i]);
+		if (back != walk->back[i] && back != RETURN_TRAMPOLINE)
+			return false;
+	}
+	return true;
+}
+
+static __always_inline void begin_walk(u32 tid, u64 position, u64 back, u64 entry)
 {
 	struct walk walk = {};
 
 	walk.depth = 1;
 	walk.chosen = drawn();
 	walk.at[0] = position;
+	walk.back[0] = back;
+	walk.entry = entry;
 	if (walks.update(&tid, &walk))
 		count(COUNT_UNTRACKED);
+	else
+		frames.increment(1);
 }
 
 /*
  * A function of the chain is entered.
+ * @back: return_of(position), or 0 where the return is sure to be seen;
  * @named: the frames that name it; @matched: those whose predicate holds.
  */
-static __always_inline void enter(u64 position, u32 named, u32 matched)
+static __always_inline void enter(u64 position, u64 back, u32 named, u32 matched)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	u32 tid = bpf_get_current_pid_tgid();
@@ -55,10 +115,14 @@ static __always_inline void enter(u64 position, u32 named, u32 matched)
 
 	if (!on_own_stack(task, position))
 		return;
+#pragma unroll
+	for (i = 0; i < NR_FRAMES; i++)
+		if (named & (1U << i))
+			frames.increment(2 * i);
 	walk = walks.lookup(&tid);
 	if (!walk) {
 		if (matched & 1)
-			begin_walk(tid, position);
+			begin_walk(tid, position, back, entry_of(task));
 		return;
 	}
 	unwind(walk, position);
@@ -73,9 +137,13 @@ static __always_inline void enter(u64 position, u32 named, u32 matched)
 			continue;
 		if (matched & (1U << i)) {
 			walk->at[i] = position;
+			walk->back[i] = back;
 			walk->depth = i + 1;
-			if (i == 0)
+			frames.increment(2 * i + 1);
+			if (i == 0) {
 				walk->chosen = drawn();
+				walk->entry = entry_of(task);
+			}
 		}
 		break;
 	}
@@ -94,7 +162,7 @@ static __always_inline void leave(u64 position)
 		walks.delete(&tid);
 }
 
-static __always_inline bool chain_active(u64 position, bool *chosen)
+static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct walk *walk = walks.lookup(&tid);
@@ -103,7 +171,13 @@ static __always_inline bool chain_active(u64 position, bool *chosen)
 		return false;
 	unwind(walk, position);
 	*chosen = walk->chosen;
-	return walk->depth == NR_FRAMES;
+	if (walk->depth != NR_FRAMES)
+		return false;
+	if (still_there(task, walk))
+		return true;
+	count(COUNT_MISSED_RETURNS);
+	walks.delete(&tid);
+	return false;
 }
 
 /* Ids of threads will be used again. */
@@ -114,7 +188,7 @@ static __always_inline void forget_walk(u32 tid)
 
 #else
 
-static __always_inline bool chain_active(u64 position, bool *chosen)
+static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
 {
 	*chosen = drawn();
 	return true;

@@ -8,18 +8,37 @@ BPF_ARRAY(tickets, u64, 1);
 
 /*
  * Overriding the hook replaces its body, and with it the checks that the kernel
- * makes there and in should_fail(): they are made here.  Returns the counter of
- * the guard that holds the injection back, or NR_COUNTERS.
+ * makes there and in should_fail(): they are made here.  Both functions return the
+ * counter of the guard that holds the injection back, or NR_COUNTERS.
  */
-static __always_inline int guarded(struct task_struct *task, bool own_stack, bool nofail)
+#if HOOK_SLAB
+static __always_inline int guard_of_request(struct kmem_cache *s, gfp_t gfpflags)
+{
+	struct kmem_cache *bootstrap = NULL;
+
+	if (gfpflags & __GFP_NOFAIL)
+		return COUNT_HELD_NOFAIL;
+	/* The cache that the caches themselves are from. */
+	if (BOOTSTRAP_CACHE)
+		bpf_probe_read_kernel(&bootstrap, sizeof(bootstrap), (void *)BOOTSTRAP_CACHE);
+	return s == bootstrap ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
+}
+#elif HOOK_PAGE
+static __always_inline int guard_of_request(gfp_t gfp_mask, unsigned int order)
+{
+	return gfp_mask & __GFP_NOFAIL ? COUNT_HELD_NOFAIL : NR_COUNTERS;
+}
+#else
+#define guard_of_request(args...) NR_COUNTERS
+#endif
+
+static __always_inline int guard_of_task(struct task_struct *task, u64 position)
 {
 	struct signal_struct *signal = NULL;
 	struct mm_struct *oom_mm = NULL;
 	u32 flags = 0;
 
-	if (nofail)
-		return COUNT_HELD_NOFAIL;
-	if (!own_stack)
+	if (!on_own_stack(task, position))
 		return COUNT_HELD_INTERRUPT;
 	bpf_probe_read_kernel(&flags, sizeof(flags), &task->flags);
 	if (flags & PF_KTHREAD)
@@ -44,44 +63,49 @@ static __always_inline bool ticket_left(void)
 	return taken && __sync_fetch_and_add(taken, 1) < TIMES;
 }
 
-/* The decision: is this request, by a task in scope, to fail? */
-static __always_inline bool should_fail(u64 position, bool nofail, bool predicate)
+/* Is a request, by a task in scope, one of those that the fault is about? */
+static __always_inline bool matches(u64 position, bool predicate, bool *chosen)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	bool own_stack = on_own_stack(task, position);
-	bool chosen = false;
-	int guard, zero = 0;
+	int zero = 0;
 	u64 *until = deadline.lookup(&zero);
 
 	if (!until || !*until)
 		return false;
 	count(COUNT_REACHED);
-	if (NR_FRAMES > 0 && !own_stack)
+	if (NR_FRAMES > 0 && !on_own_stack(task, position))
 		return false;
-	if (!predicate || !chain_active(position, &chosen))
+	if (!predicate || !chain_active(task, position, chosen))
 		return false;
 	count(COUNT_MATCHED);
-	guard = guarded(task, own_stack, nofail);
-	if (guard != NR_COUNTERS) {
-		count(guard);
+	return true;
+}
+
+/*
+ * Is one of those to fail, or would it, were this no dry run?
+ * @guard: guard_of_request().
+ */
+static __always_inline bool should_fail(u64 position, bool chosen, int guard)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	int held = NR_COUNTERS, zero = 0;
+	u64 *until = deadline.lookup(&zero);
+
+	if (guard == NR_COUNTERS)
+		guard = guard_of_task(task, position);
+	if (guard != NR_COUNTERS)
+		held = guard;
+	else if (!until || bpf_ktime_get_ns() >= *until)
+		held = COUNT_HELD_DEADLINE;
+	else if (!chosen)
+		held = COUNT_HELD_PROBABILITY;
+	else if (!ticket_left())
+		held = COUNT_HELD_TIMES;
+	if (held != NR_COUNTERS) {
+		count(held);
 		return false;
 	}
-	if (bpf_ktime_get_ns() >= *until) {
-		count(COUNT_HELD_DEADLINE);
-		return false;
-	}
-	if (!chosen) {
-		count(COUNT_HELD_PROBABILITY);
-		return false;
-	}
-	if (!ticket_left()) {
-		count(COUNT_HELD_TIMES);
-		return false;
-	}
-	if (DRY_RUN) {
-		count(COUNT_HELD_DRY_RUN);
-		return false;
-	}
-	count(COUNT_INJECTED);
+	count(DRY_RUN ? COUNT_HELD_DRY_RUN : COUNT_INJECTED);
+	count_hit(task);
 	return true;
 }

@@ -22,12 +22,14 @@ COUNTERS = (
     "held_times",
     "held_deadline",
     "held_nofail",
+    "held_bootstrap",
     "held_interrupt",
     "held_kthread",
     "held_exiting",
     "held_oom",
     "held_dry_run",
     "provoked",
+    "missed_returns",
     "untracked",
 )
 """Names of the counters, in the order in which the program keeps them.
@@ -35,11 +37,12 @@ COUNTERS = (
 `reached`: hook calls by tasks in scope; `matched`: those under the call chain;
 `injected`: those that failed; `held_…`: those that were held back, and why
 (`held_dry_run`: what would have failed); `provoked`: hook calls that the engine
-itself brought about, to see that the hook is alive; `untracked`: processes, threads and
+itself brought about, to see that the hook is alive; `missed_returns`: activations that
+had ended without a kretprobe's seeing it, and were not taken for active; `untracked`: processes, threads and
 cgroups that a full table could not take in.
 """
 
-_PARTS = ("common", "chain", "scope", "decide")
+_PARTS = ("common", "chain", "scope", "event", "decide")
 """The files of C, each of which builds on those before it."""
 
 
@@ -63,6 +66,22 @@ class Probe:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """Addresses and offsets of one kernel; 0 where they are not known.
+
+    :param cache_name: offset of the name in struct kmem_cache, in bytes.
+    :param cache_size: that of the size of its objects.
+    :param bootstrap_cache: address of the pointer to the cache of caches.
+    :param return_trampoline: what a kretprobe puts in place of a return address.
+    """
+
+    cache_name: int = 0
+    cache_size: int = 0
+    bootstrap_cache: int = 0
+    return_trampoline: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Placement:
     """Where the parts of a fault attach on one kernel; frames outermost first.
 
@@ -72,6 +91,7 @@ class Placement:
     hook: Probe
     frames: tuple[Probe, ...]
     value: str
+    layout: Layout = Layout()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,26 +122,26 @@ class Program:
 class _HookSource:
     declarations: str
     parameters: str
-    nofail: str
+    arguments: tuple[str, ...]
 
 
 _HOOKS = {
     Hook.SLAB: _HookSource(
         declarations="#include <linux/gfp.h>\nstruct kmem_cache;",
         parameters="struct kmem_cache *s, gfp_t gfpflags",
-        nofail="gfpflags & __GFP_NOFAIL",
+        arguments=("s", "gfpflags"),
     ),
     Hook.PAGE: _HookSource(
         declarations="#include <linux/gfp.h>",
         parameters="gfp_t gfp_mask, unsigned int order",
-        nofail="gfp_mask & __GFP_NOFAIL",
+        arguments=("gfp_mask", "order"),
     ),
     Hook.BIO: _HookSource(
         declarations="struct bio;",
         parameters="struct bio *bio",
-        nofail="false",
+        arguments=("bio",),
     ),
-    Hook.FUNCTION: _HookSource(declarations="", parameters="", nofail="false"),
+    Hook.FUNCTION: _HookSource(declarations="", parameters="", arguments=()),
 }
 
 
@@ -135,7 +155,9 @@ def render(fault: Fault, placement: Placement) -> Program:
     ]
     here = resources.files(__package__)
     logic = (here.joinpath(f"{part}.bcc.c").read_text(encoding="utf-8") for part in _PARTS)
-    text = "\n".join([_switches(fault), *logic, *(source for _, source in sources)])
+    text = "\n".join(
+        [_switches(fault, placement.layout), *logic, *(source for _, source in sources)]
+    )
     entries = (*_tracepoints(fault), *(entry for entry, _ in sources))
     return Program(text, entries, dict(_users(fault)))
 
@@ -149,7 +171,7 @@ def _users(fault: Fault) -> Iterator[tuple[str, str]]:
         yield f"callchain[{index}].predicate", frame.predicate
 
 
-def _switches(fault: Fault) -> str:
+def _switches(fault: Fault, layout: Layout) -> str:
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
     threshold = round(fault.limits.probability / 100 * 2**32)
     includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
@@ -157,6 +179,7 @@ def _switches(fault: Fault) -> str:
 {includes}
 {_HOOKS[fault.hook].declarations}
 
+#define HOOK_{fault.hook.name} 1
 #define NR_FRAMES {len(fault.callchain)}
 #define SYSTEM_WIDE {int(fault.scope.system_wide)}
 #define SCOPED_BY_CGROUP {int(bool(fault.scope.cgroups or fault.scope.containers))}
@@ -164,6 +187,10 @@ def _switches(fault: Fault) -> str:
 #define PROBABILITY_OF_2_32 {threshold}ULL
 #define TIMES {fault.limits.times}ULL
 #define DRY_RUN {int(fault.dry_run)}
+#define CACHE_NAME_OFFSET {layout.cache_name}
+#define CACHE_SIZE_OFFSET {layout.cache_size}
+#define BOOTSTRAP_CACHE {layout.bootstrap_cache:#x}
+#define RETURN_TRAMPOLINE {layout.return_trampoline:#x}
 
 enum counter {{
 {numbers},
@@ -210,10 +237,11 @@ def _enter(index: int, function: _Function) -> tuple[Entry, str]:
     if function.probe.mechanism is Mechanism.FMOD_RET:
         entry = Entry(f"kfunc__{symbol}", Attach.FENTRY, symbol)
         head, position = f"KFUNC_PROBE({symbol}{parameters})", "position_of(ctx)"
+        back = "0"
     else:
         entry = Entry(f"chaos_enter_{index}", Attach.KPROBE, symbol)
         head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
-        position = "PT_REGS_SP(ctx)"
+        position, back = "PT_REGS_SP(ctx)", "return_of(PT_REGS_SP(ctx))"
     origin_of_parameters = _from(f"callchain[{min(function.predicates)}].parameters")
     named = sum(1 << frame for frame in function.predicates)
     free = sum(1 << frame for frame, predicate in function.predicates.items() if not predicate)
@@ -232,7 +260,7 @@ def _enter(index: int, function: _Function) -> tuple[Entry, str]:
 
 	if (!in_scope(false))
 		return 0;
-{tests}	enter({position}, {named:#x}, matched);
+{tests}	enter({position}, {back}, {named:#x}, matched);
 	return 0;
 }}""",
     )
@@ -272,12 +300,22 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
         f"""
 {head} {_from("parameters")}
 {{
-	bool predicate;
+	bool predicate, chosen = false;
+	struct event *event;
 
 	if (!in_scope(true))
 		return 0;
 	predicate = {fault.predicate or "true"}; {_from("predicate")}
-	if (should_fail({position}, {source.nofail}, predicate))
+	if (!matches({position}, predicate, &chosen))
+		return 0;
+	if (!should_fail({position}, chosen, guard_of_request({", ".join(source.arguments)})))
+		return 0;
+	event = begin_event(ctx);
+	if (event) {{
+		describe({", ".join(("event", *source.arguments))});
+		end_event(event);
+	}}
+	if (!DRY_RUN)
 		{override};
 	return 0;
 }}

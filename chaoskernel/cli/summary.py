@@ -17,6 +17,7 @@ from chaoskernel.errors import ChaosKernelError
 from chaoskernel.evidence import JOURNAL_KEY
 
 _HELD = "held_"
+_SHOWN = 4
 
 
 @click.command(name="summary")
@@ -73,6 +74,8 @@ def _table(fault: Mapping[str, Any]) -> Table:
         "injected": counters.get("injected", "unknown"),
         "would have failed": counters.get("held_dry_run") if fault.get("dry_run") else None,
         "held back": _held_back(counters),
+        "hit": _hit(counters),
+        "last one": _last(fault.get("events", [])),
         "in force": _lifetime(fault),
         "ended by": f"{fault.get('reason', '')} ({fault.get('state', '')})",
     }
@@ -102,6 +105,20 @@ def _target(target: Mapping[str, Any]) -> str:
     if "pid" in target:
         return f"{target.get('command', '?')} ({target['pid']})"
     return f"every {target.get('command', '?')}"
+
+
+def _hit(counters: Mapping[str, Any]) -> str | None:
+    """Return who was hit, the most first; a table has room for a few."""
+    found = sorted(counters.get("processes", []), key=lambda hit: -int(hit["injected"]))
+    named = [f"{hit['command']} ({hit['pid']}): {hit['injected']}" for hit in found[:_SHOWN]]
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return ", ".join(named + more) or None
+
+
+def _last(events: list[Mapping[str, Any]]) -> str | None:
+    """Return where in the kernel the last injection was, the innermost function first."""
+    stack = [place.partition("+")[0] for event in events[-1:] for place in event["stack"]]
+    return " ← ".join(stack) or None
 
 
 def _held_back(counters: Mapping[str, Any]) -> str:

@@ -30,8 +30,21 @@ class ArmedFault(Protocol):
     def expires(self) -> int:
         """CLOCK_MONOTONIC, in ns; from then on the program itself injects nothing."""
 
-    def counters(self) -> Mapping[str, int]:
-        """Return the counters, summed over the CPUs; monotonic while armed."""
+    def counters(self) -> Mapping[str, Any]:
+        """Return the counters, summed over the CPUs; monotonic while armed.
+
+        Beside those of bpf.program.COUNTERS there are `frames`: of each frame its
+        `symbol`, how often it was `entered` by tasks in scope and how often it
+        `matched`, that is took its place in the chain; and `processes`: `pid`, `command` and
+        `injected` of each that was hit (in a dry run: that would have been).
+        """
+
+    def events(self, limit: int) -> Mapping[str, Any]:
+        """Return the latest injections, the oldest first; in a dry run those that would have been.
+
+        :param limit: how many `events` to return at most; of more than
+            events.KEPT the older ones are gone, and counted as `dropped`.
+        """
 
     def disarm(self) -> list[int]:
         """Detach everything, the hook first; idempotent.

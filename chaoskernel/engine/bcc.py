@@ -26,7 +26,7 @@ from chaoskernel.bpf.program import (
     origin,
     render,
 )
-from chaoskernel.engine import Progress
+from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import prove
 from chaoskernel.engine.seed import seed
@@ -37,7 +37,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, features, processes, symbols
+from chaoskernel.kernel import bpf, btf, features, processes, symbols
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -55,7 +55,7 @@ class BccEngine:
         progress("looking at the kernel")
         kernel_symbols, kernel_features = symbols.running(), features.running()
         refused: EngineError | None = None
-        for placement in placements(fault, kernel_symbols, kernel_features):
+        for placement in placements(fault, kernel_symbols, kernel_features, btf.running()):
             try:
                 return _arm(fault, placement, progress)
             except EngineError as error:
@@ -70,6 +70,7 @@ class BccArmedFault:
 
     def __init__(
         self,
+        fault: Fault,
         placement: Placement,
         targets: Sequence[Mapping[str, Any]],
         module: _Module,
@@ -77,25 +78,47 @@ class BccArmedFault:
         expires: int,
     ) -> None:
         self.placement = placement
+        self._fault = fault
         self.targets = targets
         self.programs = module.programs
         self.expires = expires
         self._module = module
         self._undo = undo
-        self._final: dict[str, int] | None = None
+        self._final: dict[str, Any] | None = None
+        self._last: tuple[Sequence[events.Event], int] = ((), 0)
 
-    def counters(self) -> dict[str, int]:
+    def counters(self) -> dict[str, Any]:
         """See `ArmedFault.counters`."""
-        return dict(self._final) if self._final is not None else self._module.counters()
+        return dict(self._final) if self._final is not None else self._count()
+
+    def events(self, limit: int) -> dict[str, Any]:
+        """See `ArmedFault.events`."""
+        found, dropped = self._last if self._final is not None else self._module.events(limit)
+        hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
+        return {
+            "events": events.to_json(kept, self._fault.hook, hook, symbols.running()),
+            "dropped": dropped,
+        }
 
     def disarm(self) -> list[int]:
         """See `ArmedFault.disarm`."""
         if self._final is None:
             # One store ends the injections; only then are the last counters final.
             self._module.set_deadline(0)
-            self._final = self._module.counters()
+            self._last = self._module.events(events.KEPT)
+            self._final = self._count()
         self._undo.close()
         return bpf.still_loaded(self.programs)
+
+    def _count(self) -> dict[str, Any]:
+        return {
+            **self._module.counters(),
+            "frames": [
+                {"symbol": probe.symbol, **self._module.frame(number)}
+                for number, probe in enumerate(self.placement.frames)
+            ],
+            "processes": self._module.hits(),
+        }
 
 
 def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFault:
@@ -119,7 +142,7 @@ def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFaul
         prove(module, fault, placement.hook.symbol)
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        return BccArmedFault(placement, targets, module, undo.pop_all(), expires)
+        return BccArmedFault(fault, placement, targets, module, undo.pop_all(), expires)
 
 
 class _Module:
@@ -182,6 +205,35 @@ class _Module:
         """Return the counters, summed over the CPUs."""
         table = self._bpf[b"counters"]
         return {name: int(sum(table[ctypes.c_int(number)])) for number, name in enumerate(COUNTERS)}
+
+    def frame(self, number: int) -> dict[str, int]:
+        """Return how often a frame's function was entered, and took its place in the chain."""
+        table = self._bpf[b"frames"]
+        entered, matched = (int(sum(table[ctypes.c_int(2 * number + n)])) for n in (0, 1))
+        return {"entered": entered, "matched": matched}
+
+    def hits(self) -> list[dict[str, Any]]:
+        """Return the processes that were hit, the first one first, and how often."""
+        found = sorted(self._bpf[b"hit"].items(), key=lambda item: int(item[0].started))
+        return [
+            {
+                "pid": int(process.pid),
+                "command": hits.command.decode(errors="replace"),
+                "injected": int(hits.count),
+            }
+            for process, hits in found
+        ]
+
+    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
+        """Return the latest events, and how many have made room for them."""
+        table = self._bpf[b"events"]
+        written = int(self._bpf[b"last_event"][_KEY_0].value)
+
+        def slot(number: int) -> bytes:
+            leaf = table[ctypes.c_int(number)]
+            return ctypes.string_at(ctypes.addressof(leaf), ctypes.sizeof(leaf))
+
+        return events.latest(written, limit, slot)
 
     def list_processes(self, pids: Iterable[int], membership: int) -> None:
         """See `Tables.list_processes`."""

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaoskernel.bpf.program import Placement, Probe
+from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism
 
 _HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
+_RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
+"""Names of what a kretprobe returns to, of newer kernels first."""
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
-def placements(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Placement]:
+def placements(
+    fault: Fault, symbols: Symbols, features: Features, types: Types
+) -> Iterator[Placement]:
     """Yield the ways to place a fault, the cheapest first.
 
-    :raises InvalidFault: the kernel has no such function, or it does not fail that way.
+    :raises InvalidFault: the kernel has no such function, it does not fail that way, or it
+        takes something else.
     :raises UnsupportedKernel: the kernel has no way to override the hook.
     """
-    names = [symbols.resolve(frame.funcname) for frame in fault.callchain]
+    names = list(_frames(fault, symbols, types))
     hook = _hook(fault, symbols)
     features.require_injectable(hook)
+    check_parameters("parameters", fault.parameters, hook, types)
     value = _value(fault, hook, features)
     mechanisms = list(_mechanisms(fault, hook, value, features))
     if not mechanisms:
@@ -32,7 +40,31 @@ def placements(fault: Fault, symbols: Symbols, features: Features) -> Iterator[P
             hook=Probe(hook, mechanism),
             frames=tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names),
             value=value,
+            layout=_layout(symbols, types),
         )
+
+
+def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:
+    for number, frame in enumerate(fault.callchain):
+        name = symbols.resolve(frame.funcname)
+        if frame.predicate and "." in name:
+            raise InvalidFault(
+                f"callchain[{number}].predicate",
+                frame.predicate,
+                f"possible here: this kernel has {name} alone, whose arguments are not known",
+                hint="name a caller of it, or leave the predicate out",
+            )
+        check_parameters(f"callchain[{number}].parameters", frame.parameters, name, types)
+        yield name
+
+
+def _layout(symbols: Symbols, types: Types) -> Layout:
+    return Layout(
+        cache_name=types.offset("kmem_cache", "name"),
+        cache_size=types.offset("kmem_cache", "object_size"),
+        bootstrap_cache=symbols.address("kmem_cache"),
+        return_trampoline=next(filter(None, map(symbols.address, _RETURN_TRAMPOLINES)), 0),
+    )
 
 
 def _hook(fault: Fault, symbols: Symbols) -> str:

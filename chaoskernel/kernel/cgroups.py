@@ -85,6 +85,21 @@ def with_descendants(group: Cgroup) -> set[int]:
     return found
 
 
+def paths_of(identities: set[int], *, proc: Path = _PROC) -> dict[int, str]:
+    """Return the paths of control groups by their ids, of those that are there still."""
+    found: dict[int, str] = {}
+    with contextlib.suppress(UnsupportedKernel):
+        root = mounted(proc)
+        for directory, _, _ in os.walk(root):
+            if found.keys() >= identities:
+                break
+            with contextlib.suppress(FileNotFoundError):
+                number = Path(directory).stat().st_ino
+                if number in identities:
+                    found[number] = f"/{directory[len(str(root)) :].strip('/')}"
+    return found
+
+
 def mounted(proc: Path = _PROC) -> Path:
     """Return where the v2 hierarchy is mounted; on a hybrid host that is beside the others.
 

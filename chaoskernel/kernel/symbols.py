@@ -6,6 +6,7 @@ for a handful of names.
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import functools
 import platform
@@ -26,6 +27,9 @@ _SYSCALL_WRAPPERS = {
 }
 """Prefix of the entry point of a system call, by machine (CONFIG_ARCH_HAS_SYSCALL_WRAPPER)."""
 
+_WHOLE_CLONE = re.compile(r"\S+?(?:\.(?:isra|constprop)\.\d+)+")
+"""Clones that do all the work of their function; one's .cold or .part is a piece of it."""
+
 _PORTABLE = re.compile(r"(?:sys_|SyS_)(\w+)")
 
 
@@ -39,6 +43,7 @@ class Symbols:
     def __init__(self, text: bytes, machine: str) -> None:
         self._text = text
         self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
+        self._sorted: list[tuple[int, str]] = []
 
     def __contains__(self, name: str) -> bool:
         return bool(re.search(rb"(?m) [tTwW] %s(?:\t|$)" % re.escape(name.encode()), self._text))
@@ -47,7 +52,8 @@ class Symbols:
         """Return the symbol of a function or of a system call's portable name.
 
         `sys_mount` and, as inject.py's examples spell it, `SyS_mount` are the
-        architecture's entry point of mount(2).
+        architecture's entry point of mount(2).  A function of which the compiler
+        left nothing but one clone is that clone.
 
         :param key: where the name stands in the fault.
         :raises InvalidFault: the kernel has no such function; near matches are named.
@@ -57,6 +63,16 @@ class Symbols:
         portable = _PORTABLE.fullmatch(name)
         if portable and self._wrapper + portable[1] in self:
             return self._wrapper + portable[1]
+        whole = [clone for clone in self.clones(name) if _WHOLE_CLONE.fullmatch(clone)]
+        if len(whole) == 1:
+            return whole[0]
+        if clones := self.clones(name):
+            raise InvalidFault(
+                key,
+                name,
+                "a function of this kernel: the compiler has split it",
+                hint=f"there are {', '.join(clones)}; name one of them, or a caller",
+            )
         near = self.near(name)
         raise InvalidFault(
             key,
@@ -69,6 +85,22 @@ class Symbols:
         """Return the copies that the compiler made of a function, such as f.constprop.0."""
         pattern = rb"(?m) [tTwW] (%s\.\S+)" % re.escape(name.encode())
         return sorted({match[1].decode() for match in re.finditer(pattern, self._text)})
+
+    def address(self, name: str) -> int:
+        """Return the address of a function or variable; 0 where it is not known."""
+        found = re.search(rb"(?m)^([0-9a-f]+) \w %s(?:\t|$)" % re.escape(name.encode()), self._text)
+        return int(found[1], 16) if found else 0
+
+    def at(self, address: int) -> str:
+        """Return the function that an address lies in, as kmem_cache_alloc+0x3f."""
+        if not self._sorted:
+            functions = re.finditer(rb"(?m)^([0-9a-f]+) [tTwW] (\S+)", self._text)
+            self._sorted = sorted((int(line[1], 16), line[2].decode()) for line in functions)
+        place = bisect.bisect_right(self._sorted, (address, "\x7f")) - 1
+        if place < 0:
+            return hex(address)
+        start, name = self._sorted[place]
+        return f"{name}+{address - start:#x}"
 
     def near(self, name: str) -> list[str]:
         """Return names that look like this one, best first."""

@@ -10,6 +10,7 @@ import pytest
 
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.engine.events import KEPT
 from chaoskernel.spec import Fault
 
 DIST_PACKAGES = "/usr/lib/python3/dist-packages"
@@ -41,6 +42,10 @@ def arm(lab: None) -> Iterator[Arm]:
         assert counters["matched"] == counters["injected"] + held
         assert counters["matched"] <= counters["reached"]
         assert counters["untracked"] == 0
+        hits = counters["injected"] + counters["held_dry_run"]
+        assert sum(process["injected"] for process in counters["processes"]) == hits
+        found = fault.events(KEPT)
+        assert len(found["events"]) + found["dropped"] == hits
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import subprocess
 from collections.abc import Iterator
@@ -76,3 +77,56 @@ def test_threads_are_followed_each_for_itself(arm: Arm, victim: Victim) -> None:
     assert victim.does("beside", 60) == [errno.ENOMEM] * 60 + [0] * 60
     assert fault.counters()["injected"] == 60
     assert fault.disarm() == []
+
+
+def test_a_return_that_a_kretprobe_misses_is_not_taken_for_none(arm: Arm, victim: Victim) -> None:
+    """The kernel has ten instances of a kretprobe, or two for each CPU, and 40 threads wait."""
+    fault = arm(chain_fault(victim, "ksys_read", mechanism=Mechanism.KPROBE))
+    assert victim.does("crowd", 40) == [0] * 40
+    counters = fault.counters()
+    assert counters["matched"] == 0
+    assert counters["missed_returns"] >= 20
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_a_frame_that_is_hot_is_followed_all_the_same(
+    arm: Arm, victim: Victim, mechanism: Mechanism
+) -> None:
+    threads, times, every = 4, 5000, 100
+    fault = arm(
+        dataclasses.replace(
+            chain_fault(victim, "vfs_write", "pipe_write", mechanism=mechanism), hook=Hook.PAGE
+        )
+    )
+    hits = threads * times // every
+    assert victim.does("hot", threads, times, every) == [errno.ENOMEM] * hits
+    counters = fault.counters()
+    assert counters["injected"] == hits
+    assert counters["frames"][0]["entered"] >= threads * times + hits
+    assert counters["frames"][1]["matched"] == hits
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_a_thread_that_dies_inside_leaves_nothing_to_whoever_has_its_id_next(
+    arm: Arm, victim: Victim, few_ids: int, mechanism: Mechanism
+) -> None:
+    fault = arm(chain_fault(victim, "sys_exit_group", mechanism=mechanism))
+    times = 2 * few_ids
+    assert victim.does("lives", times) == [0] * times
+    counters = fault.counters()
+    assert counters["frames"][0]["matched"] == times
+    assert counters["matched"] == counters["held_exiting"]
+    assert fault.disarm() == []
+
+
+@pytest.fixture
+def few_ids(lab: None) -> Iterator[int]:
+    """How many process ids there are at most, from here on: each is soon used again."""
+    limit, reserved = Path("/proc/sys/kernel/pid_max"), 300
+    before = limit.read_text()
+    highest = max(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    limit.write_text(str(max(highest + 1, reserved + 100)))
+    yield int(limit.read_text()) - reserved
+    limit.write_text(before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -71,4 +73,31 @@ def test_a_task_that_exits_is_let_go(arm: Arm, victim: Victim) -> None:
     counters = fault.counters()
     assert held(counters, "exiting")
     assert counters["matched"] >= 4
+    assert fault.disarm() == []
+
+
+def test_a_task_that_is_being_killed_for_want_of_memory_is_let_go(arm: Arm, victim: Victim) -> None:
+    """It has hundreds of datagrams to send yet, and each takes memory that it gets."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=60)
+    fault = arm(
+        dataclasses.replace(fault_of(Scope(pids=(victim.pid,)), "__sys_sendmmsg"), dry_run=True)
+    )
+    assert victim.does("oom") == [signal.SIGKILL]
+    assert fault.counters()["held_oom"] > 0
+    assert fault.disarm() == []
+
+
+def test_the_cache_of_caches_is_not_made_to_fail(arm: Arm, victim: Victim) -> None:
+    """A new slab cache takes one object of it."""
+    fault = arm(
+        dataclasses.replace(
+            fault_of(Scope(pids=(victim.pid,)), "kmem_cache_create_usercopy"), dry_run=True
+        )
+    )
+    assert victim.does("nest") == [0]
+    counters = fault.counters()
+    assert counters["held_bootstrap"] == 1
+    caches = [event["arguments"]["cache"] for event in fault.events(100)["events"]]
+    assert len(caches) == counters["held_dry_run"]
+    assert "kmem_cache" not in caches
     assert fault.disarm() == []

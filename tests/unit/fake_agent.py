@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 COUNTERS = {"reached": 7, "matched": 5, "injected": 3, "held_probability": 2}
+EVENTS = [{"pid": number, "stack": ["should_failslab+0x1"]} for number in (42, 43, 44)]
 
 # Unbuffered: a line that lies in a buffer is one that select() does not see.
 _INPUT = io.FileIO(0, closefd=False)
@@ -74,9 +75,13 @@ def _serve(behaviour: dict[str, Any], counters: dict[str, int]) -> str:
             return "stop"
         if behaviour.get("deaf"):
             continue
-        if json.loads(line)["request"] == "stop":
+        request = json.loads(line)
+        if request["request"] == "stop":
             return "stop"
-        _say(type="counters", counters=counters)
+        if request["request"] == "events":
+            _say(type="events", events=EVENTS[-request["limit"] :], dropped=4)
+        else:
+            _say(type="counters", counters=counters)
 
 
 def _main(behaviour: dict[str, Any]) -> int:
@@ -102,6 +107,8 @@ def _main(behaviour: dict[str, Any]) -> int:
         counters=counters,
         ended_at="2026-01-01T00:00:30+00:00",
         leftovers=behaviour.get("leftovers", []),
+        events=EVENTS,
+        dropped=4,
     )
     return 0
 

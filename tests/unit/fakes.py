@@ -10,6 +10,7 @@ from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State
 
 PROGRAMS = [41, 42]
+EVENTS = [{"pid": 42, "command": "sleep", "stack": [f"f{n}+0x1"]} for n in range(3)]
 
 
 class FakeTarget:
@@ -48,6 +49,10 @@ class FakeTarget:
         if self._silent:
             raise AgentError("no answer")
         return dict(self._counts)
+
+    def events(self, name: str, limit: int) -> dict[str, Any]:
+        self.record(name)
+        return {"events": EVENTS[-limit:], "dropped": 1}
 
     def record(self, name: str) -> Record:
         for number, fault in reversed(list(enumerate(self.started))):

@@ -13,8 +13,9 @@ from chaoslib.experiment import run_experiment
 from chaoslib.types import Dry, Strategy
 
 from chaoskernel import control
+from chaoskernel.child import Waits
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.local import LocalTarget, Waits, sharing
+from chaoskernel.local import LocalTarget, sharing
 from chaoskernel.target import State, Target
 from tests.unit.fake_agent import COUNTERS, launcher
 from tests.unit.fakes import FakeTarget
@@ -100,6 +101,8 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "ended_at": "2026-01-01T00:00:30+00:00",
                 "reason": "stop",
                 "counters": {"reached": 7, "matched": 5, "injected": 3},
+                "events": [],
+                "dropped": 0,
                 "leftovers": [],
             }
         ],

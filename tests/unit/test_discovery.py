@@ -34,6 +34,7 @@ def test_probes_are_discovered_as_probes() -> None:
         "ensure_injected",
         "injected",
         "injection_active",
+        "injection_events",
         "kernel_supports",
     ]
 

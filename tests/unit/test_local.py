@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.child import Waits
 from chaoskernel.errors import (
     AgentError,
     EngineError,
@@ -19,10 +20,10 @@ from chaoskernel.errors import (
     UnknownFault,
     UnsupportedKernel,
 )
-from chaoskernel.local import LocalTarget, Waits
+from chaoskernel.local import LocalTarget
 from chaoskernel.spec import Fault, Hook, Scope
 from chaoskernel.target import State
-from tests.unit.fake_agent import COUNTERS, launcher
+from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
 
 PATIENT = Waits(start=10, reply=5, stop=5, term=5)
 HASTY = Waits(start=0.3, reply=0.2, stop=0.2, term=0.2)
@@ -110,6 +111,16 @@ def test_counters_after_the_end_are_the_final_ones(local: Local) -> None:
     target.start(fault())
     target.stop()
     assert target.counters("mount") == COUNTERS
+
+
+def test_events_are_asked_for_while_a_fault_is_active_and_kept_when_it_ends(local: Local) -> None:
+    target = local()
+    target.start(fault())
+    active = target.events("mount", 2)
+    assert active == {"events": EVENTS[-2:], "dropped": 4}
+    target.stop()
+    assert target.events("mount", 2) == active
+    assert target.events("mount", 100) == {"events": EVENTS, "dropped": 4}
 
 
 def test_stopping_what_was_never_started_is_no_error(local: Local) -> None:

@@ -38,6 +38,20 @@ def test_counters_are_those_of_the_agent() -> None:
 
 
 @pytest.mark.usefixtures("target")
+def test_the_latest_injections_are_told_one_by_one() -> None:
+    found = probes.injection_events("mount", 2)
+    assert [event["stack"] for event in found["events"]] == [["f1+0x1"], ["f2+0x1"]]
+    assert found["dropped"] == 1
+
+
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
+def test_a_limit_of_events_that_is_none_is_refused(limit: object) -> None:
+    with pytest.raises(ActivityFailed, match=r"^limit: .* is not a whole number above 0$"):
+        probes.injection_events("mount", limit)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("target")
 def test_a_fault_is_active_from_its_start_to_its_stop() -> None:
     assert probes.injection_active("mount") is True
     actions.stop_injection("mount")

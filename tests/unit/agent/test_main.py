@@ -36,6 +36,9 @@ class FakeArmed:
     def counters(self) -> dict[str, int]:
         return {"injected": 3 + self.disarmed}
 
+    def events(self, limit: int) -> dict[str, object]:
+        return {"events": [{"pid": 42}, {"pid": 43}][-limit:], "dropped": 7}
+
     def disarm(self) -> list[int]:
         self.disarmed += 1
         return []

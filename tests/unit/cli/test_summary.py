@@ -33,7 +33,15 @@ FAULT = {
         "injected": 4,
         "held_probability": 5,
         "held_times": 0,
+        "processes": [
+            {"pid": 812, "command": "mount_loop", "injected": 1},
+            {"pid": 815, "command": "mount", "injected": 3},
+        ],
     },
+    "events": [
+        {"stack": ["should_failslab+0x1"]},
+        {"stack": ["should_failslab+0x1", "__kmalloc+0x5f", "path_mount+0x20"]},
+    ],
 }
 
 
@@ -73,6 +81,8 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
         "matched": "9",
         "injected": "4",
         "held back": "5 by probability",
+        "hit": "mount (815): 3, mount_loop (812): 1",
+        "last one": "should_failslab ← __kmalloc ← path_mount",
         "in force": "8.2 s",
         "ended by": "stop (ended)",
     }
@@ -150,3 +160,11 @@ def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ChaosKernelError, match=r"is not a journal"):
         CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+
+
+def test_it_names_no_more_processes_than_a_table_has_room_for(tmp_path: Path) -> None:
+    hits = [{"pid": n, "command": "x", "injected": n} for n in range(1, 8)]
+    fault = {**FAULT, "counters": {"processes": hits}, "events": []}
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [fault], "shortfalls": []})))
+    assert table["hit"] == "x (7): 7, x (6): 6, x (5): 5, x (4): 4, and 3 more"
+    assert "last one" not in table

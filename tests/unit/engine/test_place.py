@@ -7,6 +7,7 @@ import pytest
 from chaoskernel.bpf.program import Placement
 from chaoskernel.engine.place import placements
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism, Scope, frames_of
@@ -15,6 +16,7 @@ SYMBOLS = Symbols(
     b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n4 T gives_null\n5 T gives_true\n",
     "x86_64",
 )
+NO_TYPES = Types(b"")
 EVERYTHING = Features(
     btf=b"\0should_failslab\0__x64_sys_mount\0clone.isra.0\0gives_null\0gives_true\0",
     injectable={
@@ -38,7 +40,7 @@ def placed(
         scope=Scope(pids=(42,)),
         mechanism=mechanism,
     )
-    return list(placements(fault, SYMBOLS, features))
+    return list(placements(fault, SYMBOLS, features, NO_TYPES))
 
 
 def only(**changes: object) -> Features:
@@ -102,7 +104,7 @@ def test_without_any_way_the_kernel_is_unsupported_and_the_option_is_named() -> 
 
 def function(name: str, errno: int = 0) -> list[Placement]:
     fault = Fault("x", Hook.FUNCTION, Scope(pids=(42,)), function=name, errno=errno)
-    return list(placements(fault, SYMBOLS, EVERYTHING))
+    return list(placements(fault, SYMBOLS, EVERYTHING, NO_TYPES))
 
 
 def test_a_function_is_overridden_under_its_own_name_with_its_own_error() -> None:

@@ -1,0 +1,119 @@
+"""What a program keeps of each injection, as JSON: when, who, where in the kernel, what for."""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chaoskernel.kernel import cgroups
+from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.spec import Hook
+
+KEPT = 256
+"""How many of the latest ones a program keeps."""
+
+_MAX_STACK = 48
+_OPERATIONS = {
+    0: "READ",
+    1: "WRITE",
+    2: "FLUSH",
+    3: "DISCARD",
+    5: "SECURE_ERASE",
+    9: "WRITE_ZEROES",
+}
+"""enum req_op, include/linux/blk_types.h."""
+
+_OPERATION_BITS = 0xFF
+_MINOR_BITS = 20
+
+
+class Event(ctypes.Structure):
+    """`struct event` of bpf/event.bcc.c."""
+
+    _fields_ = (
+        ("sequence", ctypes.c_uint64),
+        ("at", ctypes.c_uint64),
+        ("cgroup", ctypes.c_uint64),
+        ("pid", ctypes.c_uint32),
+        ("tid", ctypes.c_uint32),
+        ("command", ctypes.c_char * 16),
+        ("arguments", ctypes.c_uint64 * 4),
+        ("cache", ctypes.c_char * 32),
+        ("stack_size", ctypes.c_int64),
+        ("stack", ctypes.c_uint64 * _MAX_STACK),
+        ("begun", ctypes.c_uint64),
+    )
+
+
+def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequence[Event], int]:
+    """Return the latest events, the oldest first, and how many are lost to later ones.
+
+    :param written: how many the program has written so far.
+    :param limit: how many to return at most.
+    :param slot: reads one of the KEPT slots.
+    """
+    numbers = range(max(1, written - min(limit, KEPT) + 1), written + 1)
+    read = [(number, Event.from_buffer_copy(slot(number % KEPT))) for number in numbers]
+    whole = [event for number, event in read if event.sequence == event.begun == number]
+    # One that was overwritten while it was read is lost too.
+    return whole, max(0, written - KEPT) + len(read) - len(whole)
+
+
+def to_json(events: Sequence[Event], hook: Hook, function: str, names: Symbols) -> list[Any]:
+    """Return events as JSON objects.
+
+    :param function: the hook's symbol: stacks begin there.
+    """
+    paths = cgroups.paths_of({int(event.cgroup) for event in events})
+    boot = time.time() - time.monotonic_ns() / 1e9
+    return [
+        {
+            "at": datetime.datetime.fromtimestamp(boot + event.at / 1e9, datetime.UTC).isoformat(),
+            "pid": int(event.pid),
+            "tid": int(event.tid),
+            "command": event.command.decode(errors="replace"),
+            "cgroup": paths.get(int(event.cgroup), str(event.cgroup)),
+            "arguments": _ARGUMENTS[hook](event) if hook in _ARGUMENTS else {},
+            "stack": _stack(event, function, names),
+        }
+        for event in events
+    ]
+
+
+def _stack(event: Event, function: str, names: Symbols) -> list[str]:
+    """Return a kernel stack, the innermost function first, without the program's own part."""
+    depth = max(0, event.stack_size) // ctypes.sizeof(ctypes.c_uint64)
+    places = [names.at(address) for address in event.stack[:depth]]
+    begin = next((n for n, place in enumerate(places) if place.startswith(f"{function}+")), 0)
+    return places[begin:]
+
+
+def _of_slab(event: Event) -> Mapping[str, Any]:
+    known = {"cache": event.cache.decode(errors="replace"), "size": int(event.arguments[1])}
+    return {**(known if event.cache else {}), "gfp_flags": hex(event.arguments[0])}
+
+
+def _of_page(event: Event) -> Mapping[str, Any]:
+    return {"order": int(event.arguments[1]), "gfp_flags": hex(event.arguments[0])}
+
+
+def _of_bio(event: Event) -> Mapping[str, Any]:
+    device, sector, flags, size = map(int, event.arguments)
+    operation = flags & _OPERATION_BITS
+    return {
+        "device": f"{device >> _MINOR_BITS}:{device & ((1 << _MINOR_BITS) - 1)}",
+        "sector": sector,
+        "operation": _OPERATIONS.get(operation, str(operation)),
+        "bytes": size,
+    }
+
+
+_ARGUMENTS: dict[Hook, Callable[[Event], Mapping[str, Any]]] = {
+    Hook.SLAB: _of_slab,
+    Hook.PAGE: _of_page,
+    Hook.BIO: _of_bio,
+}
+"""What the request was for, by hook; sizes in bytes, sectors of 512 bytes."""

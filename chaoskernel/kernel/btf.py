@@ -1,0 +1,188 @@
+"""The kernel's types (BTF): what its functions take, and where its structures have what.
+
+The format is that of Documentation/bpf/btf.rst.  A kernel has some hundred thousand
+types, of which a fault asks for a handful: they are indexed once, and read when asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+_BTF = Path("/sys/kernel/btf/vmlinux")
+_MAGIC = 0xEB9F
+_RECORD = 12
+
+_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FWD, _TYPEDEF = range(1, 9)
+_VOLATILE, _CONST, _RESTRICT, _FUNC, _FUNC_PROTO, _VAR, _DATASEC = range(9, 16)
+_FLOAT, _DECL_TAG, _TYPE_TAG, _ENUM64 = range(16, 20)
+_QUALIFIERS = {_VOLATILE: "volatile ", _CONST: "const ", _RESTRICT: "", _TYPE_TAG: ""}
+_TAGGED = {_STRUCT: "struct ", _UNION: "union ", _ENUM: "enum ", _ENUM64: "enum ", _FWD: "struct "}
+
+_TRANSPARENT = {*_QUALIFIERS, _PTR, _TYPEDEF}
+"""Kinds that only add something to another type."""
+
+_LOOKED_UP = {_FUNC, _STRUCT, _TYPEDEF}
+"""Kinds that are asked for by name."""
+
+_FIXED_TAIL = {_INT: 4, _ARRAY: 12, _VAR: 4, _DECL_TAG: 4}
+"""Bytes that follow the record, by kind."""
+
+_ITEM = {_STRUCT: 12, _UNION: 12, _ENUM: 8, _FUNC_PROTO: 8, _DATASEC: 12, _ENUM64: 12}
+"""Bytes of each of the items that follow the record, by kind."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Type:
+    """A type, as far as two of them are told apart here.
+
+    :param text: in C, as the kernel's source has it.
+    :param base: what it is without pointers, qualifiers and typedefs.
+    :param pointers: how many stars it has then.
+    :param size: bytes, of an integer or an enumeration; 0 of anything else.
+    """
+
+    text: str
+    base: str
+    pointers: int
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a function."""
+
+    name: str
+    type: Type
+
+    def __str__(self) -> str:
+        space = "" if self.type.text.endswith("*") else " "
+        return f"{self.type.text}{space}{self.name}"
+
+
+class Types:
+    """The types of one kernel.
+
+    :param raw: the contents of /sys/kernel/btf/vmlinux; empty for a kernel without them.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._records: list[int] = [0]  # offsets, by id; 0 is void
+        self._named: dict[tuple[int, int], int] = {}  # ids, by kind and name
+        self._strings = 0
+        if raw:
+            self._index()
+
+    def __bool__(self) -> bool:
+        return bool(self._raw)
+
+    def parameters(self, function: str) -> Sequence[Parameter] | None:
+        """Return what a function takes; None where that is not known."""
+        number = self._find(_FUNC, function)
+        if not number:
+            return None
+        prototype = self._records[self._target(number)]
+        count = self._info(prototype) & 0xFFFF
+        return [
+            Parameter(self._string(name), self._type(kind))
+            for name, kind in struct.iter_unpack(
+                "<II", self._raw[prototype + _RECORD : prototype + _RECORD + 8 * count]
+            )
+        ]
+
+    def offset(self, structure: str, member: str) -> int:
+        """Return where a structure has a member, in bytes; 0 where that is not known."""
+        number = self._find(_STRUCT, structure)
+        if not number:
+            return 0
+        at = self._records[number]
+        info = self._info(at)
+        for name, _, bits in struct.iter_unpack(
+            "<III", self._raw[at + _RECORD : at + _RECORD + 12 * (info & 0xFFFF)]
+        ):
+            if self._string(name) == member:
+                return int(bits & 0xFFFFFF if info >> 31 else bits) // 8
+        return 0
+
+    def named(self, name: str) -> Type | None:
+        """Return the type that a typedef names; None where there is none."""
+        number = self._find(_TYPEDEF, name)
+        return self._type(number) if number else None
+
+    def _index(self) -> None:
+        magic, _, _, header, start, length, strings, _ = struct.unpack_from("<HBBIIIII", self._raw)
+        if magic != _MAGIC:
+            self._raw = b""
+            return
+        self._strings = header + strings
+        unpack = struct.Struct("<II").unpack_from
+        at, end = header + start, header + start + length
+        while at < end:
+            name, info = unpack(self._raw, at)
+            kind = info >> 24 & 0x1F
+            if kind in _LOOKED_UP:
+                self._named.setdefault((kind, name), len(self._records))
+            self._records.append(at)
+            at += _RECORD + _FIXED_TAIL.get(kind, 0) + _ITEM.get(kind, 0) * (info & 0xFFFF)
+
+    def _find(self, kind: int, name: str) -> int:
+        """Return the id of a named type; 0 where there is none."""
+        if not self._raw:
+            return 0
+        # The strings are deduplicated: there is one place that holds a whole name.
+        place = self._raw.find(b"\0%s\0" % name.encode(), self._strings)
+        return self._named.get((kind, place + 1 - self._strings), 0)
+
+    def _type(self, number: int) -> Type:
+        text, pointers = self._text(number), 0
+        while number and (kind := self._kind(number)) in _TRANSPARENT:
+            pointers += kind == _PTR
+            number = self._target(number)
+        return Type(text, self._text(number), pointers, self._size(number))
+
+    def _text(self, number: int) -> str:
+        """Return a type in C."""
+        kind = self._kind(number) if number else 0
+        if kind in _QUALIFIERS:
+            inner = self._text(self._target(number))
+            # What is said of a pointer stands behind it.
+            return f"{inner}{_QUALIFIERS[kind]}" if inner[-1] == "*" else _QUALIFIERS[kind] + inner
+        if kind == _PTR:
+            inner = self._text(self._target(number))
+            return f"{inner}*" if inner.endswith("*") else f"{inner} *"
+        if kind in _TAGGED:
+            return _TAGGED[kind] + self._name(number)
+        if kind in (_INT, _TYPEDEF, _FLOAT):
+            return self._name(number)
+        return "void"
+
+    def _size(self, number: int) -> int:
+        if number and self._kind(number) in (_INT, _ENUM, _ENUM64):
+            return int(struct.unpack_from("<I", self._raw, self._records[number] + 8)[0])
+        return 0
+
+    def _kind(self, number: int) -> int:
+        return self._info(self._records[number]) >> 24 & 0x1F
+
+    def _target(self, number: int) -> int:
+        return int(struct.unpack_from("<I", self._raw, self._records[number] + 8)[0])
+
+    def _info(self, at: int) -> int:
+        return int(struct.unpack_from("<I", self._raw, at + 4)[0])
+
+    def _name(self, number: int) -> str:
+        return self._string(struct.unpack_from("<I", self._raw, self._records[number])[0])
+
+    def _string(self, place: int) -> str:
+        start = self._strings + place
+        return self._raw[start : self._raw.index(b"\0", start)].decode()
+
+
+@functools.cache
+def running() -> Types:
+    """Return the types of the running kernel; none where it has none."""
+    return Types(_BTF.read_bytes() if _BTF.exists() else b"")

@@ -1,0 +1,99 @@
+"""What a program keeps of each injection becomes JSON, and what it could not keep a number."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from chaoskernel.engine.events import KEPT, Event, latest, to_json
+from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.spec import Hook
+
+SYMBOLS = Symbols(
+    b"1000 T should_failslab\n2000 T kmem_cache_alloc\n3000 T path_mount\n9000 t bpf_prog_1\n", "x"
+)
+
+
+def event(number: int, **fields: object) -> Event:
+    made = Event(sequence=number, begun=number, at=5, pid=7, tid=8, command=b"mount")
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def kept(*events: Event) -> dict[int, bytes]:
+    return {int(each.begun) % KEPT: bytes(each) for each in events}
+
+
+def numbers(events: object) -> list[int]:
+    assert isinstance(events, list)
+    return [int(each.sequence) for each in events]
+
+
+@pytest.mark.parametrize(
+    ("written", "limit", "expected", "dropped"),
+    [
+        (0, 10, [], 0),
+        (3, 10, [1, 2, 3], 0),
+        (3, 2, [2, 3], 0),
+        (KEPT + 2, 2, [KEPT + 1, KEPT + 2], 2),
+        (KEPT + 2, 9999, list(range(3, KEPT + 3)), 2),
+    ],
+)
+def test_the_latest_are_read_and_those_overwritten_are_counted(
+    written: int, limit: int, expected: list[int], dropped: int
+) -> None:
+    slots = kept(*(event(number) for number in range(1, written + 1)))
+    found, lost = latest(written, limit, slots.__getitem__)
+    assert numbers(found) == expected
+    assert lost == dropped
+
+
+@pytest.mark.parametrize("torn", [event(2, begun=2 + KEPT), event(2, sequence=2 - KEPT), Event()])
+def test_one_that_is_being_written_is_not_told_of(torn: Event) -> None:
+    slots = {**kept(event(1)), 2: bytes(torn)}
+    found, lost = latest(2, 10, slots.__getitem__)
+    assert (numbers(found), lost) == ([1], 1)
+
+
+def stack(*addresses: int) -> dict[str, object]:
+    filled = (ctypes.c_uint64 * 48)(*addresses)
+    return {"stack": filled, "stack_size": len(addresses) * 8}
+
+
+def test_a_stack_begins_at_the_hook_and_has_names() -> None:
+    made = event(1, **stack(0x9010, 0x1001, 0x203F, 0x3100))
+    (told,) = to_json([made], Hook.FUNCTION, "should_failslab", SYMBOLS)
+    assert told["stack"] == ["should_failslab+0x1", "kmem_cache_alloc+0x3f", "path_mount+0x100"]
+    assert (told["pid"], told["tid"], told["command"]) == (7, 8, "mount")
+    assert told["arguments"] == {}
+
+
+def test_a_stack_that_could_not_be_walked_is_empty() -> None:
+    (told,) = to_json([event(1, stack_size=-14)], Hook.FUNCTION, "should_failslab", SYMBOLS)
+    assert told["stack"] == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "fields", "arguments"),
+    [
+        (
+            Hook.SLAB,
+            {"arguments": (0xCC0, 192, 0, 0), "cache": b"filp"},
+            {"cache": "filp", "size": 192, "gfp_flags": "0xcc0"},
+        ),
+        (Hook.SLAB, {"arguments": (0xCC0, 0, 0, 0)}, {"gfp_flags": "0xcc0"}),
+        (Hook.PAGE, {"arguments": (0xDC0, 3, 0, 0)}, {"order": 3, "gfp_flags": "0xdc0"}),
+        (
+            Hook.BIO,
+            {"arguments": (7 << 20 | 2, 128, 0x8001, 4096)},
+            {"device": "7:2", "sector": 128, "operation": "WRITE", "bytes": 4096},
+        ),
+    ],
+)
+def test_it_tells_what_the_request_was_for(
+    hook: Hook, fields: dict[str, object], arguments: dict[str, object]
+) -> None:
+    (told,) = to_json([event(1, **fields)], hook, "hook", SYMBOLS)
+    assert told["arguments"] == arguments
