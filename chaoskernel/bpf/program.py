@@ -38,8 +38,8 @@ COUNTERS = (
 `injected`: those that failed; `held_…`: those that were held back, and why
 (`held_dry_run`: what would have failed); `provoked`: hook calls that the engine
 itself brought about, to see that the hook is alive; `missed_returns`: activations that
-had ended without a kretprobe's seeing it, and were not taken for active; `untracked`: processes, threads and
-cgroups that a full table could not take in.
+had ended without a kretprobe's seeing it, and were not taken for active; `untracked`:
+processes, threads and cgroups that a full table could not take in.
 """
 
 _PARTS = ("common", "chain", "scope", "event", "decide")

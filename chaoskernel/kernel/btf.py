@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
-_MAGIC = 0xEB9F
+_MAGIC = struct.pack("<H", 0xEB9F)
+_HEADER = struct.Struct("<HBBIIIII")
 _RECORD = 12
 
 _INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FWD, _TYPEDEF = range(1, 9)
@@ -74,8 +75,7 @@ class Types:
         self._records: list[int] = [0]  # offsets, by id; 0 is void
         self._named: dict[tuple[int, int], int] = {}  # ids, by kind and name
         self._strings = 0
-        if raw:
-            self._index()
+        self._index()
 
     def __bool__(self) -> bool:
         return bool(self._raw)
@@ -114,10 +114,10 @@ class Types:
         return self._type(number) if number else None
 
     def _index(self) -> None:
-        magic, _, _, header, start, length, strings, _ = struct.unpack_from("<HBBIIIII", self._raw)
-        if magic != _MAGIC:
+        if not self._raw.startswith(_MAGIC) or len(self._raw) < _HEADER.size:
             self._raw = b""
             return
+        _, _, _, header, start, length, strings, _ = _HEADER.unpack_from(self._raw)
         self._strings = header + strings
         unpack = struct.Struct("<II").unpack_from
         at, end = header + start, header + start + length

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from chaoskernel.bpf.program import Placement
+from chaoskernel.bpf.program import Layout, Placement
 from chaoskernel.engine.place import placements
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism, Scope, frames_of
+from tests.unit.kernel.types import kernel
 
 SYMBOLS = Symbols(
     b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n4 T gives_null\n5 T gives_true\n",
@@ -79,6 +80,28 @@ def test_a_clone_has_no_type_and_gets_a_kprobe() -> None:
         Mechanism.FMOD_RET,
         Mechanism.KPROBE,
     ]
+
+
+def test_a_predicate_on_a_clone_is_refused() -> None:
+    chain = [{"funcname": "clone", "parameters": "int x", "predicate": "x == 1"}]
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    with pytest.raises(InvalidFault, match=r"^callchain\[0\]\.predicate: .*clone\.isra\.0 alone"):
+        list(placements(fault, SYMBOLS, EVERYTHING, NO_TYPES))
+
+
+def test_parameters_are_compared_with_the_kernels_types() -> None:
+    chain = [{"funcname": "sys_mount"}, {"funcname": "look", "parameters": "long name"}]
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    symbols = Symbols(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t look\n", "x86_64")
+    with pytest.raises(InvalidFault, match=r"^callchain\[1\]\.parameters: 'long name' is not what"):
+        list(placements(fault, symbols, EVERYTHING, Types(kernel())))
+
+
+def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+    text = b"1 T should_failslab\n20 D kmem_cache\n30 t __kretprobe_trampoline\n"
+    (placement, _) = placements(fault, Symbols(text, "x86_64"), EVERYTHING, Types(kernel()))
+    assert placement.layout == Layout(96, 28, 0x20, 0x30)
 
 
 def test_an_unknown_frame_is_refused() -> None:

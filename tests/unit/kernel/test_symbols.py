@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from chaoskernel.errors import InvalidFault
@@ -45,6 +47,41 @@ def test_a_function_that_is_spelled_like_a_system_call_is_itself(symbols: Symbol
 def test_the_wrapper_is_the_architectures() -> None:
     arm = Symbols(b"ffff T __arm64_sys_mount\n", "aarch64")
     assert arm.resolve("sys_mount") == "__arm64_sys_mount"
+
+
+def test_a_function_of_which_one_clone_is_left_is_that_clone(symbols: Symbols) -> None:
+    assert symbols.resolve("inlined") == "inlined.isra.0"
+
+
+@pytest.mark.parametrize(
+    "clones",
+    [
+        ["f.isra.0", "f.constprop.0"],
+        ["f.cold"],
+        ["f.part.0"],
+    ],
+)
+def test_a_function_that_was_split_is_refused_and_its_pieces_are_named(clones: list[str]) -> None:
+    symbols = Symbols("".join(f"ff t {clone}\n" for clone in clones).encode(), "x86_64")
+    with pytest.raises(InvalidFault, match=re.escape(", ".join(sorted(clones)))):
+        symbols.resolve("f")
+
+
+def test_a_clone_beside_its_pieces_is_used() -> None:
+    symbols = Symbols(b"ff t f.constprop.0.isra.0\nff t f.constprop.0.cold\n", "x86_64")
+    assert symbols.resolve("f") == "f.constprop.0.isra.0"
+
+
+def test_an_address_is_named_by_the_function_that_it_lies_in(symbols: Symbols) -> None:
+    assert symbols.at(0xFFFFFFFF81000014) == "mount_subtree+0x4"
+    assert symbols.at(0xFFFFFFFF81000020) == "btrfs_mount+0x0"
+    assert symbols.at(0x10) == "0x10"
+
+
+def test_addresses_of_functions_and_data_are_known(symbols: Symbols) -> None:
+    assert symbols.address("mount_data") == 0xFFFFFFFF81000040
+    assert symbols.address("btrfs_mount") == 0xFFFFFFFF81000020
+    assert symbols.address("mount") == 0
 
 
 def test_an_unknown_function_is_refused_with_near_names(symbols: Symbols) -> None:
