@@ -280,12 +280,13 @@ def out_of_memory() -> list[int]:
     return [-ended]
 
 
-def new_process_namespace() -> list[int]:
-    """unshare(2): the first pid namespace of its depth has a slab cache made for it."""
+def process_namespaces(depth: int) -> list[int]:
+    """unshare(2): the first pid namespace of each depth has a slab cache made for it."""
     child = os.fork()
     if child == 0:
-        failed = _LIBC.unshare(_CLONE_NEWPID)
-        os._exit(ctypes.get_errno() if failed else 0)
+        if _LIBC.unshare(_CLONE_NEWPID):
+            os._exit(ctypes.get_errno())
+        os._exit(process_namespaces(depth - 1)[0] if depth > 1 else 0)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
 
 
@@ -326,7 +327,7 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "hot": lambda _, *numbers: writes_to_nowhere(*map(int, numbers)),
     "lives": lambda _, times: lives(int(times)),
     "oom": lambda _: out_of_memory(),
-    "nest": lambda _: new_process_namespace(),
+    "nest": lambda _, depth: process_namespaces(int(depth)),
     "exit": lambda _, times: exits(int(times)),
     "read": lambda _, device, *numbers: direct_reads(Path(device), *map(int, numbers)),
 }

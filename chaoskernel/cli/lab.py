@@ -74,22 +74,59 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
     return add
 
 
+def _fragment(_context: click.Context, _option: click.Parameter, value: Path | None) -> str:
+    text = value.read_text(encoding="utf-8", errors="replace") if value else ""
+    for line in text.splitlines():
+        if not re.fullmatch(r"(CONFIG_\w+=\S+|\s*#.*|\s*)", line):
+            raise click.BadParameter(f"{line!r} is not an option; write it as CONFIG_NAME=y")
+    return text
+
+
+def _version(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if value and not re.fullmatch(r"\d+(\.\d+)+", value):
+        raise click.BadParameter(f"{value!r} is not a version of a source package, such as 6.12")
+    return value
+
+
+def _kernel_options(function: _Function) -> _Function:
+    """Add the options that choose the kernel."""
+    version = click.option(
+        "--source",
+        default="",
+        callback=_version,
+        metavar="VERSION",
+        help="Build it from the package linux-source-VERSION.",
+    )
+    options = click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        callback=_fragment,
+        metavar="FILE",
+        help="Options of the kernel that take the place of the lab's.",
+    )
+    return version(options(function))
+
+
 @click.group(name="lab")
 def command() -> None:
     """Boot a throwaway virtual machine whose kernel can be made to fail."""
 
 
 @command.command()
-def build() -> None:
+@_kernel_options
+def build(source: str, config: str) -> None:
     """Make sure that there is a kernel to boot; build it if need be."""
     with exit_statuses():
-        guest.acceleration(_kernel())
+        guest.acceleration(_kernel(kernel.Wanted(source, config)))
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
+@_kernel_options
 @_guest_options(guest.DEFAULT_SECONDS)
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def run(
+    source: str,
+    config: str,
     timeout: float,
     cpus: int,
     memory: str,
@@ -104,7 +141,7 @@ def run(
     guest.
     """
     with exit_statuses():
-        found = _kernel()
+        found = _kernel(kernel.Wanted(source, config))
         status = guest.run(
             found,
             words,
@@ -117,14 +154,21 @@ def run(
 
 
 @command.command()
+@_kernel_options
 @_guest_options(guest.DEFAULT_SHELL_SECONDS)
 def shell(
-    timeout: float, cpus: int, memory: str, rw: tuple[Path, ...], env: tuple[str, ...]
+    source: str,
+    config: str,
+    timeout: float,
+    cpus: int,
+    memory: str,
+    rw: tuple[Path, ...],
+    env: tuple[str, ...],
 ) -> None:
     """Open a shell in a guest."""
     with exit_statuses():
         guest.shell(
-            _kernel(),
+            _kernel(kernel.Wanted(source, config)),
             seconds=timeout,
             machine=guest.Machine(cpus, memory),
             rw=rw,
@@ -149,7 +193,7 @@ def status(as_json: bool) -> None:
 
 def _facts() -> dict[str, Any]:
     root = cache.root()
-    found = kernel.find(root)
+    found = kernel.find(root=root)
     hardware = accel.known(root, found.image) if found else None
     needs = tools.BOOT_NEEDS if found else tools.BOOT_NEEDS + tools.BUILD_NEEDS
     return {
@@ -163,13 +207,13 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _kernel() -> kernel.Kernel:
+def _kernel(wanted: kernel.Wanted) -> kernel.Kernel:
     console = Console(stderr=True)
     progress = (
         Bar(console) if console.is_terminal else Lines(lambda line: click.echo(line, err=True))
     )
     with progress:
-        return kernel.find_or_build(progress)
+        return kernel.find_or_build(progress, wanted)
 
 
 def variables(settings: tuple[str, ...]) -> dict[str, str]:

@@ -37,6 +37,7 @@ _COMPILER_FLAGS = "-fno-var-tracking -fno-var-tracking-assignments -gno-variable
 # Objects that linux 6.1 compiles with lab.config; other versions differ by a few per cent.
 _EXPECTED_OBJECTS = 1350
 _OBJECT = re.compile(r"  (?:CC|AS|HOSTCC) +\S+$")
+_SETTING = re.compile(r"^(CONFIG_\w+)=(.+)$", flags=re.MULTILINE)
 _ERROR = re.compile(r"\berror: |\*\*\* ")
 
 
@@ -52,22 +53,46 @@ class Source:
     version: str
 
 
-def newest_source(directory: Path = tools.SOURCES) -> Source | None:
-    """Return the newest linux-source tarball, or None when there is none."""
-    tarballs = sorted(directory.glob("linux-source-*.tar.xz"), key=_version_key)
+def find_source(version: str, directory: Path = tools.SOURCES) -> Source | None:
+    """Return a linux-source tarball, or None when there is none.
+
+    :param version: such as 6.12; without one it is the newest.
+    """
+    tarballs = sorted(directory.glob(f"linux-source-{version or '*'}.tar.xz"), key=_version_key)
     if not tarballs:
         return None
     facts = tarballs[-1].stat()
     return Source(tarballs[-1], f"{tarballs[-1].name} {facts.st_size} {int(facts.st_mtime)}")
 
 
+def default_version(depends: str | None = None) -> str:
+    """Return the version that the package linux-source stands for; empty where it is none.
+
+    Another one beside it is there for a reason of its own.
+
+    :param depends: what it depends on, as dpkg-query prints it; asked for when None.
+    """
+    if depends is None:
+        query = ["dpkg-query", "--show", "--showformat=${Depends}", "linux-source"]
+        known = shutil.which(query[0])
+        depends = process.run(query, seconds=10, check=False).stdout if known else ""
+    found = re.match(r"linux-source-([\d.]+)", depends)
+    return found[1] if found else ""
+
+
 def _version_key(tarball: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", tarball.name.removesuffix(".tar.xz")))
 
 
-def fragment() -> str:
-    """Return the text of the package's configuration fragment."""
-    return resources.files("chaoskernel.lab").joinpath("lab.config").read_text(encoding="utf-8")
+def fragment(more: str = "") -> str:
+    """Return the text of the package's configuration fragment.
+
+    :param more: another fragment; its options take the place of the package's.
+    """
+    own = resources.files("chaoskernel.lab").joinpath("lab.config").read_text(encoding="utf-8")
+    overridden = {name for name, _ in _SETTING.findall(more)}
+    kept = [line for line in own.splitlines() if line.partition("=")[0] not in overridden]
+    return "".join(f"{line}\n" for line in [*kept, *more.splitlines()])
 
 
 def digest(*texts: str) -> str:
@@ -80,15 +105,15 @@ def directory(root: Path, source: Source, options: str) -> Path:
     return root / "kernels" / digest(source.version, options)
 
 
-def build(root: Path, source: Source, progress: Progress) -> tuple[Path, str]:
+def build(root: Path, source: Source, options: str, progress: Progress) -> tuple[Path, str]:
     """Build the kernel, or go on where an interrupted build stopped.
 
     :param root: the cache directory.
+    :param options: the configuration fragment.
     :returns: the directory of the finished kernel, and its release.
     :raises LabError: a step failed, or an option of the fragment did not take.
     :raises TimeLimit: a step took too long.
     """
-    options = fragment()
     target = directory(root, source, options)
     with cache.lock(
         target.with_suffix(".lock"),
@@ -154,11 +179,10 @@ def refused(options: str, config: str) -> tuple[str, ...]:
     :param options: the fragment; `=n` is met by an option that is absent.
     :param config: the text of the .config file.
     """
-    setting = re.compile(r"^(CONFIG_\w+)=(.+)$", flags=re.MULTILINE)
-    have = dict(setting.findall(config))
+    have = dict(_SETTING.findall(config))
     return tuple(
         f"{name}={value}"
-        for name, value in setting.findall(options)
+        for name, value in _SETTING.findall(options)
         if have.get(name, "n") != value
     )
 

@@ -104,17 +104,33 @@ def cached(root: Path, source: build.Source | None, fragment: str) -> Kernel | N
     return None
 
 
-def find(root: Path | None = None) -> Kernel | None:
+@dataclass(frozen=True)
+class Wanted:
+    """Which kernel a user wants; by default any that can be made to fail.
+
+    :param version: of the source package, such as 6.12.
+    :param options: a configuration fragment, beside the package's own.
+    """
+
+    version: str = ""
+    options: str = ""
+
+
+_ANY = Wanted()
+
+
+def find(wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel | None:
     """Return the kernel the lab would boot without building one.
 
     :param root: the cache directory; the user's own when None.
     """
     where = cache.root() if root is None else root
-    return running() or cached(where, build.newest_source(), build.fragment())
+    own = running() if wanted == _ANY else None
+    return own or cached(where, _source(wanted), build.fragment(wanted.options))
 
 
-def find_or_build(progress: Progress, *, root: Path | None = None) -> Kernel:
-    """Return a kernel that qualifies; build one when there is none.
+def find_or_build(progress: Progress, wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel:
+    """Return the kernel that is wanted; build it when it is not there.
 
     :param progress: is told what the build does.
     :param root: the cache directory; the user's own when None.
@@ -124,16 +140,22 @@ def find_or_build(progress: Progress, *, root: Path | None = None) -> Kernel:
     """
     where = cache.root() if root is None else root
     tools.require(tools.BOOT_NEEDS)
-    if found := find(where):
+    if found := find(wanted, root=where):
         return found
     tools.require(tools.BUILD_NEEDS)
-    source = build.newest_source()
+    source = _source(wanted)
     if source is None:
+        package = f"linux-source-{wanted.version}" if wanted.version else "linux-source"
         raise MissingTool(
-            "the lab lacks the kernel's source", hint="run: apt-get install linux-source"
+            f"the lab lacks the kernel's source, {package}", hint=f"run: apt-get install {package}"
         )
-    installed, release = build.build(where, source, progress)
+    options = build.fragment(wanted.options)
+    installed, release = build.build(where, source, options, progress)
     return _installed(installed, release, "built")
+
+
+def _source(wanted: Wanted) -> build.Source | None:
+    return build.find_source(wanted.version or build.default_version())
 
 
 def _installed(directory: Path, release: str, origin: Origin) -> Kernel:

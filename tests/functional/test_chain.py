@@ -83,9 +83,12 @@ def test_a_return_that_a_kretprobe_misses_is_not_taken_for_none(arm: Arm, victim
     """The kernel has ten instances of a kretprobe, or two for each CPU, and 40 threads wait."""
     fault = arm(chain_fault(victim, "ksys_read", mechanism=Mechanism.KPROBE))
     assert victim.does("crowd", 40) == [0] * 40
-    counters = fault.counters()
-    assert counters["matched"] == 0
-    assert counters["missed_returns"] >= 20
+    # A page fault inside of read(2) may ask for memory, and is under the chain.
+    stacks = [
+        [place.partition("+")[0] for place in e["stack"]] for e in fault.events(256)["events"]
+    ]
+    assert [stack for stack in stacks if "ksys_read" not in stack] == []
+    assert fault.counters()["missed_returns"] >= 20
     assert fault.disarm() == []
 
 
@@ -104,7 +107,7 @@ def test_a_frame_that_is_hot_is_followed_all_the_same(
     counters = fault.counters()
     assert counters["injected"] == hits
     assert counters["frames"][0]["entered"] >= threads * times + hits
-    assert counters["frames"][1]["matched"] == hits
+    assert counters["frames"][1]["matched"] == hits + 1  # the answer comes through a pipe too
     assert fault.disarm() == []
 
 

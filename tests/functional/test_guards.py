@@ -88,15 +88,15 @@ def test_a_task_that_is_being_killed_for_want_of_memory_is_let_go(arm: Arm, vict
 
 
 def test_the_cache_of_caches_is_not_made_to_fail(arm: Arm, victim: Victim) -> None:
-    """A new slab cache takes one object of it."""
+    """A new slab cache takes one object of it, unless there is one of that size already."""
     fault = arm(
         dataclasses.replace(
             fault_of(Scope(pids=(victim.pid,)), "kmem_cache_create_usercopy"), dry_run=True
         )
     )
-    assert victim.does("nest") == [0]
+    assert victim.does("nest", 24) == [0]
     counters = fault.counters()
-    assert counters["held_bootstrap"] == 1
+    assert counters["held_bootstrap"] > 0
     caches = [event["arguments"]["cache"] for event in fault.events(100)["events"]]
     assert len(caches) == counters["held_dry_run"]
     assert "kmem_cache" not in caches

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from chaoskernel.lab import build
 
 
@@ -22,25 +24,44 @@ def test_the_name_changes_with_the_source_and_with_the_fragment() -> None:
     assert len(names) == 4
 
 
-def test_the_newest_source_is_the_highest_version(tmp_path: Path) -> None:
+def test_a_source_is_found_by_its_version_and_without_one_is_the_newest(tmp_path: Path) -> None:
     for version in ("6.1", "6.12", "6.2"):
         (tmp_path / f"linux-source-{version}.tar.xz").touch()
-    newest = build.newest_source(tmp_path)
-    assert newest is not None
-    assert newest.tarball.name == "linux-source-6.12.tar.xz"
+    for version, name in (("", "6.12"), ("6.2", "6.2"), ("6.1", "6.1")):
+        found = build.find_source(version, tmp_path)
+        assert found is not None
+        assert found.tarball.name == f"linux-source-{name}.tar.xz"
+    assert build.find_source("6", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("depends", "version"),
+    [("linux-source-6.1 (= 6.1.192-2)", "6.1"), ("linux-source-6.12", "6.12"), ("", "")],
+)
+def test_the_source_is_that_which_the_distribution_means(depends: str, version: str) -> None:
+    assert build.default_version(depends) == version
+
+
+def test_another_fragment_takes_the_place_of_the_packages_options() -> None:
+    merged = build.fragment("# mine\nCONFIG_FAILSLAB=n\nCONFIG_NEW=y\n")
+    assert "CONFIG_FAILSLAB=y" not in merged
+    assert merged.endswith("# mine\nCONFIG_FAILSLAB=n\nCONFIG_NEW=y\n")
+    assert "CONFIG_FAIL_PAGE_ALLOC=y\n" in merged
+    assert build.refused(merged, merged) == ()
+    assert build.fragment("") == build.fragment()
 
 
 def test_a_new_edition_of_the_package_is_another_version(tmp_path: Path) -> None:
     tarball = tmp_path / "linux-source-6.1.tar.xz"
     tarball.touch()
     os.utime(tarball, (1, 1))
-    first = build.newest_source(tmp_path)
+    first = build.find_source("", tmp_path)
     os.utime(tarball, (2, 2))
-    assert build.newest_source(tmp_path) != first
+    assert build.find_source("", tmp_path) != first
 
 
 def test_no_tarball_is_no_source(tmp_path: Path) -> None:
-    assert build.newest_source(tmp_path) is None
+    assert build.find_source("", tmp_path) is None
 
 
 def test_options_that_did_not_take_are_named() -> None:
