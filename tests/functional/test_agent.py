@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,10 +14,10 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.launch import agent_command, agent_python
 from chaoskernel.local import LocalTarget
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
 from chaoskernel.target import State
+from tests.functional.agents import Agent, armed_agents, command
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
 
@@ -27,28 +25,6 @@ ARMED_SECONDS = 400
 """Six compilers run at once on two emulated processors."""
 
 DEADLINE_SECONDS = 20
-
-
-@dataclasses.dataclass
-class Agent:
-    """An agent that a test talks to itself, by way of its standard streams."""
-
-    process: subprocess.Popen[str]
-    armed: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def say(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def listen_until(self, kind: str) -> dict[str, Any]:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            message: dict[str, Any] = json.loads(line)
-            assert message["type"] != "error", message
-            if message["type"] == kind:
-                return message
-        pytest.fail(f"the agent ended without a word of type {kind}")
 
 
 def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
@@ -59,12 +35,6 @@ def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
         scope=scope,
         limits=Limits(duration=seconds),
     )
-
-
-def command(*arguments: str) -> str:
-    """Run the `chaoskernel` command; return what it printed."""
-    words = [str(Path(sys.executable).with_name("chaoskernel")), *arguments]
-    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
 
 
 ENDINGS: dict[str, Callable[[Agent], object]] = {
@@ -79,24 +49,13 @@ ENDINGS: dict[str, Callable[[Agent], object]] = {
 @pytest.fixture(scope="module")
 def agents(victim: Victim) -> Iterator[dict[str, Agent]]:
     """One armed agent for each ending; they are armed at the same time."""
-    words = agent_command(agent_python(), owner=os.getpid())
-    started = {
-        ending: Agent(
-            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
+    scope = Scope(pids=(victim.pid,))
+    faults = {
+        ending: fault(ending, scope, DEADLINE_SECONDS if ending == "deadline" else 600)
         for ending in ENDINGS
     }
-    try:
-        for ending, agent in started.items():
-            seconds = DEADLINE_SECONDS if ending == "deadline" else 600
-            agent.say(fault(ending, Scope(pids=(victim.pid,)), seconds).to_json())
-        for agent in started.values():
-            agent.armed = agent.listen_until("armed")
+    with armed_agents(faults) as started:
         yield started
-    finally:
-        for agent in started.values():
-            agent.process.kill()
-            agent.process.communicate()
 
 
 def test_other_processes_see_the_faults(agents: dict[str, Agent]) -> None:

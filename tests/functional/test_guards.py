@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaoskernel.engine.events import KEPT
 from chaoskernel.spec import Fault, Hook, Limits, Scope, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -97,7 +98,7 @@ def test_the_cache_of_caches_is_not_made_to_fail(arm: Arm, victim: Victim) -> No
     assert victim.does("nest", 24) == [0]
     counters = fault.counters()
     assert counters["held_bootstrap"] > 0
-    caches = [event["arguments"]["cache"] for event in fault.events(100)["events"]]
+    caches = [event["arguments"]["cache"] for event in fault.events(KEPT)["events"]]
     assert len(caches) == counters["held_dry_run"]
     assert "kmem_cache" not in caches
     assert fault.disarm() == []

@@ -1,0 +1,171 @@
+"""Faults on the injector itself: in each the fault ends by its deadline, and nothing stays."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
+from tests.functional.agents import Agent, armed_agents, command
+from tests.functional.conftest import Arm
+from tests.programs import gone_within
+from tests.victim import Victim
+
+SECONDS = 120.0
+"""Long enough for every agent of the module to be armed, and to be seen in force then."""
+
+TROUBLES = ("stopped", "squeezed", "failing", "full", "clock", "twin", "other twin")
+
+
+def fault(name: str, victim: Victim) -> Fault:
+    return Fault(
+        name=name,
+        hook=Hook.SLAB,
+        callchain=(Frame("sys_mount"),),
+        scope=Scope(pids=(victim.pid,)),
+        limits=Limits(duration=600 if "twin" in name or name == "full" else SECONDS),
+    )
+
+
+@pytest.fixture(scope="module")
+def victims(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Victim]]:
+    """One for each fault, so that one fault's end shows while the others last."""
+    with contextlib.ExitStack() as started:
+        yield {
+            trouble: started.enter_context(Victim(tmp_path_factory.mktemp("victim")))
+            for trouble in TROUBLES
+        }
+
+
+@pytest.fixture(scope="module")
+def full_disk(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system on which no byte is free."""
+    place = tmp_path_factory.mktemp("full")
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], check=True, timeout=60
+    )
+    with pytest.raises(OSError, match="No space left"), (place / "filler").open("wb") as filler:
+        while True:
+            filler.write(bytes(4096))
+            filler.flush()
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def agents(victims: dict[str, Victim], full_disk: Path) -> Iterator[dict[str, Agent]]:
+    faults = {
+        trouble: fault(trouble.removeprefix("other "), victim)
+        for trouble, victim in victims.items()
+    }
+    with armed_agents(faults, {"full": {"TMPDIR": str(full_disk)}}) as started:
+        # Before anything else: the deadlines are coming.
+        started["stopped"].process.send_signal(signal.SIGSTOP)
+        yield started
+
+
+def in_force(victim: Victim) -> bool:
+    (answer,) = victim.does("mount", 1)
+    assert answer in (0, errno.ENOMEM)
+    return answer == errno.ENOMEM
+
+
+def sleep_past(agent: Agent) -> None:
+    expires = datetime.datetime.fromisoformat(agent.armed["expires_at"]).timestamp()
+    time.sleep(max(0.0, expires - time.time()) + 0.1)
+
+
+def test_an_agent_whose_own_requests_fail_leaves_nothing(
+    agents: dict[str, Agent], victims: dict[str, Victim], arm: Arm
+) -> None:
+    agent = agents["failing"]
+    assert in_force(victims["failing"])
+    scope = Scope(pids=(agent.process.pid,))
+    everything = arm(Fault(name="everything", hook=Hook.SLAB, scope=scope))
+    agent.say({"request": "counters"})
+    sleep_past(agent)
+    assert not in_force(victims["failing"])
+    assert everything.counters()["injected"] > 0
+    assert everything.disarm() == []
+    agent.process.wait(timeout=60)
+    assert gone_within(agent.armed["programs"], 5.0)
+
+
+def test_a_full_disk_is_none_of_an_agents_business(
+    agents: dict[str, Agent], victims: dict[str, Victim]
+) -> None:
+    agent = agents["full"]
+    assert in_force(victims["full"])
+    agent.say({"request": "stop"})
+    assert agent.listen_until("disarmed")["leftovers"] == []
+    assert not in_force(victims["full"])
+
+
+def test_two_faults_of_one_name_are_told_apart_and_stopped_together(
+    agents: dict[str, Agent], victims: dict[str, Victim]
+) -> None:
+    """Two experiments that know nothing of each other may well have the same."""
+    twins = ("twin", "other twin")
+    assert all(in_force(victims[twin]) for twin in twins)
+    command("stop", "twin")
+    for twin in twins:
+        assert agents[twin].listen_until("disarmed")["reason"] == "SIGTERM"
+        assert not in_force(victims[twin])
+        assert gone_within(agents[twin].armed["programs"], 1.0)
+
+
+def test_a_clock_that_jumps_moves_no_deadline(
+    agents: dict[str, Agent], victims: dict[str, Victim]
+) -> None:
+    agent, day = agents["clock"], 24 * 3600.0
+    ends = time.monotonic() + SECONDS  # it was armed before
+    jumps = 0.0
+    try:
+        for jump in (day, -2 * day):
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + jump)
+            jumps += jump
+            assert in_force(victims["clock"])
+        assert agent.listen_until("disarmed")["reason"] == "deadline"
+        assert time.monotonic() < ends
+    finally:
+        time.clock_settime(time.CLOCK_REALTIME, time.time() - jumps)
+    assert not in_force(victims["clock"])
+
+
+def test_an_agent_without_memory_leaves_nothing(
+    agents: dict[str, Agent], victims: dict[str, Victim]
+) -> None:
+    """Its memory cgroup is at its limit: the kernel may kill it, or take all its pages."""
+    agent, group = agents["squeezed"], Path("/sys/fs/cgroup/squeezed")
+    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(agent.process.pid))
+    (group / "memory.max").write_text("65536")
+    with contextlib.suppress(BrokenPipeError):
+        agent.say({"request": "counters"})
+    sleep_past(agent)
+    assert not in_force(victims["squeezed"])
+    agent.process.wait(timeout=60)
+    assert gone_within(agent.armed["programs"], 5.0)
+    group.rmdir()
+
+
+def test_an_agent_that_is_never_scheduled_holds_no_fault_beyond_its_deadline(
+    agents: dict[str, Agent], victims: dict[str, Victim]
+) -> None:
+    agent = agents["stopped"]
+    sleep_past(agent)
+    assert not in_force(victims["stopped"])
+    agent.process.send_signal(signal.SIGCONT)
+    last = agent.listen_until("disarmed")
+    assert last["reason"] == "deadline"
+    assert last["counters"]["held_deadline"] > 0
+    assert gone_within(agent.armed["programs"], 1.0)
