@@ -72,6 +72,8 @@ class Layout:
     :param cache_name: offset of the name in struct kmem_cache, in bytes.
     :param cache_size: that of the size of its objects.
     :param bootstrap_cache: address of the pointer to the cache of caches.
+    :param cgroup_controller: of the v1 hierarchy that has the scope's cgroups; else v2 has them.
+    :param cgroup_hierarchy: its number, as in /proc/cgroups.
     :param return_trampoline: what a kretprobe puts in place of a return address.
     """
 
@@ -79,6 +81,8 @@ class Layout:
     cache_size: int = 0
     bootstrap_cache: int = 0
     return_trampoline: int = 0
+    cgroup_controller: str = ""
+    cgroup_hierarchy: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -190,6 +194,8 @@ def _switches(fault: Fault, layout: Layout) -> str:
 #define CACHE_NAME_OFFSET {layout.cache_name}
 #define CACHE_SIZE_OFFSET {layout.cache_size}
 #define BOOTSTRAP_CACHE {layout.bootstrap_cache:#x}
+#define CGROUP_HIERARCHY {layout.cgroup_hierarchy}
+#define CGROUP_CONTROLLER {layout.cgroup_controller or "v2"}_cgrp_id
 #define RETURN_TRAMPOLINE {layout.return_trampoline:#x}
 
 enum counter {{

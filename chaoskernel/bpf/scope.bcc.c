@@ -24,8 +24,35 @@ enum membership {
 };
 
 #if SCOPED_BY_CGROUP
-/* Ids in the v2 hierarchy: those that the scope names and all that lie below them. */
+/* Ids in one hierarchy: those that the scope names and all that lie below them. */
 BPF_HASH(cgroups, u64, u8, MAX_CGROUPS);
+
+static __always_inline u64 id_of(struct cgroup *cgroup)
+{
+	struct kernfs_node *node = NULL;
+	u64 id = 0;
+
+	bpf_probe_read_kernel(&node, sizeof(node), &cgroup->kn);
+	bpf_probe_read_kernel(&id, sizeof(id), &node->id);
+	return id;
+}
+
+static __always_inline u64 current_cgroup(void)
+{
+#if CGROUP_HIERARCHY == 0
+	return bpf_get_current_cgroup_id();
+#else
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct cgroup_subsys_state *state = NULL;
+	struct css_set *set = NULL;
+	struct cgroup *cgroup = NULL;
+
+	bpf_probe_read_kernel(&set, sizeof(set), &task->cgroups);
+	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[CGROUP_CONTROLLER]);
+	bpf_probe_read_kernel(&cgroup, sizeof(cgroup), &state->cgroup);
+	return id_of(cgroup);
+#endif
+}
 #endif
 
 #if SCOPED_BY_COMMAND
@@ -50,7 +77,7 @@ static __always_inline bool in_scope(bool at_hook)
 		return *membership == IN_SCOPE;
 	}
 #if SCOPED_BY_CGROUP
-	cgroup = bpf_get_current_cgroup_id();
+	cgroup = current_cgroup();
 	return cgroups.lookup(&cgroup) != NULL;
 #else
 	return SYSTEM_WIDE;
@@ -111,25 +138,15 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 #endif /* SCOPED_BY_COMMAND */
 
 #if SCOPED_BY_CGROUP
-static __always_inline u64 id_of(struct cgroup *cgroup)
-{
-	struct kernfs_node *node = NULL;
-	u64 id = 0;
-
-	bpf_probe_read_kernel(&node, sizeof(node), &cgroup->kn);
-	bpf_probe_read_kernel(&id, sizeof(id), &node->id);
-	return id;
-}
-
 /* The other hierarchies number their cgroups by themselves. */
-static __always_inline bool in_v2(struct cgroup *cgroup)
+static __always_inline bool in_hierarchy(struct cgroup *cgroup)
 {
 	struct cgroup_root *root = NULL;
 	int hierarchy = -1;
 
 	bpf_probe_read_kernel(&root, sizeof(root), &cgroup->root);
 	bpf_probe_read_kernel(&hierarchy, sizeof(hierarchy), &root->hierarchy_id);
-	return hierarchy == 0;
+	return hierarchy == CGROUP_HIERARCHY;
 }
 
 /* Runs before anybody can move into the new one. */
@@ -140,7 +157,7 @@ RAW_TRACEPOINT_PROBE(cgroup_mkdir)
 	u8 in_scope = IN_SCOPE;
 	u64 id;
 
-	if (!in_v2(child))
+	if (!in_hierarchy(child))
 		return 0;
 	/* The css that lies first in a cgroup is its own. */
 	bpf_probe_read_kernel(&parent, sizeof(parent), &child->self.parent);
@@ -158,7 +175,7 @@ RAW_TRACEPOINT_PROBE(cgroup_rmdir)
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
 	u64 id = id_of(cgroup);
 
-	if (in_v2(cgroup))
+	if (in_hierarchy(cgroup))
 		cgroups.delete(&id);
 	return 0;
 }

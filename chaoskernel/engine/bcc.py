@@ -12,7 +12,6 @@ import ctypes
 import os
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -37,7 +36,8 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, btf, features, processes, symbols
+from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
+from chaoskernel.kernel.cgroups import Cgroup
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -54,10 +54,13 @@ class BccEngine:
         processes.require_kernels_ids()
         progress("looking at the kernel")
         kernel_symbols, kernel_features = symbols.running(), features.running()
+        hierarchy, groups = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
         refused: EngineError | None = None
-        for placement in placements(fault, kernel_symbols, kernel_features, btf.running()):
+        for placement in placements(
+            fault, kernel_symbols, kernel_features, btf.running(), hierarchy
+        ):
             try:
-                return _arm(fault, placement, progress)
+                return _arm(fault, placement, groups, progress)
             except EngineError as error:
                 refused = refused or error
                 progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
@@ -121,7 +124,9 @@ class BccArmedFault:
         }
 
 
-def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFault:
+def _arm(
+    fault: Fault, placement: Placement, groups: Sequence[Cgroup], progress: Progress
+) -> BccArmedFault:
     program = render(fault, placement)
     with contextlib.ExitStack() as undo:
         progress("compiling")
@@ -135,7 +140,7 @@ def _arm(fault: Fault, placement: Placement, progress: Progress) -> BccArmedFaul
         # in scope must be settled before anything can be overridden.
         for entry in trackers:
             undo.callback(module.attach(entry))
-        targets = seed(module, fault.scope)
+        targets = seed(module, fault.scope, groups)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
@@ -295,7 +300,8 @@ def _bcc_errors(what: str, program: Program | None = None) -> Iterator[None]:
 
     :param program: where the user's own C is in it, an error there is shown as such.
     """
-    with tempfile.TemporaryFile() as caught:
+    # In memory: the disk may be full, or may be what fails.
+    with os.fdopen(os.memfd_create("output"), "w+b") as caught:
         saved = os.dup(2)
         os.dup2(caught.fileno(), 2)
         failure: BaseException | None = None

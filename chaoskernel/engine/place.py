@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.btf import Types
+from chaoskernel.kernel.cgroups import Hierarchy
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
@@ -19,10 +20,15 @@ _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
 def placements(
-    fault: Fault, symbols: Symbols, features: Features, types: Types
+    fault: Fault,
+    symbols: Symbols,
+    features: Features,
+    types: Types,
+    hierarchy: Hierarchy | None = None,
 ) -> Iterator[Placement]:
     """Yield the ways to place a fault, the cheapest first.
 
+    :param hierarchy: that of the cgroups in the scope, if there are any.
     :raises InvalidFault: the kernel has no such function, it does not fail that way, or it
         takes something else.
     :raises UnsupportedKernel: the kernel has no way to override the hook.
@@ -40,7 +46,7 @@ def placements(
             hook=Probe(hook, mechanism),
             frames=tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names),
             value=value,
-            layout=_layout(symbols, types),
+            layout=_layout(symbols, types, hierarchy),
         )
 
 
@@ -58,11 +64,13 @@ def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:
         yield name
 
 
-def _layout(symbols: Symbols, types: Types) -> Layout:
+def _layout(symbols: Symbols, types: Types, hierarchy: Hierarchy | None) -> Layout:
     return Layout(
         cache_name=types.offset("kmem_cache", "name"),
         cache_size=types.offset("kmem_cache", "object_size"),
         bootstrap_cache=symbols.address("kmem_cache"),
+        cgroup_controller=hierarchy.controller if hierarchy else "",
+        cgroup_hierarchy=hierarchy.number if hierarchy else 0,
         return_trampoline=next(filter(None, map(symbols.address, _RETURN_TRAMPOLINES)), 0),
     )
 

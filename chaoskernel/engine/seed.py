@@ -7,7 +7,7 @@ again, until nothing is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chaoskernel.kernel import cgroups, processes
@@ -38,15 +38,15 @@ class Tables(Protocol):
         """Enter names of commands."""
 
 
-def seed(tables: Tables, scope: Scope) -> list[Mapping[str, Any]]:
+def seed(tables: Tables, scope: Scope, groups: Sequence[Cgroup] = ()) -> list[Mapping[str, Any]]:
     """Enter whoever is in scope, and who is exempt; return what the scope names.
 
+    :param groups: the control groups that the scope names.
     :raises InvalidFault: the scope names what is not there or must not be hit.
     """
     seen = processes.snapshot()
     own = processes.own_line(seen)
     roots = processes.roots_of(scope, seen)
-    groups = cgroups.scoped(scope.cgroups, scope.containers)
     tables.list_processes(own, EXEMPT)
     if scope.system_wide:
         return [{"system_wide": True}]
@@ -60,7 +60,7 @@ def seed(tables: Tables, scope: Scope) -> list[Mapping[str, Any]]:
     ]
 
 
-def _seed_cgroups(tables: Tables, groups: list[Cgroup]) -> None:
+def _seed_cgroups(tables: Tables, groups: Sequence[Cgroup]) -> None:
     listed: set[int] = set()
     for _ in range(_ROUNDS):
         found = {identity for group in groups for identity in cgroups.with_descendants(group)}

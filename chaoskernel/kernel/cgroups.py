@@ -1,7 +1,7 @@
 """Control groups of the host, from its cgroup file systems.
 
-The program knows a control group by the id that the v2 hierarchy gives it: on a
-64-bit kernel that is its directory's inode number.
+The program knows a control group by the id that its hierarchy gives it: on a 64-bit
+kernel that is its directory's inode number.
 """
 
 from __future__ import annotations
@@ -29,11 +29,29 @@ _CONTAINER = re.compile(
 )
 
 
+# One is enough to tell a container: runtimes make its cgroup in all of them.
+_CONTROLLERS = ("memory", "pids", "cpu", "devices", "freezer")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A tree of control groups.
+
+    :param directory: where it is mounted.
+    :param controller: of v1; empty for the v2 hierarchy.
+    :param number: as in /proc/cgroups; 0 is the v2 hierarchy.
+    """
+
+    directory: Path
+    controller: str = ""
+    number: int = 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cgroup:
-    """A control group of the v2 hierarchy.
+    """A control group.
 
-    :param path: within the hierarchy, as in /proc/PID/cgroup.
+    :param path: within its hierarchy, as in /proc/PID/cgroup.
     """
 
     path: str
@@ -41,31 +59,57 @@ class Cgroup:
 
     def populated(self) -> bool:
         """Tell whether a process runs in it or below it."""
+        events = self.directory / "cgroup.events"
         with contextlib.suppress(OSError):
-            return "populated 1" in (self.directory / "cgroup.events").read_text(encoding="ascii")
+            if events.exists():
+                return "populated 1" in events.read_text(encoding="ascii")
+            # v1 does not tell of what lies below.
+            lists = self.directory.rglob("cgroup.procs")
+            return any(listed.read_text(encoding="ascii").strip() for listed in lists)
         return False
 
 
-def scoped(paths: Sequence[str], containers: Sequence[str], *, proc: Path = _PROC) -> list[Cgroup]:
-    """Return the control groups that a scope names.
+def scoped(
+    paths: Sequence[str], containers: Sequence[str], *, proc: Path = _PROC
+) -> tuple[Hierarchy | None, list[Cgroup]]:
+    """Return the control groups that a scope names, and the hierarchy that has them all.
 
     :param paths: within the hierarchy, or in the file system.
     :param containers: ids, with or without the runtime's scheme.
+    :return: no hierarchy where none is named.
     :raises InvalidFault: one is not there, is empty, or is this process's own.
-    :raises UnsupportedKernel: the host has no v2 hierarchy.
+    :raises UnsupportedKernel: the host has no hierarchy.
     """
     if not paths and not containers:
-        return []
-    root = mounted(proc)
-    groups = [_named(path, root) for path in paths]
-    groups += [_container(identity, root) for identity in containers]
-    own = _own_path(proc)
-    for key, given, group in zip(
-        ["cgroups"] * len(paths) + ["containers"] * len(containers),
-        [*paths, *containers],
-        groups,
-        strict=True,
-    ):
+        return None, []
+    refused: InvalidFault | None = None
+    for hierarchy in hierarchies(proc):
+        try:
+            return hierarchy, _scoped_in(hierarchy, paths, containers, proc)
+        except InvalidFault as error:
+            refused = refused or error
+    if refused:
+        raise refused
+    raise UnsupportedKernel(
+        "this host has no cgroup hierarchy",
+        needs="`mount -t cgroup2 none /mnt` makes the kernel's own visible",
+    )
+
+
+def _scoped_in(
+    hierarchy: Hierarchy, paths: Sequence[str], containers: Sequence[str], proc: Path
+) -> list[Cgroup]:
+    own = _own_path(hierarchy, proc)
+    found = []
+    for path in paths:
+        found.append(("cgroups", path, _named(path, hierarchy)))
+    for identity in containers:
+        found.append(("containers", identity, _container(identity, hierarchy.directory)))
+    for key, given, group in found:
+        if not group.populated():
+            raise InvalidFault(
+                key, given, "a control group with a process in it", hint="start the workload first"
+            )
         if own == group.path or own.startswith(f"{group.path}/"):
             raise InvalidFault(
                 key,
@@ -73,7 +117,7 @@ def scoped(paths: Sequence[str], containers: Sequence[str], *, proc: Path = _PRO
                 "allowed: the experiment itself runs in it",
                 hint="run the experiment from another control group",
             )
-    return groups
+    return [group for _, _, group in found]
 
 
 def with_descendants(group: Cgroup) -> set[int]:
@@ -86,37 +130,51 @@ def with_descendants(group: Cgroup) -> set[int]:
 
 
 def paths_of(identities: set[int], *, proc: Path = _PROC) -> dict[int, str]:
-    """Return the paths of control groups by their ids, of those that are there still."""
+    """Return the paths of control groups (v2) by their ids, of those that are there still."""
     found: dict[int, str] = {}
-    with contextlib.suppress(UnsupportedKernel):
-        root = mounted(proc)
-        for directory, _, _ in os.walk(root):
+    for hierarchy in hierarchies(proc):
+        if hierarchy.controller:
+            continue
+        for directory, _, _ in os.walk(hierarchy.directory):
             if found.keys() >= identities:
                 break
             with contextlib.suppress(FileNotFoundError):
                 number = Path(directory).stat().st_ino
                 if number in identities:
-                    found[number] = f"/{directory[len(str(root)) :].strip('/')}"
+                    found[number] = f"/{directory[len(str(hierarchy.directory)) :].strip('/')}"
     return found
 
 
-def mounted(proc: Path = _PROC) -> Path:
-    """Return where the v2 hierarchy is mounted; on a hybrid host that is beside the others.
+def hierarchies(proc: Path = _PROC) -> list[Hierarchy]:
+    """Return where cgroups are mounted: v2 first, then the controllers of v1.
 
-    :raises UnsupportedKernel: it is mounted nowhere.
+    A hybrid host has both, and some runtimes put containers into those of v1 alone.
     """
+    v2: list[Hierarchy] = []
+    v1: dict[str, Path] = {}
     for line in (proc / "self/mounts").read_text(encoding="utf-8").splitlines():
-        _, where, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(where)
-    raise UnsupportedKernel(
-        "this host has no cgroup v2 hierarchy",
-        needs="`mount -t cgroup2 none /mnt` makes it visible; name pids where containers are in v1",
-    )
+        _, where, kind, options, *_ = line.split()
+        if kind == "cgroup2" and not v2:
+            v2.append(Hierarchy(Path(where)))
+        if kind == "cgroup":
+            for controller in set(options.split(",")) & set(_CONTROLLERS):
+                v1.setdefault(controller, Path(where))
+    numbers = _numbers(proc) if v1 else {}
+    return v2 + [
+        Hierarchy(v1[controller], controller, numbers[controller])
+        for controller in _CONTROLLERS
+        if controller in v1 and numbers.get(controller)
+    ]
 
 
-def _named(path: str, root: Path) -> Cgroup:
-    below = Path(path)
+def _numbers(proc: Path) -> dict[str, int]:
+    """Return the number of each controller's hierarchy; 0 is the v2 hierarchy."""
+    text = (proc / "cgroups").read_text(encoding="ascii")
+    return {name: int(number) for name, number in re.findall(r"(?m)^(\w+)\s+(\d+)", text)}
+
+
+def _named(path: str, hierarchy: Hierarchy) -> Cgroup:
+    below, root = Path(path), hierarchy.directory
     if below.is_relative_to(root):
         below = Path("/") / below.relative_to(root)
     if ".." in below.parts:
@@ -130,7 +188,7 @@ def _named(path: str, root: Path) -> Cgroup:
         near = difflib.get_close_matches(group.path, _paths(root), _NEAR)
         hint = f"near: {', '.join(near)}" if near else "systemd-cgls shows those of this host"
         raise InvalidFault("cgroups", path, f"a control group below {root}", hint=hint)
-    return _in_use("cgroups", path, group)
+    return group
 
 
 def _container(given: str, root: Path) -> Cgroup:
@@ -151,21 +209,13 @@ def _container(given: str, root: Path) -> Cgroup:
             hint=f"it is that of {', '.join(sorted(found))}",
         )
     for group in found.values():
-        return _in_use("containers", given, group)
+        return group
     raise InvalidFault(
         "containers",
         given,
         "a container of this host",
-        hint="is it running still, and on this host's cgroup v2? crictl ps shows those that run",
+        hint="is it running still, and on this host? crictl ps shows those that run",
     )
-
-
-def _in_use(key: str, given: str, group: Cgroup) -> Cgroup:
-    if not group.populated():
-        raise InvalidFault(
-            key, given, "a control group with a process in it", hint="start the workload first"
-        )
-    return group
 
 
 def _containers(root: Path) -> Iterator[tuple[str, Cgroup]]:
@@ -182,7 +232,10 @@ def _paths(root: Path) -> list[str]:
     return [f"/{Path(directory).relative_to(root)}" for directory, _, _ in os.walk(root)]
 
 
-def _own_path(proc: Path) -> str:
-    """Return the control group of this process in the v2 hierarchy."""
-    found = re.search(r"(?m)^0::(.*)$", (proc / "self/cgroup").read_text(encoding="utf-8"))
-    return found[1] if found else "/"
+def _own_path(hierarchy: Hierarchy, proc: Path) -> str:
+    """Return the control group of this process."""
+    for line in (proc / "self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if hierarchy.controller in controllers.split(","):
+            return path
+    return "/"

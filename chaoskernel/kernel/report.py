@@ -85,10 +85,13 @@ def host() -> Iterator[Finding]:
         yield Finding("pid namespace", "the kernel's")
     except ChaosKernelError as error:
         yield Finding("pid namespace", "one of its own", False, error.hint)
-    try:
-        yield Finding("cgroup v2", str(cgroups.mounted()))
-    except ChaosKernelError as error:
-        yield Finding("cgroup v2", "absent", False, error.hint)
+    mounted = cgroups.hierarchies()
+    yield _finding(
+        "cgroups",
+        bool(mounted),
+        ", ".join(f"{each.controller or 'v2'} at {each.directory}" for each in mounted),
+        "mount -t cgroup2 none /sys/fs/cgroup",
+    )
 
 
 def kernel_features() -> Features | None:

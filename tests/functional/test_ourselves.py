@@ -61,15 +61,32 @@ def full_disk(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 @pytest.fixture(scope="module")
-def agents(victims: dict[str, Victim], full_disk: Path) -> Iterator[dict[str, Agent]]:
+def agents(victims: dict[str, Victim], full_disk: Path, arm: Arm) -> Iterator[dict[str, Agent]]:
+    """Agents that are armed, and in trouble from then on."""
     faults = {
         trouble: fault(trouble.removeprefix("other "), victim)
         for trouble, victim in victims.items()
     }
     with armed_agents(faults, {"full": {"TMPDIR": str(full_disk)}}) as started:
-        # Before anything else: the deadlines are coming.
+        assert all(in_force(victim) for victim in victims.values())
         started["stopped"].process.send_signal(signal.SIGSTOP)
+        squeeze(started["squeezed"])
+        scope = Scope(pids=(started["failing"].process.pid,))
+        everything = arm(Fault(name="everything", hook=Hook.SLAB, scope=scope))
+        started["failing"].say({"request": "counters"})
         yield started
+        assert everything.counters()["injected"] > 0
+
+
+def squeeze(agent: Agent) -> None:
+    """Put an agent into a memory cgroup that is full from then on."""
+    group = Path("/sys/fs/cgroup/squeezed")
+    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(agent.process.pid))
+    (group / "memory.max").write_text("65536")
+    with contextlib.suppress(BrokenPipeError):
+        agent.say({"request": "counters"})
 
 
 def in_force(victim: Victim) -> bool:
@@ -78,45 +95,21 @@ def in_force(victim: Victim) -> bool:
     return answer == errno.ENOMEM
 
 
-def sleep_past(agent: Agent) -> None:
-    expires = datetime.datetime.fromisoformat(agent.armed["expires_at"]).timestamp()
-    time.sleep(max(0.0, expires - time.time()) + 0.1)
-
-
-def test_an_agent_whose_own_requests_fail_leaves_nothing(
-    agents: dict[str, Agent], victims: dict[str, Victim], arm: Arm
-) -> None:
-    agent = agents["failing"]
-    assert in_force(victims["failing"])
-    scope = Scope(pids=(agent.process.pid,))
-    everything = arm(Fault(name="everything", hook=Hook.SLAB, scope=scope))
-    agent.say({"request": "counters"})
-    sleep_past(agent)
-    assert not in_force(victims["failing"])
-    assert everything.counters()["injected"] > 0
-    assert everything.disarm() == []
-    agent.process.wait(timeout=60)
-    assert gone_within(agent.armed["programs"], 5.0)
-
-
 def test_a_full_disk_is_none_of_an_agents_business(
     agents: dict[str, Agent], victims: dict[str, Victim]
 ) -> None:
     agent = agents["full"]
-    assert in_force(victims["full"])
     agent.say({"request": "stop"})
     assert agent.listen_until("disarmed")["leftovers"] == []
     assert not in_force(victims["full"])
 
 
-def test_two_faults_of_one_name_are_told_apart_and_stopped_together(
+def test_two_faults_of_one_name_are_stopped_together(
     agents: dict[str, Agent], victims: dict[str, Victim]
 ) -> None:
     """Two experiments that know nothing of each other may well have the same."""
-    twins = ("twin", "other twin")
-    assert all(in_force(victims[twin]) for twin in twins)
     command("stop", "twin")
-    for twin in twins:
+    for twin in ("twin", "other twin"):
         assert agents[twin].listen_until("disarmed")["reason"] == "SIGTERM"
         assert not in_force(victims[twin])
         assert gone_within(agents[twin].armed["programs"], 1.0)
@@ -125,37 +118,29 @@ def test_two_faults_of_one_name_are_told_apart_and_stopped_together(
 def test_a_clock_that_jumps_moves_no_deadline(
     agents: dict[str, Agent], victims: dict[str, Victim]
 ) -> None:
-    agent, day = agents["clock"], 24 * 3600.0
+    day, jumps = 24 * 3600.0, 0.0
     ends = time.monotonic() + SECONDS  # it was armed before
-    jumps = 0.0
     try:
         for jump in (day, -2 * day):
             time.clock_settime(time.CLOCK_REALTIME, time.time() + jump)
             jumps += jump
             assert in_force(victims["clock"])
-        assert agent.listen_until("disarmed")["reason"] == "deadline"
+        assert agents["clock"].listen_until("disarmed")["reason"] == "deadline"
         assert time.monotonic() < ends
     finally:
         time.clock_settime(time.CLOCK_REALTIME, time.time() - jumps)
     assert not in_force(victims["clock"])
 
 
-def test_an_agent_without_memory_leaves_nothing(
-    agents: dict[str, Agent], victims: dict[str, Victim]
+@pytest.mark.parametrize("trouble", ["squeezed", "failing"])
+def test_an_agent_that_gets_no_memory_leaves_nothing(
+    agents: dict[str, Agent], victims: dict[str, Victim], trouble: str
 ) -> None:
-    """Its memory cgroup is at its limit: the kernel may kill it, or take all its pages."""
-    agent, group = agents["squeezed"], Path("/sys/fs/cgroup/squeezed")
-    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
-    group.mkdir()
-    (group / "cgroup.procs").write_text(str(agent.process.pid))
-    (group / "memory.max").write_text("65536")
-    with contextlib.suppress(BrokenPipeError):
-        agent.say({"request": "counters"})
-    sleep_past(agent)
-    assert not in_force(victims["squeezed"])
-    agent.process.wait(timeout=60)
-    assert gone_within(agent.armed["programs"], 5.0)
-    group.rmdir()
+    """At the limit of its cgroup, or because each of its own requests is made to fail."""
+    sleep_past(agents[trouble])
+    assert not in_force(victims[trouble])
+    agents[trouble].process.wait(timeout=60)
+    assert gone_within(agents[trouble].armed["programs"], 5.0)
 
 
 def test_an_agent_that_is_never_scheduled_holds_no_fault_beyond_its_deadline(
@@ -169,3 +154,8 @@ def test_an_agent_that_is_never_scheduled_holds_no_fault_beyond_its_deadline(
     assert last["reason"] == "deadline"
     assert last["counters"]["held_deadline"] > 0
     assert gone_within(agent.armed["programs"], 1.0)
+
+
+def sleep_past(agent: Agent) -> None:
+    expires = datetime.datetime.fromisoformat(agent.armed["expires_at"]).timestamp()
+    time.sleep(max(0.0, expires - time.time()) + 0.1)

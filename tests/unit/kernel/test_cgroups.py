@@ -37,7 +37,8 @@ class Host:
         return directory
 
     def scoped(self, *paths: str, containers: tuple[str, ...] = ()) -> list[str]:
-        return [group.path for group in cgroups.scoped(paths, containers, proc=self.proc)]
+        _, found = cgroups.scoped(paths, containers, proc=self.proc)
+        return [group.path for group in found]
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_it_comes_with_all_that_lie_below_it(host: Host) -> None:
     top = host.make("a.slice")
     below = [host.make("a.slice/b"), host.make("a.slice/b/c")]
     host.make("other.slice")
-    (group,) = cgroups.scoped(["/a.slice"], [], proc=host.proc)
+    _, (group,) = cgroups.scoped(["/a.slice"], [], proc=host.proc)
     assert cgroups.with_descendants(group) == {path.stat().st_ino for path in (top, *below)}
 
 
@@ -67,14 +68,47 @@ def test_a_hybrid_hosts_unified_hierarchy_is_found(tmp_path: Path) -> None:
     assert host.scoped("/a.slice") == ["/a.slice"]
 
 
-def test_a_host_without_the_v2_hierarchy_is_unsupported(host: Host) -> None:
-    host.mounts("cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n")
-    with pytest.raises(UnsupportedKernel, match="no cgroup v2 hierarchy; `mount -t cgroup2"):
+def test_a_container_of_a_hybrid_host_may_be_in_the_hierarchies_of_v1_alone(host: Host) -> None:
+    first = Host(host.tree.parent / "v1", "memory")
+    (first.tree / f"docker/{ID}/inner").mkdir(parents=True)
+    (first.tree / f"docker/{ID}/inner/cgroup.procs").write_text("812\n")
+    host.mounts(
+        f"cgroup2 {host.tree} cgroup2 rw 0 0\n"
+        f"cgroup {first.tree} cgroup rw,nosuid,memory 0 0\n"
+        "cgroup /nowhere cgroup rw,xattr,name=systemd 0 0\n"
+    )
+    (host.proc / "cgroups").write_text("#subsys_name\thierarchy\ncpu\t0\t1\t1\nmemory\t7\t9\t1\n")
+    hierarchy, (group,) = cgroups.scoped([], [ID], proc=host.proc)
+    assert hierarchy == cgroups.Hierarchy(first.tree, "memory", 7)
+    assert group.path == f"/docker/{ID}"
+    host.make(f"docker/{ID}")
+    hierarchy, _ = cgroups.scoped([], [ID], proc=host.proc)
+    assert hierarchy == cgroups.Hierarchy(host.tree)
+
+
+def test_the_experiments_own_cgroup_is_looked_up_in_the_same_hierarchy(host: Host) -> None:
+    (host.tree / "elsewhere").mkdir()
+    (host.tree / "elsewhere/cgroup.procs").write_text("1\n")
+    host.mounts(f"cgroup {host.tree} cgroup rw,memory 0 0\n")
+    (host.proc / "cgroups").write_text("memory\t7\t9\t1\n")
+    with pytest.raises(InvalidFault, match="the experiment itself runs in it"):
+        host.scoped("/elsewhere")
+
+
+def test_a_host_without_any_hierarchy_is_unsupported(host: Host) -> None:
+    host.mounts("cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0\n")
+    with pytest.raises(UnsupportedKernel, match="no cgroup hierarchy; `mount -t cgroup2"):
         host.scoped("/a.slice")
 
 
+def test_paths_are_found_by_ids(host: Host) -> None:
+    place = host.make("a.slice/b")
+    ids = {host.tree.stat().st_ino: "/", place.stat().st_ino: "/a.slice/b"}
+    assert cgroups.paths_of({*ids, 1}, proc=host.proc) == ids
+
+
 def test_nothing_is_asked_of_a_host_whose_cgroups_are_not_named(tmp_path: Path) -> None:
-    assert cgroups.scoped([], [], proc=tmp_path) == []
+    assert cgroups.scoped([], [], proc=tmp_path) == (None, [])
 
 
 @pytest.mark.parametrize(
