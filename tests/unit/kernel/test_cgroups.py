@@ -22,6 +22,7 @@ class Host:
         self.proc = root / "proc"
         (self.proc / "self").mkdir(parents=True)
         self.mounts(f"cgroup2 {self.tree} cgroup2 rw 0 0\n")
+        (self.proc / "cgroups").write_text("#subsys_name\thierarchy\nmemory\t7\t9\t1\n")
         self.own("/user.slice/shell")
 
     def mounts(self, text: str) -> None:
@@ -77,7 +78,6 @@ def test_a_container_of_a_hybrid_host_may_be_in_the_hierarchies_of_v1_alone(host
         f"cgroup {first.tree} cgroup rw,nosuid,memory 0 0\n"
         "cgroup /nowhere cgroup rw,xattr,name=systemd 0 0\n"
     )
-    (host.proc / "cgroups").write_text("#subsys_name\thierarchy\ncpu\t0\t1\t1\nmemory\t7\t9\t1\n")
     hierarchy, (group,) = cgroups.scoped([], [ID], proc=host.proc)
     assert hierarchy == cgroups.Hierarchy(first.tree, "memory", 7)
     assert group.path == f"/docker/{ID}"
@@ -90,7 +90,6 @@ def test_the_experiments_own_cgroup_is_looked_up_in_the_same_hierarchy(host: Hos
     (host.tree / "elsewhere").mkdir()
     (host.tree / "elsewhere/cgroup.procs").write_text("1\n")
     host.mounts(f"cgroup {host.tree} cgroup rw,memory 0 0\n")
-    (host.proc / "cgroups").write_text("memory\t7\t9\t1\n")
     with pytest.raises(InvalidFault, match="the experiment itself runs in it"):
         host.scoped("/elsewhere")
 

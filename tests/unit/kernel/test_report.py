@@ -65,6 +65,6 @@ def test_every_finding_about_this_host_is_usable_or_has_a_remedy() -> None:
         "kernel headers",
         "privileges",
         "pid namespace",
-        "cgroup v2",
+        "cgroups",
     ]
     assert all(bool(finding.remedy) is not finding.usable for finding in found)
