@@ -17,11 +17,17 @@ demo: $(READY) lab
 		run --journal-path $(DEMO)/journal.json experiments/mount-enomem.json
 	@$(BIN)/chaoskernel summary $(DEMO)/journal.json
 
+KERNEL_WITHOUT_HOOKS := --source 6.12 --config tests/kernels/without-hooks.config
+IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
+LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider --verbose
+
 test: check lab
+	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
-	@$(BIN)/chaoskernel lab run --timeout 2400 --env CHAOSKERNEL_IN_LAB=1 \
-		--env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB) -- \
-		$(BIN)/pytest -p no:cacheprovider --verbose tests/functional tests/e2e --ignore tests/e2e/test_lab.py
+	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
+		$(LAB_PYTEST) tests/functional tests/e2e --ignore tests/e2e/test_lab.py
+	@$(BIN)/chaoskernel lab run --timeout 900 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
+		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters"
 
 check: $(READY)
 	@mkdir -p build

@@ -9,6 +9,7 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
 from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.report import OPTIONS
 from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Fault, Hook, Mechanism
@@ -81,7 +82,7 @@ def _hook(fault: Fault, symbols: Symbols) -> str:
     if fault.symbol not in symbols:
         raise UnsupportedKernel(
             f"this kernel has no function {fault.symbol}",
-            needs="a kernel with CONFIG_FAULT_INJECTION has it; `chaoskernel lab` boots one",
+            needs=f"a kernel with {OPTIONS[fault.hook]} has it; `chaoskernel lab` boots one",
         )
     return fault.symbol
 

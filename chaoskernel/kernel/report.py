@@ -19,7 +19,7 @@ from chaoskernel.spec import Hook, symbol_of
 
 PRESENT = "present"
 
-_OPTIONS = {
+OPTIONS = {
     Hook.SLAB: "CONFIG_FAILSLAB",
     Hook.PAGE: "CONFIG_FAIL_PAGE_ALLOC",
     Hook.BIO: "CONFIG_FAIL_MAKE_REQUEST",
@@ -48,7 +48,7 @@ def hooks(names: Symbols, kernel: Features | None) -> dict[Hook, Finding]:
     :param kernel: None when asking the kernel is not permitted.
     """
     return {
-        hook: _hook(symbol_of(hook, ""), names, kernel, option) for hook, option in _OPTIONS.items()
+        hook: _hook(symbol_of(hook, ""), names, kernel, option) for hook, option in OPTIONS.items()
     }
 
 

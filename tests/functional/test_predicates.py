@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from chaoskernel import syntax
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
+from chaoskernel.errors import InvalidFault
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
 from tests.functional.conftest import Arm
+from tests.programs import loaded_programs
 from tests.victim import Victim
 
 LOOK_UP = {
@@ -123,3 +125,47 @@ def test_mounts_of_one_file_system_fail(
 def _run(*command: str) -> str:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("frame", "key", "line"),
+    [
+        (
+            Frame("d_alloc_parallel", "struct dentry *parent", "parent->d_nmae != 0"),
+            "callchain[0].predicate",
+            "no member named 'd_nmae'",
+        ),
+        (
+            Frame("d_alloc_parallel", "struct dentry *parent", "NOT_A_MACRO(parent)"),
+            "callchain[0].predicate",
+            "NOT_A_MACRO",
+        ),
+        (
+            Frame("d_alloc_parallel", "struct inode *parent", "parent != 0"),
+            "callchain[0].parameters",
+            "number 1 is struct dentry *parent",
+        ),
+        (
+            Frame("sys_mount", "char *device", "device != 0"),
+            "callchain[0].parameters",
+            "what __x64_sys_mount takes: const struct pt_regs *regs",
+        ),
+    ],
+)
+def test_what_the_kernel_does_not_have_is_named_at_its_place(
+    arm: Arm, victim: Victim, frame: Frame, key: str, line: str
+) -> None:
+    fault = Fault(
+        name="wrong",
+        hook=Hook.SLAB,
+        callchain=(frame,),
+        headers=("linux/dcache.h",),
+        scope=Scope(pids=(victim.pid,)),
+    )
+    before = loaded_programs()
+    with pytest.raises(InvalidFault) as refused:
+        arm(fault)
+    assert refused.value.key == key
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert loaded_programs() == before
