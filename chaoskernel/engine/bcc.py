@@ -65,6 +65,9 @@ class BccEngine:
                 refused = refused or error
                 progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
         assert refused is not None, "there is at least one placement"
+        features.require_traceable(
+            kernel_symbols.resolve(frame.funcname) for frame in fault.callchain
+        )
         raise refused
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
 from chaoskernel.errors import DeadHook, UnsupportedKernel
+from chaoskernel.kernel import symbols
 from chaoskernel.spec import Fault, Hook
 
 _PAGES = 64
@@ -51,9 +52,11 @@ def prove(program: Witness, fault: Fault, symbol: str) -> None:
             f"{symbol} cannot be shown to be alive: no block device can be read",
             needs="attach a disk, or a loop device on a file",
         )
+    clones = symbols.running().clones(symbol)
+    why = f"its callers use {', '.join(clones)}" if clones else "its calls were compiled out"
     raise DeadHook(
         f"{symbol} is there, but this kernel does not call it",
-        needs="its callers use a copy, or the call was compiled out; a kernel with "
+        needs=f"{why}; a kernel with "
         "CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAIL_MAKE_REQUEST has live hooks, "
         "and `chaoskernel lab` boots one",
     )

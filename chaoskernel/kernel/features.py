@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from chaoskernel.errors import UnsupportedKernel
@@ -13,6 +13,7 @@ from chaoskernel.kernel import bpf, symbols
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
+_TRACEABLE = Path("/sys/kernel/tracing/available_filter_functions")
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
@@ -76,6 +77,24 @@ def usable(function: str) -> bool:
     if kernel.injectable is not None and function not in kernel.injectable:
         return False
     return kernel.has_trampoline(function) or (kernel.kprobe_events and kernel.kprobe_override)
+
+
+def require_traceable(functions: Iterable[str], listed: bytes | None = None) -> None:
+    """Check that functions may be probed, as far as the kernel tells.
+
+    To be asked when attaching has failed: the kernel writes its list anew for each reader.
+
+    :param listed: the functions that may be, one a line; the running kernel's when None.
+    :raises UnsupportedKernel: one is marked notrace or noinstr, or is a NOKPROBE_SYMBOL.
+    """
+    if listed is None:
+        listed = _TRACEABLE.read_bytes() if _TRACEABLE.exists() else b""
+    for function in functions if listed else ():
+        if not re.search(rb"(?m)^%s(?:\s|$)" % re.escape(function.encode()), listed):
+            raise UnsupportedKernel(
+                f"{function} cannot be probed: the kernel marks it as notrace or noinstr",
+                needs="name a function that calls it, or one that it calls",
+            )
 
 
 def _injectable() -> Mapping[str, str] | None:

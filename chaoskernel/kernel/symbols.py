@@ -78,7 +78,8 @@ class Symbols:
             key,
             name,
             "a function of this kernel",
-            hint=f"near: {', '.join(near)}" if near else "grep for part of it in /proc/kallsyms",
+            hint=(f"near: {', '.join(near)}" if near else "grep for part of it in /proc/kallsyms")
+            + "; one that the compiler has inlined everywhere is not there",
         )
 
     def clones(self, name: str) -> list[str]:

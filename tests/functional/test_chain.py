@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -133,3 +134,12 @@ def few_ids(lab: None) -> Iterator[int]:
     limit.write_text(str(max(highest + 1, reserved + 100)))
     yield int(limit.read_text()) - reserved
     limit.write_text(before)
+
+
+def test_a_function_that_the_kernel_lets_nobody_probe_is_named(arm: Arm, victim: Victim) -> None:
+    """The entry code is noinstr: it runs before the kernel is ready for a probe."""
+    with pytest.raises(UnsupportedKernel) as refused:
+        arm(chain_fault(victim, "do_syscall_64"))
+    assert refused.value.message == (
+        "do_syscall_64 cannot be probed: the kernel marks it as notrace or noinstr"
+    )
