@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import select
 import signal
@@ -14,6 +15,10 @@ from typing import NoReturn
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _READ_BYTES = 65536
+_NAP_SECONDS = 0.5
+"""Longest wait without a look at the clock: who is stopped in the middle of one (SIGSTOP), and then
+continued, waits once more for all that was left of it."""
+
 ORPHANED = 3
 """Exit status after the owner's death: nobody is left to read it but a tracer."""
 
@@ -39,16 +44,17 @@ class Requests:
         :param timeout: seconds.
         :raises TimeoutError: no whole line came within that time.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else time.monotonic() + timeout
         while b"\n" not in self._pending:
             if self._ended:
                 return None
-            left = None if end is None else max(0.0, end - time.monotonic())
-            if not select.select([self.descriptor], [], [], left)[0]:
+            nap = min(_NAP_SECONDS, max(0.0, end - time.monotonic()))
+            if select.select([self.descriptor], [], [], nap)[0]:
+                chunk = os.read(self.descriptor, _READ_BYTES)
+                self._ended = not chunk
+                self._pending += chunk
+            elif time.monotonic() >= end:
                 raise TimeoutError
-            chunk = os.read(self.descriptor, _READ_BYTES)
-            self._ended = not chunk
-            self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
         return line.decode(errors="replace")
 
@@ -112,7 +118,8 @@ class Lifeline:
             line = self._requests.line(timeout=_seconds_to(until))
             if line is not None:
                 return Request(line)
-            time.sleep(_seconds_to(until))
+            while left := _seconds_to(until):
+                time.sleep(min(_NAP_SECONDS, left))
         except _Signalled as signalled:
             return signalled.name
         except TimeoutError:

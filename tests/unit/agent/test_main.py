@@ -202,3 +202,20 @@ def test_an_agent_whose_owner_has_gone_does_nothing() -> None:
         pass
     ended = agent('{"name":"x"}\n', gone.pid)
     assert (ended.returncode, ended.stdout) == (ORPHANED, "")
+
+
+def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
+    pipe: tuple[Requests, int],
+) -> None:
+    """A wait that is cut by SIGSTOP begins anew, with all that was left of it."""
+    child = os.fork()
+    if child == 0:
+        serve(a_fault(3), FakeEngine(), pipe[0])
+        os._exit(0)
+    time.sleep(1)
+    os.kill(child, signal.SIGSTOP)
+    time.sleep(2.5)
+    os.kill(child, signal.SIGCONT)
+    continued = time.monotonic()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert time.monotonic() - continued < 1.5
