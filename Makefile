@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 C_FILES := $(wildcard chaoskernel/bpf/*.c experiments/*.c)
 DEMO := build/demo
 
-.PHONY: demo test check lab packages format clean
+.PHONY: demo test test-engine test-agent check lab packages format clean
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -21,11 +21,21 @@ KERNEL_WITHOUT_HOOKS := --source 6.12 --config tests/kernels/without-hooks.confi
 IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider --verbose
 
+# What needs an agent takes as long as all the rest: a virtual machine for each, at the same time.
+AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
+
 test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-engine test-agent
+
+test-engine:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
-		$(LAB_PYTEST) tests/functional tests/e2e --ignore tests/e2e/test_lab.py
+		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %)
+
+test-agent:
+	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
+		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e --ignore tests/e2e/test_lab.py
 	@$(BIN)/chaoskernel lab run --timeout 900 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
 		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters"
 

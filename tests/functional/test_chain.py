@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf.program import Probe
 from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.kernel import features, symbols
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -143,3 +146,29 @@ def test_a_function_that_the_kernel_lets_nobody_probe_is_named(arm: Arm, victim:
     assert refused.value.message == (
         "do_syscall_64 cannot be probed: the kernel marks it as notrace or noinstr"
     )
+
+
+def test_a_function_of_which_the_compiler_left_one_clone_is_followed_there(
+    arm: Arm, victim: Victim
+) -> None:
+    """Whichever this kernel has: compilers differ, and so do configurations."""
+    names = symbols.running()
+    listed = re.findall(
+        r"(?m) t ((\w+)\.(?:isra|constprop)\.\d+)$", Path("/proc/kallsyms").read_text()
+    )
+    clone, name = next(
+        (clone, name)
+        for clone, name in listed
+        if name not in names and names.clones(name) == [clone] and traceable(clone)
+    )
+    fault = arm(chain_fault(victim, name))
+    assert fault.placement.frames == (Probe(clone, Mechanism.KPROBE),)
+    assert fault.disarm() == []
+
+
+def traceable(function: str) -> bool:
+    try:
+        features.require_traceable([function])
+    except UnsupportedKernel:
+        return False
+    return True

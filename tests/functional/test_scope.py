@@ -89,6 +89,29 @@ def test_cgroups_and_containers_are_hit_with_all_below_them_and_siblings_never(
         assert fault.disarm() == []
 
 
+def test_every_process_of_a_container_is_hit_whatever_it_does(
+    arm: Arm, slice_: Path, tmp_path: Path
+) -> None:
+    """A dry run: nobody lives long without any memory, and every one is to be seen."""
+    container, sibling = slice_ / f"cri-containerd-{CONTAINER}.scope", slice_ / "sibling"
+    container.mkdir()
+    sibling.mkdir()
+    with Victim(tmp_path) as inside, Victim(tmp_path) as neighbour:
+        move(inside, container)
+        move(neighbour, sibling)
+        scope = Scope(containers=(f"cri-o://{CONTAINER}",))
+        fault = arm(Fault("all", Hook.SLAB, scope, limits=Limits(duration=600), dry_run=True))
+        (child,) = inside.does("child")  # forked, and then another program
+        assert inside.does("childs", "mount", 1) == [0]
+        assert neighbour.does("mount", 1) == [0]
+        hit = {process["pid"] for process in fault.counters()["processes"]}
+        assert {inside.pid, child} <= hit
+        assert neighbour.pid not in hit
+        paths = {event["cgroup"] for event in fault.events(256)["events"]}
+        assert paths == {f"/kubepods.slice/cri-containerd-{CONTAINER}.scope"}
+        assert fault.disarm() == []
+
+
 def test_a_cgroup_that_is_empty_and_a_container_that_is_gone_are_refused(
     arm: Arm, slice_: Path
 ) -> None:
