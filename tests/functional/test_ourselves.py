@@ -19,7 +19,7 @@ from tests.functional.conftest import Arm
 from tests.programs import gone_within
 from tests.victim import Victim
 
-SECONDS = 150.0
+SECONDS = 120.0
 """Long enough for every agent of the module to be armed, and to be seen in force then."""
 
 TROUBLES = ("stopped", "squeezed", "failing", "clock", "twin", "other twin")
