@@ -43,6 +43,19 @@ def entry(records: Sequence[Record], short_of: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def chain_end(counters: Mapping[str, Any]) -> str:
+    """Return why a call chain was never complete; nothing when it was, or had no frames."""
+    for frame in counters.get("frames", []):
+        if not frame["matched"]:
+            if not frame["entered"]:
+                return f"{frame['symbol']} was never called"
+            times = f"{frame['entered']} times" if frame["entered"] > 1 else "once"
+            return (
+                f"{frame['symbol']} was called {times}, never in its place or as its predicate says"
+            )
+    return ""
+
+
 def leftovers(records: Sequence[Record]) -> Iterator[str]:
     """Yield a line for each fault that ended with programs still loaded."""
     for record in records:
@@ -74,7 +87,8 @@ def _without_effect(records: Sequence[Record]) -> Iterator[str]:
             seen = ", ".join(
                 f"{key} {record.counters.get(key, 0)}" for key in ("reached", "matched")
             )
-            yield f"fault '{record.fault.name}' injected nothing ({seen})"
+            why = chain_end(record.counters)
+            yield f"fault '{record.fault.name}' injected nothing ({seen})" + (why and f": {why}")
 
 
 def _calls(activity: Mapping[str, Any], *functions: tuple[str, str]) -> bool:

@@ -9,6 +9,7 @@ from chaoslib.exceptions import ActivityFailed
 from chaoskernel.activity import failing_in_one_line
 from chaoskernel.checks import is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
+from chaoskernel.evidence import chain_end
 from chaoskernel.local import shared
 from chaoskernel.spec import hook_named, symbol_of
 from chaoskernel.target import State
@@ -82,7 +83,7 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
         raise ActivityFailed(
             f"fault '{name}' injected {hits} of at least {minimum}: "
             f"{listed or 'its counters are unknown'}; "
-            "check that its scope and call chain are those of the workload"
+            + (chain_end(seen) or "check that its scope and call chain are those of the workload")
         )
     return True
 

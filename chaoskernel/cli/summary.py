@@ -67,7 +67,7 @@ def _table(fault: Mapping[str, Any]) -> Table:
     table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
     rows = {
         "hook": f"{fault.get('hook', '')} by {fault.get('mechanism', '')} ({fault.get('engine')})",
-        "call chain": chain(fault.get("callchain", [])),
+        "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
         "targets": targets(fault.get("targets", [])),
         "reached": counters.get("reached", "unknown"),
         "matched": counters.get("matched", "unknown"),
@@ -88,8 +88,13 @@ def _table(fault: Mapping[str, Any]) -> Table:
 
 
 def chain(frames: list[Mapping[str, Any]]) -> str:
-    """Return a call chain in one line, outermost function first."""
-    return " → ".join(str(frame.get("symbol", frame)) for frame in frames) or "any"
+    """Return a call chain in one line, outermost function first, and how often each matched."""
+    return " → ".join(map(_frame, frames)) or "any"
+
+
+def _frame(frame: Mapping[str, Any]) -> str:
+    counted = f" ({frame['matched']} of {frame['entered']})" if "entered" in frame else ""
+    return f"{frame.get('symbol', frame)}{counted}"
 
 
 def targets(named: list[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ class FakeTarget:
 
     def __init__(
         self,
-        counters: dict[str, int] | None = None,
+        counters: dict[str, Any] | None = None,
         *,
         refuse: Exception | None = None,
         silent: bool = False,

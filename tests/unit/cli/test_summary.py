@@ -33,6 +33,10 @@ FAULT = {
         "injected": 4,
         "held_probability": 5,
         "held_times": 0,
+        "frames": [
+            {"symbol": "__x64_sys_mount", "entered": 12, "matched": 12},
+            {"symbol": "path_mount", "entered": 13, "matched": 12},
+        ],
         "processes": [
             {"pid": 812, "command": "mount_loop", "injected": 1},
             {"pid": 815, "command": "mount", "injected": 3},
@@ -75,7 +79,7 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
     assert output.splitlines()[0] == "mount survives: completed"
     assert rows(output) == {
         "hook": "should_failslab by fmod_ret (bcc)",
-        "call chain": "__x64_sys_mount → path_mount",
+        "call chain": "__x64_sys_mount (12 of 12) → path_mount (12 of 13)",
         "targets": "mount_loop (812)",
         "reached": "40",
         "matched": "9",
