@@ -128,7 +128,7 @@ def test_a_dry_run_tells_what_would_have_failed(tmp_path: Path) -> None:
 
 
 def test_a_fault_without_a_chain_on_every_process_says_so(tmp_path: Path) -> None:
-    wide = FAULT | {"callchain": [], "targets": [{"system_wide": True}]}
+    wide = FAULT | {"callchain": [], "targets": [{"system_wide": True}], "counters": {}}
     table = rows(shown(journal(tmp_path, chaoskernel={"faults": [wide]})))
     assert (table["call chain"], table["targets"]) == ("any", "the whole system")
 
