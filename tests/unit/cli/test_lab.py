@@ -46,6 +46,10 @@ def test_status_is_readable_by_programs(tmp_path: Path) -> None:
         ("--timeout", "1e9"),
         ("--cpus", "0"),
         ("--rw", "/nonexistent"),
+        ("--source", "newest"),
+        ("--source", "../6.1"),
+        ("--config", "/nonexistent"),
+        ("--config", __file__),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_built(option: str, value: str) -> None:
