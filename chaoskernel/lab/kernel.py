@@ -83,13 +83,16 @@ def _config_text(root: Path, release: str) -> str | None:
     return installed.read_text(encoding="utf-8") if installed.exists() else None
 
 
-def cached(root: Path, source: build.Source | None, fragment: str) -> Kernel | None:
+def cached(
+    root: Path, source: build.Source | None, fragment: str, version: str = ""
+) -> Kernel | None:
     """Return the kernel in the cache that a build would give, if it is there.
 
     Without the source's tarball, for instance in a copied cache, any kernel that
     was built from this fragment will do.
 
     :param root: the cache directory.
+    :param version: of the kernel, such as 6.12; empty for any.
     """
     if source is not None:
         candidates = [build.directory(root, source, fragment)]
@@ -99,7 +102,8 @@ def cached(root: Path, source: build.Source | None, fragment: str) -> Kernel | N
         record = candidate / build.RECORD
         if record.exists():
             facts = json.loads(record.read_text(encoding="utf-8"))
-            if facts["fragment"] == build.digest(fragment):
+            right = f"{facts['release']}.".startswith(f"{version}." if version else "")
+            if right and facts["fragment"] == build.digest(fragment):
                 return _installed(candidate, facts["release"], "cached")
     return None
 
@@ -126,7 +130,8 @@ def find(wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel | None:
     """
     where = cache.root() if root is None else root
     own = running() if wanted == _ANY else None
-    return own or cached(where, _source(wanted), build.fragment(wanted.options))
+    options = build.fragment(wanted.options)
+    return own or cached(where, _source(wanted), options, wanted.version)
 
 
 def find_or_build(progress: Progress, wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel:

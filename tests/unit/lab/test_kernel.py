@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from chaoskernel.lab import build, kernel
 
 SOURCE = build.Source(Path("/usr/src/linux-source-6.1.tar.xz"), "6.1.1")
@@ -73,6 +75,18 @@ def test_without_a_source_any_kernel_of_the_fragment_will_do(tmp_path: Path) -> 
     found = kernel.cached(tmp_path, None, FRAGMENT)
     assert found is not None
     assert found.release == "6.1.1"
+
+
+@pytest.mark.parametrize(
+    ("version", "release"), [("6.1", "6.1.1"), ("6.12", "6.12.9"), ("6.2", None)]
+)
+def test_without_a_source_a_kernel_of_that_version_will_do(
+    tmp_path: Path, version: str, release: str | None
+) -> None:
+    put_in_cache(tmp_path, SOURCE, FRAGMENT, "6.1.1")
+    put_in_cache(tmp_path, build.Source(SOURCE.tarball, "6.12"), FRAGMENT, "6.12.9")
+    found = kernel.cached(tmp_path, None, FRAGMENT, version)
+    assert (found.release if found else None) == release
 
 
 def test_an_unfinished_build_is_not_in_the_cache(tmp_path: Path) -> None:
