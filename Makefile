@@ -1,6 +1,9 @@
 # Everything here sets up what it needs, is quiet when nothing is left to do, and
 # goes on where an interrupted run stopped.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,22 +25,25 @@ IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider --verbose
 
 # What needs an agent takes as long as all the rest: a virtual machine for each, at the same time.
+# Whole lines, so that the two can be told apart.
+TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
 
 test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-engine test-agent
+	@$(MAKE) --no-print-directory --jobs=2 test-engine test-agent
 
 test-engine:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
-		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %)
+		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %) $(TOLD_APART)
 
 test-agent:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
-		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e --ignore tests/e2e/test_lab.py
+		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e --ignore tests/e2e/test_lab.py $(TOLD_APART)
 	@$(BIN)/chaoskernel lab run --timeout 900 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
-		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters"
+		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters" \
+		$(TOLD_APART)
 
 check: $(READY)
 	@mkdir -p build
