@@ -85,6 +85,7 @@ class BccArmedFault:
     ) -> None:
         self.placement = placement
         self._fault = fault
+        self._boot = time.time() - time.monotonic()
         self.targets = targets
         self.programs = module.programs
         self.expires = expires
@@ -102,7 +103,9 @@ class BccArmedFault:
         found, dropped = self._last if self._final is not None else self._module.events(limit)
         hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
         return {
-            "events": events.to_json(kept, self._fault.hook, hook, symbols.running()),
+            "events": events.to_json(
+                kept, self._fault.hook, hook, symbols.running(), boot=self._boot
+            ),
             "dropped": dropped,
         }
 

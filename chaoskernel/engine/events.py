@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import datetime
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,13 +61,16 @@ def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequ
     return whole, max(0, written - KEPT) + len(read) - len(whole)
 
 
-def to_json(events: Sequence[Event], hook: Hook, function: str, names: Symbols) -> list[Any]:
+def to_json(
+    events: Sequence[Event], hook: Hook, function: str, names: Symbols, *, boot: float
+) -> list[Any]:
     """Return events as JSON objects.
 
     :param function: the hook's symbol: stacks begin there.
+    :param boot: when CLOCK_MONOTONIC was 0, in seconds since the epoch; one event has one
+        time, however often it is told.
     """
     paths = cgroups.paths_of({int(event.cgroup) for event in events})
-    boot = time.time() - time.monotonic_ns() / 1e9
     return [
         {
             "at": datetime.datetime.fromtimestamp(boot + event.at / 1e9, datetime.UTC).isoformat(),

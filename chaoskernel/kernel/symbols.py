@@ -18,6 +18,8 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 _KALLSYMS = Path("/proc/kallsyms")
 _NEAR = 3
 _CANDIDATES = 4000
+_LONGEST = 2**20
+"""No function has so many bytes."""
 
 _SYSCALL_WRAPPERS = {
     "x86_64": "__x64_sys_",
@@ -93,15 +95,17 @@ class Symbols:
         return int(found[1], 16) if found else 0
 
     def at(self, address: int) -> str:
-        """Return the function that an address lies in, as kmem_cache_alloc+0x3f."""
+        """Return the function that an address lies in, as kmem_cache_alloc+0x3f.
+
+        One that lies in none, such as in a BPF trampoline, stays a number.
+        """
         if not self._sorted:
             functions = re.finditer(rb"(?m)^([0-9a-f]+) [tTwW] (\S+)", self._text)
             self._sorted = sorted((int(line[1], 16), line[2].decode()) for line in functions)
         place = bisect.bisect_right(self._sorted, (address, "\x7f")) - 1
-        if place < 0:
-            return hex(address)
-        start, name = self._sorted[place]
-        return f"{name}+{address - start:#x}"
+        start, name = self._sorted[place] if place >= 0 else (-_LONGEST, "")
+        # What lies behind the last of the kernel's functions is somebody's trampoline.
+        return f"{name}+{address - start:#x}" if address - start < _LONGEST else hex(address)
 
     def near(self, name: str) -> list[str]:
         """Return names that look like this one, best first."""

@@ -64,14 +64,14 @@ def stack(*addresses: int) -> dict[str, object]:
 
 def test_a_stack_begins_at_the_hook_and_has_names() -> None:
     made = event(1, **stack(0x9010, 0x1001, 0x203F, 0x3100))
-    (told,) = to_json([made], Hook.FUNCTION, "should_failslab", SYMBOLS)
+    (told,) = to_json([made], Hook.FUNCTION, "should_failslab", SYMBOLS, boot=0)
     assert told["stack"] == ["should_failslab+0x1", "kmem_cache_alloc+0x3f", "path_mount+0x100"]
     assert (told["pid"], told["tid"], told["command"]) == (7, 8, "mount")
     assert told["arguments"] == {}
 
 
 def test_a_stack_that_could_not_be_walked_is_empty() -> None:
-    (told,) = to_json([event(1, stack_size=-14)], Hook.FUNCTION, "should_failslab", SYMBOLS)
+    (told,) = to_json([event(1, stack_size=-14)], Hook.FUNCTION, "should_failslab", SYMBOLS, boot=0)
     assert told["stack"] == []
 
 
@@ -95,5 +95,11 @@ def test_a_stack_that_could_not_be_walked_is_empty() -> None:
 def test_it_tells_what_the_request_was_for(
     hook: Hook, fields: dict[str, object], arguments: dict[str, object]
 ) -> None:
-    (told,) = to_json([event(1, **fields)], hook, "hook", SYMBOLS)
+    (told,) = to_json([event(1, **fields)], hook, "hook", SYMBOLS, boot=0)
     assert told["arguments"] == arguments
+
+
+def test_an_event_has_one_time_however_often_it_is_told() -> None:
+    made = event(1, at=1_500_000_000)
+    (told,) = to_json([made], Hook.FUNCTION, "hook", SYMBOLS, boot=1_700_000_000)
+    assert told["at"] == "2023-11-14T22:13:21.500000+00:00"

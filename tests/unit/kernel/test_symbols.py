@@ -76,6 +76,7 @@ def test_an_address_is_named_by_the_function_that_it_lies_in(symbols: Symbols) -
     assert symbols.at(0xFFFFFFFF81000014) == "mount_subtree+0x4"
     assert symbols.at(0xFFFFFFFF81000020) == "btrfs_mount+0x0"
     assert symbols.at(0x10) == "0x10"
+    assert symbols.at(0xFFFFFFFF9EE24000) == "0xffffffff9ee24000"
 
 
 def test_addresses_of_functions_and_data_are_known(symbols: Symbols) -> None:
