@@ -20,10 +20,11 @@ from chaoskernel.spec import Frame, frames_of
 _DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
 
 
-def duration(given: object) -> float:
+def duration(given: object, *, key: str = "duration") -> float:
     """Return a duration in seconds.
 
     :param given: a Go duration such as `1h30m`, or a number of seconds.
+    :param key: where it stands in the fault.
     :raises InvalidFault: it is neither, or negative.  Whether it is too long is
         the fault's own rule.
     """
@@ -35,7 +36,7 @@ def duration(given: object) -> float:
     elif _is_number(given) and 0 <= given <= sys.float_info.max:
         return float(given)
     raise InvalidFault(
-        "duration",
+        key,
         given,
         "a duration",
         hint="write numbers with units, such as 30s, 5m or 1h30m, or a number of seconds",
@@ -81,12 +82,21 @@ def expression(text: str, *, key: str = "predicate") -> str:
     return predicate.expression(text, key=key) if text else ""
 
 
-def headers(names: Any) -> tuple[str, ...]:
+def parameters(text: str, *, key: str = "parameters") -> str:
+    """Return a function's parameters with their C parsed; none stay none.
+
+    :raises InvalidFault: they are no list of named parameters.
+    """
+    return predicate.parameters(text, key=key)
+
+
+def headers(names: Any, *, key: str = "headers") -> tuple[str, ...]:
     """Return the headers that predicates need.
 
+    :param key: where they stand in the fault.
     :raises InvalidFault: one is no header below the kernel's include directory.
     """
-    return tuple(predicate.header(name, key="headers") for name in sequence_of("headers", names))
+    return tuple(predicate.header(name, key=key) for name in sequence_of(key, names))
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

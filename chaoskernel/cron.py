@@ -1,0 +1,116 @@
+"""When a schedule ticks: cron expressions as Chaos Mesh takes them (robfig/cron).
+
+Five fields, six with seconds first, `@hourly` and its like, `@every 2m`, each with an
+optional `CRON_TZ=Asia/Tokyo` before it; without that, in UTC.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+import zoneinfo
+from collections.abc import Iterator
+
+from cronsim import CronSim, CronSimError
+
+from chaoskernel import syntax
+from chaoskernel.errors import InvalidFault
+
+_NAMED = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
+_EVERY = re.compile(r"@every\s+(\S+)")
+# cronsim reads more than robfig/cron does: L, LW and FRI#2.  A name has three letters there.
+_FIELD = re.compile(r"(?:[0-9*?,/-]|\b[A-Za-z]{3}\b)+")
+_MAX_TEXT = 200
+_MAX_EVERY = 10 * 365 * 24 * 3600
+_ANY_TIME = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression that is known to tick.
+
+    :param text: as the user wrote it.
+    :param fields: five or six fields; empty when it ticks at an interval.
+    :param every: the interval, in seconds; 0 when it has fields.
+    :param zone: a time zone by its name in the tz database.
+    """
+
+    text: str
+    fields: str = ""
+    every: int = 0
+    zone: str = "UTC"
+
+    def ticks(self, after: datetime.datetime) -> Iterator[datetime.datetime]:
+        """Yield the ticks that come after a moment, in UTC.
+
+        :param after: a moment with a time zone.
+        """
+        if self.every:
+            moment = after.astimezone(datetime.UTC).replace(microsecond=0)
+            while True:
+                moment += datetime.timedelta(seconds=self.every)
+                yield moment
+        for tick in CronSim(self.fields, after.astimezone(zoneinfo.ZoneInfo(self.zone))):
+            yield tick.astimezone(datetime.UTC)
+
+
+def cron(text: str, *, key: str = "cron") -> Cron:
+    """Return a cron expression.
+
+    :param key: where the text stands in the user's document.
+    :raises InvalidFault: it is none, or one that never ticks.
+    """
+    zone, fields = "UTC", text.strip()
+    if found := _ZONE.fullmatch(fields):
+        zone, fields = found[1], found[2].strip()
+    if len(text) > _MAX_TEXT or not _is_zone(zone):
+        raise _refused(key, text)
+    if found := _EVERY.fullmatch(fields):
+        return Cron(text, every=_interval(found[1], key), zone=zone)
+    fields = _NAMED.get(fields, fields).replace("?", "*")
+    if not all(_FIELD.fullmatch(field) for field in fields.split()):
+        raise _refused(key, text)
+    try:
+        first = next(CronSim(fields, _ANY_TIME), None)
+    except CronSimError as error:
+        raise _refused(key, text, f" ({error})") from None
+    if first is None:
+        raise _refused(key, text, " that ever ticks")
+    return Cron(text, fields=fields, zone=zone)
+
+
+def _interval(text: str, key: str) -> int:
+    """Return an interval in whole seconds, one at least, as robfig/cron rounds it."""
+    seconds = syntax.duration(text, key=key)
+    if not 0 < seconds <= _MAX_EVERY:
+        raise InvalidFault(
+            key, text, f"an interval above 0 and up to {_MAX_EVERY} s", hint="such as @every 10m"
+        )
+    return max(1, int(seconds))
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _refused(key: str, text: str, why: str = "") -> InvalidFault:
+    return InvalidFault(
+        key,
+        text,
+        f"a cron expression{why}",
+        hint="write five fields, six with seconds first, @hourly, or @every 10m",
+    )
