@@ -8,6 +8,7 @@ show.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -43,6 +44,19 @@ class InvalidFault(ChaosKernelError):
         self.key = key
         self.value = value
         self.allowed = allowed
+
+
+class InvalidManifest(ChaosKernelError):
+    """A document is wrong; nothing was started.
+
+    :param source: the file it is from, or what else to call it.
+    :param problems: everything that is wrong, each with line, column and path.
+    """
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{source} is not valid: {'; '.join(problems)}")
+        self.source = source
+        self.problems = tuple(problems)
 
 
 class UnsupportedKernel(ChaosKernelError):
