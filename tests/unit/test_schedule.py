@@ -26,7 +26,9 @@ def played(
 
     :param lasts: how long each run lasts, in seconds.
     """
-    book, starts, nexts = Book(START), [], []
+    book = Book(START)
+    starts: list[float] = []
+    nexts: list[float] = []
     for seconds in looks:
         busy = bool(starts) and starts[-1] <= seconds < starts[-1] + lasts
         decision = decide(plan, book, at(seconds), busy=busy)
