@@ -59,6 +59,10 @@ class InvalidManifest(ChaosKernelError):
         self.problems = tuple(problems)
 
 
+class NothingSelected(ChaosKernelError):
+    """A selection means no pod, or no container of one."""
+
+
 class UnsupportedKernel(ChaosKernelError):
     """This kernel cannot do what the fault needs.
 
