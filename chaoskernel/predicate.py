@@ -87,7 +87,7 @@ def parameters(text: str, *, key: str) -> str:
     :param key: where the text stands in the fault.
     :raises InvalidFault: they are no list of named parameters.
     """
-    if not text or text.strip() == "void":
+    if isinstance(text, str) and text.strip() in ("", "void"):
         return ""
     _check(text, key)
     names = set(_TYPE_NAME.findall(text)) - _C_WORDS - set(_KERNEL_TYPES)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chaoskernel import syntax
 from chaoskernel.errors import InvalidFault
+from chaoskernel.spec import Frame
+from chaoskernel.syntax import Chain
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,89 @@ def test_what_is_no_process_id_is_left_for_the_scope_to_refuse() -> None:
 def test_process_ids_that_are_no_list_are_refused() -> None:
     with pytest.raises(InvalidFault, match=r"pids: '12' is not a list"):
         syntax.pids("12")
+
+
+QSTR = "struct dentry *parent, const struct qstr *name"
+
+
+@pytest.mark.parametrize(
+    ("text", "chain"),
+    [
+        ("(true)", Chain()),
+        ("SyS_mount()", Chain((Frame("SyS_mount"),))),
+        ("(true) => SyS_mount()(true)", Chain((Frame("SyS_mount"),))),
+        (
+            "mount_subtree() => btrfs_mount()",
+            Chain((Frame("btrfs_mount"), Frame("mount_subtree"))),
+        ),
+        ("(order==1)", Chain((), "order == 1")),
+        ("( order == 1 )=>f ( )=>g()", Chain((Frame("g"), Frame("f")), "order == 1")),
+        ("  f()\n=>\tg()  ", Chain((Frame("g"), Frame("f")))),
+        ("f.isra.0()", Chain((Frame("f.isra.0"),))),
+        ("f(void)", Chain((Frame("f"),))),
+        ("f(int a)(a>3)", Chain((Frame("f", "int a", "a > 3"),))),
+        (
+            f"d_alloc_parallel({QSTR})(STRCMP(name->name, 'bananas'))",
+            Chain((Frame("d_alloc_parallel", QSTR, 'STRNCMP(name->name, "bananas", 8)'),)),
+        ),
+        (
+            'f(char *a)(STRNCMP(a, ")=>(", 4)) => g()',
+            Chain((Frame("g"), Frame("f", "char *a", 'STRNCMP(a, ")=>(", 4)'))),
+        ),
+    ],
+)
+def test_a_spec_of_inject_py_is_a_call_chain_and_back(text: str, chain: Chain) -> None:
+    assert syntax.spec(text) == chain
+    assert syntax.spec(syntax.spec_text(chain)) == chain
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "spec, column 1: '' is not the name of a function; such as .*"),
+        ("mount", "spec, column 6: '' is not the parentheses of mount; .*"),
+        ("f() g()", r"spec, column 5: 'g\(\)' is not => and the caller's name; .*"),
+        ("f() =>", "spec, column 7: '' is not the name of a function; .*"),
+        ("f() => => g()", r"spec, column 8: '=> g\(\)' is not the name of a function; .*"),
+        ("f() => (true)", r"spec, column 8: '\(true\)' is not the name of a function; .*"),
+        ("f(", r"spec, column 2: '\(' is not a parenthesis that is closed; .*"),
+        ("f())", r"spec, column 4: '\)' is not => and .*"),
+        ("f('()", r"spec, column 2: .* is not a parenthesis that is closed; .*"),
+        ("f()()()", "spec, column 5: '' is not .*"),
+        ("() => f()", "spec, column 2: '' is not .*"),
+        ("(x = 1)", "spec, column 2: 'x = 1' is not an expression without an assignment; .*"),
+        ("f() => g(int)", "spec, column 10: 'int' is not a list of parameters .*"),
+        ("f() => g()(panic())", r"spec, column 12: 'panic\(\)' is not an expression that .*"),
+        ("f" * 200 + "()", "spec, column 1: .* is not the name of a kernel function; .*"),
+        ("(" * 70_000, "spec: .* is not text of up to 65536 characters"),
+    ],
+)
+def test_a_spec_that_is_none_is_refused_at_its_column(text: str, line: str) -> None:
+    with pytest.raises(InvalidFault, match=f"^{line}$"):
+        syntax.spec(text)
+
+
+PREDICATES = st.sampled_from(
+    ["", "a > 3", "a == 1 || *b != 0", '!STRNCMP(c, "x) => y(", 5)', "(unsigned int) a & 0x80"]
+).map(syntax.expression)
+NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_.]{0,40}\Z")
+FRAMES = st.builds(Frame, NAMES, st.just("int a, int *b, char *c"), PREDICATES) | st.builds(
+    Frame, NAMES
+)
+CHAINS = st.builds(Chain, st.lists(FRAMES, max_size=16).map(tuple), PREDICATES)
+
+
+@given(CHAINS)
+def test_what_is_printed_is_parsed_to_the_same_chain(chain: Chain) -> None:
+    assert syntax.spec(syntax.spec_text(chain)) == chain
+
+
+@settings(max_examples=500)
+@given(st.text() | st.text("fg()=> '\"true,*\n"))
+def test_no_text_does_more_to_the_parser_than_be_refused(text: str) -> None:
+    try:
+        chain = syntax.spec(text)
+    except InvalidFault as error:
+        assert "\n" not in str(error)
+    else:
+        assert syntax.spec(syntax.spec_text(chain)) == chain
