@@ -15,7 +15,7 @@ import dataclasses
 import logging
 from datetime import UTC, datetime
 
-from chaoskernel import evidence
+from chaoskernel import applied, evidence
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.local import shared
 from chaoskernel.target import Record, State
@@ -106,6 +106,8 @@ def cleanup_control() -> None:
 
 
 def _stop_all() -> None:
+    for line in applied.shared().delete_all():  # first: a tick would inject again
+        logger.error("Kernel faults: %s", line)
     try:
         shared().stop()
     except ChaosKernelError as error:

@@ -15,7 +15,10 @@ from chaoskernel.target import Record, State
 
 JOURNAL_KEY = "chaoskernel"
 
-_START = ("chaoskernel.actions", "start_injection")
+_STARTS = (
+    ("chaoskernel.actions", "start_injection"),
+    ("chaoskernel.actions", "apply_kernel_chaos"),
+)
 _ENSURE = ("chaoskernel.probes", "ensure_injected")
 # The toolkit prefixes an activity's error with its class, once for each wrapping.
 _WRAPPING = re.compile(r"^(?:chaoslib\.exceptions\.\w+: )+")
@@ -32,7 +35,12 @@ def shortfalls(
     :param runs: what was played of it, as in the journal's `run`.
     :param records: the faults that were started, with counters up to date.
     """
-    return [*_not_played(method, runs), *_failed(runs), *_without_effect(records)]
+    return [
+        *_not_played(method, runs),
+        *_failed(runs),
+        *_without_injection(runs, records),
+        *_without_effect(records),
+    ]
 
 
 def entry(records: Sequence[Record], short_of: Sequence[str]) -> dict[str, Any]:
@@ -69,16 +77,29 @@ def _not_played(
 ) -> Iterator[str]:
     played = {run["activity"].get("name") for run in runs}
     for activity in method:
-        if _calls(activity, _START) and activity.get("name") not in played:
+        if _calls(activity, *_STARTS) and activity.get("name") not in played:
             yield f"'{activity.get('name')}' was not played"
 
 
 def _failed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for run in runs:
         activity = run["activity"]
-        if run.get("status") == "failed" and _calls(activity, _START, _ENSURE):
+        if run.get("status") == "failed" and _calls(activity, *_STARTS, _ENSURE):
             said = "".join(run.get("exception", [])[-1:]).strip()
             yield f"'{activity.get('name')}' failed: {_WRAPPING.sub('', said)}"
+
+
+def _without_injection(
+    runs: Sequence[Mapping[str, Any]], records: Sequence[Record]
+) -> Iterator[str]:
+    """Yield what succeeded without a fault: it is paused, or its schedule has not ticked.
+
+    In the toolkit's dry mode an activity succeeds without an output.
+    """
+    for run in runs:
+        activity = run["activity"]
+        if not records and run.get("output") and _calls(activity, *_STARTS):
+            yield f"'{activity.get('name')}' injected nothing"
 
 
 def _without_effect(records: Sequence[Record]) -> Iterator[str]:

@@ -6,6 +6,7 @@ the reason that actions.py gives.
 
 from chaoslib.exceptions import ActivityFailed
 
+from chaoskernel import applied
 from chaoskernel.activity import failing_in_one_line
 from chaoskernel.checks import is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
@@ -20,6 +21,7 @@ __all__ = [
     "injected",
     "injection_active",
     "injection_events",
+    "kernel_chaos_state",
     "kernel_supports",
 ]
 
@@ -86,6 +88,21 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
             + (chain_end(seen) or "check that its scope and call chain are those of the workload")
         )
     return True
+
+
+def kernel_chaos_state(name: str, namespace: str = "default") -> dict:
+    """Return the state of a KernelChaos in the words of Chaos Mesh, and its counts.
+
+    `selected`, `allInjected`, `allRecovered` and `paused` are its conditions, `desiredPhase`
+    is Run or Stop, `containerRecords` has what is hit and how often that was injected
+    and recovered, `failedMessage` why the latest injection failed.  `injected` is how many
+    requests failed in all.  With a schedule, `schedule` tells of its ticks: `started`,
+    `missed`, `forbidden`, `next`, and which injections are `active` or in the `history`.
+
+    :raises ActivityFailed: apply_kernel_chaos has applied none of that name.
+    """
+    with failing_in_one_line():
+        return applied.shared().get(name, namespace).state()
 
 
 def kernel_supports(fault: str = "slab", function: str = "") -> bool:

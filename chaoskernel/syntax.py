@@ -13,7 +13,7 @@ import durationpy
 from chaoskernel import predicate
 from chaoskernel.checks import check_function, sequence_of
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Frame, frames_of
+from chaoskernel.spec import Frame, Scope, frames_of
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
@@ -49,7 +49,7 @@ def duration(given: object, *, key: str = "duration") -> float:
     )
 
 
-def pids(values: Any) -> tuple[Any, ...]:
+def process_ids(values: Any) -> tuple[Any, ...]:
     """Return process ids, of which those that are text become numbers.
 
     A process id that was substituted into an experiment from the environment is
@@ -60,6 +60,29 @@ def pids(values: Any) -> tuple[Any, ...]:
     return tuple(
         int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
         for value in sequence_of("pids", values)
+    )
+
+
+def scope(
+    *,
+    pids: Any = None,
+    pid_files: Any = None,
+    commands: Any = None,
+    cgroups: Any = None,
+    containers: Any = None,
+    system_wide: Any = False,
+) -> Scope:
+    """Return the scope that lists of a user's name; those that are absent are empty.
+
+    :raises InvalidFault: one is no list, or names something impossible, or nothing is named.
+    """
+    return Scope(
+        pids=process_ids(pids or []),
+        pid_files=sequence_of("pid_files", pid_files or []),
+        commands=sequence_of("commands", commands or []),
+        cgroups=sequence_of("cgroups", cgroups or []),
+        containers=sequence_of("containers", containers or []),
+        system_wide=system_wide,
     )
 
 

@@ -82,6 +82,17 @@ class Record:
         }
 
 
+def in_words(target: Mapping[str, Any]) -> str:
+    """Return one of a record's `targets` in words."""
+    if target.get("system_wide"):
+        return "the whole system"
+    if "cgroup" in target:
+        return str(target["cgroup"])
+    if "pid" in target:
+        return f"{target.get('command', '?')} ({target['pid']})"
+    return f"every {target.get('command', '?')}"
+
+
 class Target(Protocol):
     """A place to inject faults into.  Every method may be called from any thread."""
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.evidence import JOURNAL_KEY
+from chaoskernel.target import in_words
 
 _HELD = "held_"
 _SHOWN = 4
@@ -99,17 +100,7 @@ def _frame(frame: Mapping[str, Any]) -> str:
 
 def targets(named: list[Mapping[str, Any]]) -> str:
     """Return in one line what a scope names."""
-    if any(target.get("system_wide") for target in named):
-        return "the whole system"
-    return ", ".join(map(_target, named))
-
-
-def _target(target: Mapping[str, Any]) -> str:
-    if "cgroup" in target:
-        return str(target["cgroup"])
-    if "pid" in target:
-        return f"{target.get('command', '?')} ({target['pid']})"
-    return f"every {target.get('command', '?')}"
+    return ", ".join(map(in_words, named))
 
 
 def _hit(counters: Mapping[str, Any]) -> str | None:

@@ -33,14 +33,14 @@ class FakeTarget:
         self.started: list[Fault] = []
         self.stops: list[str] = []
         self._counts = {"reached": 7, "matched": 5, "injected": 3} if counters is None else counters
-        self._refuse = refuse
+        self.refuse = refuse
         self._silent = silent
         self._stuck = stuck
         self._ended: set[int] = set()
 
     def start(self, fault: Fault) -> Record:
-        if self._refuse:
-            raise self._refuse
+        if self.refuse:
+            raise self.refuse
         self.started.append(fault)
         return self.record(fault.name)
 

@@ -12,13 +12,14 @@ import pytest
 from chaoslib.experiment import run_experiment
 from chaoslib.types import Dry, Strategy
 
-from chaoskernel import control
+from chaoskernel import applied, control
 from chaoskernel.child import Waits
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.local import LocalTarget, sharing
 from chaoskernel.target import State, Target
 from tests.unit.fake_agent import COUNTERS, launcher
 from tests.unit.fakes import FakeTarget
+from tests.unit.manifest.documents import SEED, as_json, schedule
 
 NOTHING = {"reached": 9, "matched": 0, "injected": 0}
 ALWAYS = {"runtime": {"rollbacks": {"strategy": "always"}}}
@@ -249,3 +250,23 @@ def test_a_silent_agent_does_not_keep_the_run_from_its_end() -> None:
 def test_the_clean_up_works_although_nothing_was_run() -> None:
     with sharing(FakeTarget()):
         control.cleanup_control()
+
+
+def apply(text: str) -> Document:
+    return activity("apply", "chaoskernel.actions.apply_kernel_chaos", manifest=text, pids=[12])
+
+
+def test_what_was_applied_is_evidence_and_is_deleted_in_the_end() -> None:
+    target = FakeTarget()
+    journal = run(experiment(apply(SEED)), target)
+    (fault,) = journal["chaoskernel"]["faults"]
+    assert (fault["name"], fault["state"]) == ("kernel-chaos-example", "ended")
+    assert (journal["status"], journal["deviated"]) == ("completed", False)
+    assert list(applied.shared().delete_all()) == []
+
+
+def test_a_schedule_that_never_ticked_has_shown_nothing() -> None:
+    target = FakeTarget()
+    journal = run(experiment(apply(as_json(schedule(schedule="@yearly")))), target)
+    assert journal["chaoskernel"]["shortfalls"] == ["'apply' injected nothing"]
+    assert journal["deviated"] is True

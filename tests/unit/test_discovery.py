@@ -25,7 +25,14 @@ def names(kind: str) -> list[str]:
 
 
 def test_actions_are_discovered_as_actions() -> None:
-    assert names("action") == ["start_injection", "stop_injection"]
+    assert names("action") == [
+        "apply_kernel_chaos",
+        "delete_kernel_chaos",
+        "pause_kernel_chaos",
+        "resume_kernel_chaos",
+        "start_injection",
+        "stop_injection",
+    ]
 
 
 def test_probes_are_discovered_as_probes() -> None:
@@ -35,6 +42,7 @@ def test_probes_are_discovered_as_probes() -> None:
         "injected",
         "injection_active",
         "injection_events",
+        "kernel_chaos_state",
         "kernel_supports",
     ]
 

@@ -60,16 +60,16 @@ def test_anything_else_is_refused_with_key_and_remedy(text: object) -> None:
 
 
 def test_process_ids_that_are_text_become_numbers() -> None:
-    assert syntax.pids([12, "34"]) == (12, 34)
+    assert syntax.process_ids([12, "34"]) == (12, 34)
 
 
 def test_what_is_no_process_id_is_left_for_the_scope_to_refuse() -> None:
-    assert syntax.pids(["-1", "x", True]) == ("-1", "x", True)
+    assert syntax.process_ids(["-1", "x", True]) == ("-1", "x", True)
 
 
 def test_process_ids_that_are_no_list_are_refused() -> None:
     with pytest.raises(InvalidFault, match=r"pids: '12' is not a list"):
-        syntax.pids("12")
+        syntax.process_ids("12")
 
 
 QSTR = "struct dentry *parent, const struct qstr *name"
