@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import re
 import sys
 from typing import Any, TypeGuard
@@ -61,6 +62,11 @@ def process_ids(values: Any) -> tuple[Any, ...]:
         int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
         for value in sequence_of("pids", values)
     )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as Go writes it, so that `duration` gives the seconds again."""
+    return str(durationpy.to_str(datetime.timedelta(seconds=seconds)))
 
 
 def scope(

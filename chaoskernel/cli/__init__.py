@@ -9,15 +9,19 @@ import click
 from logzero import setup_logger
 
 import chaoskernel
-from chaoskernel.errors import ChaosKernelError
+from chaoskernel.errors import ChaosKernelError, InvalidManifest
 
 logger = setup_logger("chaoskernel-cli")
 
 _COMMANDS = {
     "agent": "Inject one fault, described as JSON on standard input.",
     "check": "Show what this kernel and host offer to faults, and what is missing.",
+    "completion": "Print what makes a shell complete commands and options.",
+    "convert": "Write an experiment that does what KernelChaos documents say.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults that are in force on this host.",
+    "render": "Print the program that would run on this kernel.",
+    "run": "Inject without an experiment, and show the counters.",
     "stop": "End faults on this host, whoever started them.",
     "summary": "Show what an experiment made the kernel do.",
 }
@@ -44,9 +48,16 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes one line and exit status 1."""
+    """Run the command line; an error of ours becomes one line and exit status 1.
+
+    A document may have several things wrong: each has its line, as compilers write them.
+    """
     try:
         cli()
+    except InvalidManifest as error:
+        for problem in error.problems:
+            logger.error(f"{error.source}:{problem}")
+        sys.exit(1)
     except ChaosKernelError as error:
         logger.error(error)
         sys.exit(1)

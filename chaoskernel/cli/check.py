@@ -37,6 +37,11 @@ def command(prove: bool, as_json: bool) -> None:
     """Show what this kernel and host offer to faults, and what is missing.
 
     The exit status is 0 when at least one hook can be used.
+
+    \b
+    Examples:
+      sudo chaoskernel check
+      sudo chaoskernel check --no-prove --json
     """
     kernel = report.kernel_features()
     hooks = report.hooks(report.kernel_symbols(), kernel)

@@ -19,7 +19,13 @@ from chaoskernel.cli.summary import chain, targets
 @click.command(name="ps")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 def command(as_json: bool) -> None:
-    """Show the faults that are in force on this host."""
+    """Show the faults that are in force on this host.
+
+    \b
+    Examples:
+      sudo chaoskernel ps
+      sudo chaoskernel ps --json
+    """
     found = notices()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(notice) for notice in found], indent=2))

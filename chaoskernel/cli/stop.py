@@ -27,7 +27,13 @@ from chaoskernel.kernel import bpf, processes
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 def command(names: tuple[str, ...], everything: bool, timeout: float, as_json: bool) -> None:
-    """End the faults of these NAMEs, and verify that nothing stays attached."""
+    """End the faults of these NAMEs, and verify that nothing stays attached.
+
+    \b
+    Examples:
+      sudo chaoskernel stop mount-enomem
+      sudo chaoskernel stop --all
+    """
     if bool(names) == everything:
         raise click.UsageError("name the faults to end, or give --all")
     stopped = [(notice, _stop(notice, timeout)) for notice in _chosen(names)]

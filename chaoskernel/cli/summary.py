@@ -25,7 +25,13 @@ _SHOWN = 4
 @click.argument("journal", type=click.Path(path_type=Path), default=Path("journal.json"))
 @click.option("--json", "as_json", is_flag=True, help="Print the journal's part as JSON.")
 def command(journal: Path, as_json: bool) -> None:
-    """Show what the experiment of a JOURNAL made the kernel do."""
+    """Show what the experiment of a JOURNAL made the kernel do.
+
+    \b
+    Examples:
+      chaoskernel summary
+      chaoskernel summary journal.json --json
+    """
     document = _read(journal)
     outcome = "deviated" if document.get("deviated") else document.get("status")
     if as_json:
@@ -37,7 +43,7 @@ def command(journal: Path, as_json: bool) -> None:
     for shortfall in document[JOURNAL_KEY].get("shortfalls", []):
         console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
     for fault in document[JOURNAL_KEY]["faults"]:
-        console.print(_table(fault))
+        console.print(fault_table(fault))
 
 
 def _read(journal: Path) -> Mapping[str, Any]:
@@ -62,7 +68,7 @@ def _read(journal: Path) -> Mapping[str, Any]:
     return dict(document)
 
 
-def _table(fault: Mapping[str, Any]) -> Table:
+def fault_table(fault: Mapping[str, Any]) -> Table:
     """Return one fault as rows: a terminal is too narrow for a column for each fact."""
     counters = fault.get("counters", {})
     table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")

@@ -1,0 +1,204 @@
+"""Options that several commands share: which fault, and whose requests fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from chaoskernel import manifest, syntax
+from chaoskernel.manifest import KernelChaos
+from chaoskernel.spec import (
+    Fault,
+    Hook,
+    Limits,
+    Mechanism,
+    Scope,
+    errno_of,
+    hook_named,
+    mechanism_named,
+)
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_INJECT_PY = {"kmalloc": Hook.SLAB, "alloc_page": Hook.PAGE}
+"""What inject.py calls them."""
+
+_DEFAULTS = Limits()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for: documents, or one fault.
+
+    :param scope: whose requests fail; documents leave that to the host.
+    """
+
+    documents: tuple[KernelChaos, ...]
+    fault: Fault | None
+    scope: Scope
+    mechanism: Mechanism
+    dry_run: bool
+
+    def faults(self) -> list[Fault]:
+        """Return each fault for the scope."""
+        if self.fault:
+            return [self.fault]
+        return [
+            chaos.fault(self.scope, mechanism=self.mechanism, dry_run=self.dry_run)
+            for chaos in self.documents
+        ]
+
+
+def _together(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    def add(function: _Command) -> _Command:
+        for option in reversed(options):  # as stacked decorators are applied
+            function = option(function)
+        return function
+
+    return add
+
+
+def _percent(_context: click.Context, _option: click.Parameter, value: float | None) -> Any:
+    return None if value is None else value * 100
+
+
+in_scope = _together(
+    click.option("--pid", "pids", multiple=True, type=int, help="A process, with its descendants."),
+    click.option("--pid-file", "pid_files", multiple=True, metavar="FILE", help="It holds one."),
+    click.option(
+        "--command", "commands", multiple=True, metavar="NAME", help="Every process of that name."
+    ),
+    click.option(
+        "--cgroup", "cgroups", multiple=True, metavar="PATH", help="A control group, all below it."
+    ),
+    click.option("--container", "containers", multiple=True, metavar="ID", help="By its id."),
+    click.option("--system-wide", is_flag=True, help="Every process of this host."),
+)
+"""Adds the options that make a scope; --pid and the like are repeatable."""
+
+manifest_file = click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="KernelChaos documents, in YAML or JSON.",
+)
+
+describing_a_fault = _together(
+    manifest_file,
+    click.option(
+        "--fault",
+        type=click.Choice([*(hook.value for hook in Hook), *_INJECT_PY]),
+        default=Hook.SLAB.value,
+        show_default=True,
+        help="What fails; kmalloc and alloc_page are inject.py's names of slab and page.",
+    ),
+    click.option(
+        "--spec",
+        default="(true)",
+        metavar="SPEC",
+        help="The call chain as inject.py takes it, innermost function first.",
+    ),
+    click.option("-I", "--include", "headers", multiple=True, metavar="HEADER"),
+    click.option(
+        "--probability",
+        type=float,
+        metavar="PERCENT",
+        help="How many of the requests fail.  [default: 100]",
+    ),
+    click.option(
+        "-P",
+        "fraction",
+        type=click.FloatRange(0, 1, min_open=True),
+        callback=_percent,
+        metavar="FRACTION",
+        help="The same as inject.py takes it: 0.01 is one per cent.",
+    ),
+    click.option(
+        "-c",
+        "--count",
+        "--times",
+        "times",
+        type=click.IntRange(-1),
+        default=0,
+        metavar="TIMES",
+        help="Most failures; 0, or -1 as inject.py has it, is no limit.",
+    ),
+    click.option("--duration", default="5m", show_default=True, help="When it ends by itself."),
+    click.option("--function", default="", metavar="NAME", help="What fails with --fault function"),
+    click.option("--errno", default="", metavar="NAME", help="and what it returns: EMFILE."),
+    click.option("--parameters", default="", metavar="C", help="and its parameters in C."),
+    click.option("--name", default="run", show_default=True, help="What the fault is called."),
+    click.option(
+        "--mechanism",
+        type=click.Choice([mechanism.value for mechanism in Mechanism]),
+        default=Mechanism.AUTO.value,
+        show_default=True,
+    ),
+    click.option("--dry-run", is_flag=True, help="Let everything through, and count."),
+    in_scope,
+)
+"""Adds the options that describe faults; `wanted` reads them."""
+
+
+def scope_of(options: dict[str, Any]) -> Scope:
+    """Return the scope that the options name.
+
+    :raises InvalidFault: they name none, or something impossible.
+    """
+    names = ("pids", "pid_files", "commands", "cgroups", "containers", "system_wide")
+    return syntax.scope(**{name: options[name] for name in names})
+
+
+def wanted(options: dict[str, Any]) -> Wanted:
+    """Return what the options describe.
+
+    :raises ChaosKernelError: it is wrong somewhere.
+    """
+    scope, mechanism = scope_of(options), mechanism_named(options["mechanism"])
+    file: Path | None = options["file"]
+    if file:
+        _refuse_beside_a_file()
+        documents = manifest.load(str(file))
+        return Wanted(documents, None, scope, mechanism, options["dry_run"])
+    chain = syntax.spec(options["spec"])
+    fault = Fault(
+        name=options["name"],
+        hook=_INJECT_PY.get(options["fault"]) or hook_named(options["fault"]),
+        scope=scope,
+        callchain=chain.frames,
+        limits=Limits(
+            _probability(options), max(0, options["times"]), syntax.duration(options["duration"])
+        ),
+        mechanism=mechanism,
+        function=options["function"],
+        errno=errno_of(options["errno"] or 0),
+        parameters=syntax.parameters(options["parameters"]),
+        predicate=chain.predicate,
+        headers=syntax.headers(options["headers"]),
+        dry_run=options["dry_run"],
+    )
+    return Wanted((), fault, scope, mechanism, options["dry_run"])
+
+
+def _probability(options: dict[str, Any]) -> float:
+    given: Sequence[float] = [
+        value for value in (options["probability"], options["fraction"]) if value is not None
+    ]
+    if len(given) > 1:
+        raise click.UsageError("--probability and -P say the same; give one of them")
+    return given[0] if given else _DEFAULTS.probability
+
+
+def _refuse_beside_a_file() -> None:
+    """Refuse options that a file says already, rather than pass them over."""
+    context = click.get_current_context()
+    said = ("fault", "spec", "headers", "probability", "fraction", "times", "duration")
+    for name in (*said, "function", "errno", "parameters", "name"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = next(each for each in context.command.params if each.name == name)
+            raise click.UsageError(f"{option.opts[0]} is not possible with -f: the file says it")

@@ -1,0 +1,158 @@
+"""`chaoskernel run`: inject without an experiment, and show what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from chaoskernel.applied import Applied, Manner, Registry
+from chaoskernel.cli import logger, options
+from chaoskernel.cli.options import Wanted
+from chaoskernel.cli.render import program_text
+from chaoskernel.cli.summary import fault_table
+from chaoskernel.errors import AgentError
+from chaoskernel.local import LocalTarget
+from chaoskernel.target import Record, State, Target
+
+_LOOK_SECONDS = 0.5
+_COUNTERS = ("reached", "matched", "injected")
+
+Show = Callable[[Sequence[Record]], None]
+
+
+@click.command(name="run")
+@options.describing_a_fault
+@click.option("-v", "--verbose", is_flag=True, help="Print the program first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON when they end.")
+def command(verbose: bool, as_json: bool, **given: Any) -> None:
+    """Inject without an experiment, show the counters, and end.
+
+    It ends on Ctrl-C, after the duration, or when --times is used up.  A schedule goes on
+    until Ctrl-C.
+
+    \b
+    Examples:
+      chaoskernel run -f kernelchaos.yaml --pid 4711
+      chaoskernel run --spec 'sys_mount()' --pid 4711 --times 3
+      chaoskernel run --spec 'mount_subtree() => btrfs_mount()' --command mount
+      chaoskernel run --fault page --spec '(order == 1)' -P 0.5 --cgroup /app.slice
+      chaoskernel run --fault bio -I linux/blkdev.h --pid-file /run/db.pid \\
+        --spec '(bio->bi_iter.bi_sector == 128)' --dry-run
+    """
+    wanted = options.wanted(given)
+    if verbose:
+        for fault in wanted.faults():
+            click.echo(program_text(fault), err=as_json)
+    target = LocalTarget()
+    with _ending_by_signals(), contextlib.ExitStack() as undo:
+        undo.callback(target.stop)
+        over = _started(wanted, target, undo)
+        with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
+            _watch(target, over, show)
+    _tell(target.records(), as_json)
+
+
+def _started(wanted: Wanted, target: Target, undo: contextlib.ExitStack) -> Callable[[], bool]:
+    """Start what was asked for; return what tells whether it is over."""
+    if wanted.fault:
+        name = target.start(wanted.fault).fault.name
+        return lambda: target.record(name).state is not State.ACTIVE
+    manner = Manner(lambda: wanted.scope, wanted.mechanism, wanted.dry_run)
+    objects = [Applied(chaos, manner, target) for chaos in wanted.documents]
+    registry = Registry()
+    undo.callback(lambda: list(registry.delete_all()))
+    registry.apply(objects)
+    return lambda: all(each.is_over() for each in objects)
+
+
+def _watch(target: Target, over: Callable[[], bool], show: Show) -> None:
+    while not over():
+        for record in target.records():
+            if record.state is State.ACTIVE:
+                _look_at(record, target)
+        show(target.records())
+        time.sleep(_LOOK_SECONDS)
+
+
+def _look_at(record: Record, target: Target) -> None:
+    """Ask for the counters of a fault, and end it when its times are used up."""
+    name, times = record.fault.name, record.fault.limits.times
+    with contextlib.suppress(AgentError):  # a silent one ends by itself, or by Ctrl-C
+        target.counters(name)
+    if times and target.record(name).hits >= times:
+        target.stop(name)
+
+
+@contextlib.contextmanager
+def _shown(as_json: bool) -> Iterator[Show]:
+    """Yield what shows the faults as they are: a live table, or a line when one changes."""
+    console = Console()
+    if as_json:
+        yield lambda _: None
+    elif console.is_terminal:
+        with Live(console=console, transient=True) as live:
+            yield lambda records: live.update(_live_table(records))
+    else:
+        yield _Lines().show
+
+
+class _Lines:
+    """Prints a line for each fault whose counters have changed."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def show(self, records: Sequence[Record]) -> None:
+        for record in records:
+            line = ", ".join(f"{key} {record.counters.get(key, 0)}" for key in _COUNTERS)
+            if self._said.get(record.fault.name) != line:
+                self._said[record.fault.name] = line
+                click.echo(f"{record.fault.name}: {line}")
+
+
+def _live_table(records: Sequence[Record]) -> Table:
+    table = Table("fault", "hook", "state", *_COUNTERS, caption="Ctrl-C ends it")
+    for record in records:
+        numbers = (str(record.counters.get(key, 0)) for key in _COUNTERS)
+        name, hook = record.fault.name, str(record.armed.get("hook", ""))
+        table.add_row(*map(Text, (name, hook, record.state.value, *numbers)))
+    return table
+
+
+def _tell(records: Sequence[Record], as_json: bool) -> None:
+    """Print what was injected; that nothing was is said aloud."""
+    documents = [record.to_json() for record in records]
+    if as_json:
+        click.echo(json.dumps(documents, indent=2))
+    else:
+        for document in documents:
+            Console().print(fault_table(document))
+    if not any(record.hits for record in records):
+        logger.warning("nothing was injected; check that the scope and chain are the workload's")
+
+
+@contextlib.contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP end the block as Ctrl-C does, and the program after it."""
+    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -1,0 +1,63 @@
+"""What all commands have: help with examples, completion, and errors in lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from chaoskernel.cli import _COMMANDS, cli
+from tests.unit.manifest.documents import SEED
+
+PROGRAM = Path(sys.executable).with_name("chaoskernel")
+
+
+def test_every_command_is_listed() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert [name for name in _COMMANDS if f"  {name} " not in result.output] == []
+
+
+@pytest.mark.parametrize("name", sorted(set(_COMMANDS) - {"lab"}))
+def test_the_help_of_a_command_has_examples(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert "\n  Example" in result.output
+    assert f"chaoskernel {name}" in result.output.partition("\n  Example")[2]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_a_shell(shell: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell])
+    assert (result.exit_code, f"_CHAOSKERNEL_COMPLETE={shell}_complete" in result.output) == (
+        0,
+        True,
+    )
+
+
+def test_a_shell_completes_commands() -> None:
+    completed = subprocess.run(
+        [PROGRAM],
+        env={
+            "COMP_WORDS": "chaoskernel co",
+            "COMP_CWORD": "1",
+            "_CHAOSKERNEL_COMPLETE": "bash_complete",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert completed.stdout.split() == ["plain,completion", "plain,convert"]
+
+
+def test_what_is_wrong_with_a_document_is_a_line_each(tmp_path: Path) -> None:
+    path = tmp_path / "k.yaml"
+    path.write_text(SEED.replace("mode: one", "mode: x") + "    times: -1\n", encoding="utf-8")
+    ended = subprocess.run([PROGRAM, "convert", path], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    first, second = ended.stderr.splitlines()
+    assert f"{path}:7:9: spec.mode: 'x' is not one of one, all, " in first
+    assert f"{path}:15:12: spec.failKernRequest.times: -1 is not in 0..4294967295" in second
+    assert ended.stdout == ""
