@@ -12,21 +12,13 @@
 # The waits end with whoever asked, and have no other end of their own: the toolkit's
 # time limit on the activity is what makes it fail, where an exit status would only be
 # noted.
-# Everything is written to CHAOSKERNEL_DEMO_DIR (default /run/chaoskernel-demo), so
-# that the source tree may be read-only.
 set -eu
+. "$(dirname -- "$0")/build.sh"
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-state=${CHAOSKERNEL_DEMO_DIR:-/run/chaoskernel-demo}
 program=$state/mount_loop
 log=$state/loop.log
 pid_file=$state/loop.pid
 mount_point=$state/mnt
-
-fail() {
-	echo "mount_loop.sh: $*" >&2
-	exit 1
-}
 
 is_mounted() {
 	grep -q " $mount_point " /proc/self/mounts
@@ -38,17 +30,10 @@ running() {
 		[ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$program" ]
 }
 
-compile() {
-	mkdir -p "$state" "$mount_point"
-	[ "$program" -nt "$here/mount_loop.c" ] && return
-	command -v cc >/dev/null || fail "no C compiler; apt-get install gcc libc6-dev"
-	cc -O2 -Wall -o "$program.new" "$here/mount_loop.c"
-	mv "$program.new" "$program"
-}
-
 start() {
 	running && fail "it runs already, as process $pid"
-	compile
+	compile mount_loop mount_loop
+	mkdir -p "$mount_point"
 	# No descriptor of the caller's may stay open in it: chaos reads to their end.
 	setsid "$program" "${1:-tmpfs}" "$mount_point" "${2:-tmpfs}" \
 		</dev/null >"$log" 2>&1 &

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,3 +53,25 @@ def arm(lab: None) -> Iterator[Arm]:
 def ram_disk() -> Path:
     """A block device without a file system (CONFIG_BLK_DEV_RAM)."""
     return Path("/dev/ram0")
+
+
+@pytest.fixture
+def file_systems(lab: None, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Loop devices with a file system, by its kind."""
+    devices: dict[str, str] = {}
+    try:
+        for kind, size in (("btrfs", 128 << 20), ("ext4", 16 << 20)):
+            image = tmp_path / kind
+            with image.open("wb") as file:
+                file.truncate(size)
+            _run(f"mkfs.{kind}", "-q", str(image))
+            devices[kind] = _run("losetup", "--find", "--show", str(image)).strip()
+        yield devices
+    finally:
+        for device in devices.values():
+            _run("losetup", "--detach", device)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return done.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,23 +84,6 @@ def test_one_sector_of_one_disk_cannot_be_read(arm: Arm, victim: Victim, ram_dis
     assert fault.disarm() == []
 
 
-@pytest.fixture
-def file_systems(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Loop devices with a file system, by its kind."""
-    devices: dict[str, str] = {}
-    try:
-        for kind, size in (("btrfs", 128 << 20), ("ext4", 16 << 20)):
-            image = tmp_path / kind
-            with image.open("wb") as file:
-                file.truncate(size)
-            _run(f"mkfs.{kind}", "-q", str(image))
-            devices[kind] = _run("losetup", "--find", "--show", str(image)).strip()
-        yield devices
-    finally:
-        for device in devices.values():
-            _run("losetup", "--detach", device)
-
-
 def test_mounts_of_one_file_system_fail(
     arm: Arm, victim: Victim, file_systems: dict[str, str]
 ) -> None:
@@ -120,11 +101,6 @@ def test_mounts_of_one_file_system_fail(
     assert fault.counters()["injected"] == 2
     assert fault.disarm() == []
     assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 1) == [0]
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return done.stdout
 
 
 @pytest.mark.parametrize(

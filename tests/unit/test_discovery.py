@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
+from chaoslib.loader import load_experiment
 
 import chaoskernel
+from chaoskernel import manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,11 +88,33 @@ def test_importing_the_package_imports_nothing_of_its_dependencies() -> None:
     assert seen.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "experiments").glob("*.json")), ids=lambda p: p.name
-)
+EXPERIMENTS = [
+    path for path in (ROOT / "experiments").iterdir() if path.suffix in (".json", ".yaml")
+]
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS), ids=lambda path: path.name)
 def test_every_shipped_experiment_is_valid_and_always_rolls_back(path: Path) -> None:
-    experiment = json.loads(path.read_text(encoding="utf-8"))
+    experiment = load_experiment(str(path))
     ensure_experiment_is_valid(experiment)
     assert experiment["runtime"]["rollbacks"]["strategy"] == "always"
     assert experiment["controls"][0]["provider"]["module"] == "chaoskernel.control"
+    assert experiment["rollbacks"][0]["provider"]["func"] == "stop_injection"
+    for key in ("title", "description", "contributions", "tags", "steady-state-hypothesis"):
+        assert experiment[key], key
+
+
+def test_the_documents_of_the_experiments_are_valid() -> None:
+    found = [manifest.load(str(path)) for path in (ROOT / "experiments/manifests").iterdir()]
+    assert [chaos.name for documents in found for chaos in documents] == ["kernel-chaos-example"]
+
+
+def test_the_docs_name_experiments_and_tests_that_are_there() -> None:
+    text = (ROOT / "docs/kernelchaos.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
+    named = re.findall(r"`(test_\w+?)(?:…)?`", text)
+    assert [name for name in named if f"def {name}" not in tests] == []
