@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterable
+
+from tests.waiting import within
 
 
 def loaded_programs() -> set[int]:
@@ -23,9 +24,4 @@ def loaded_programs() -> set[int]:
 def gone_within(programs: Iterable[int], seconds: float) -> bool:
     """Wait until none of these programs is loaded; tell whether that came in time."""
     watched = set(programs)
-    end = time.monotonic() + seconds
-    while loaded_programs() & watched:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+    return within(seconds, lambda: not loaded_programs() & watched, pause=0.05)

@@ -93,7 +93,11 @@ class Fields:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a field of a list of texts."""
-        return tuple(str(item.content) for item in self.items(name) if self._is_text(item))
+        return tuple(str(item.content) for item in self.text_items(name))
+
+    def text_items(self, name: str) -> Iterator[Value]:
+        """Yield the values of a field that is a list of texts."""
+        return filter(self._is_text, self.items(name))
 
     def items(self, name: str) -> Sequence[Value]:
         """Return the values of a field that is a list."""

@@ -161,7 +161,7 @@ def _chain(request: Fields, items: Sequence[Value]) -> tuple[tuple[Frame, ...], 
 
 
 def _headers(request: Fields) -> Iterator[str]:
-    for item in request.items("headers"):
+    for item in request.text_items("headers"):
         with request.noting(item):
             yield from syntax.headers([item.content], key=item.path)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chaoskernel.manifest.document import Value
 from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Mode, Operator, Phase, Requirement, Selection, Selector
 
@@ -72,12 +71,7 @@ def _selector(fields: Fields, namespace: str) -> Selector:
         not_phases=not_phases,
         nodes=fields.texts("nodes"),
         node_labels=fields.words("nodeSelectors"),
-        pods={
-            name: pods.texts(name)
-            for pods in [fields.inner("pods", _names(fields.given("pods")))]
-            if pods
-            for name in _names(pods.value)
-        },
+        pods=_pods(fields),
     )
 
 
@@ -111,15 +105,17 @@ def _phases(fields: Fields) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
     wanted: list[Phase] = []
     unwanted: list[Phase] = []
     known = [phase.value for phase in Phase]
-    fields.texts("podPhaseSelectors")  # notes those that are no text
-    for item in fields.items("podPhaseSelectors"):
-        text = item.content if isinstance(item.content, str) else ""
-        if text.removeprefix("!") in known:
-            (unwanted if text.startswith("!") else wanted).append(Phase(text.removeprefix("!")))
-        elif text:
+    for item in fields.text_items("podPhaseSelectors"):
+        name = item.content.removeprefix("!")
+        if name in known:
+            (wanted if name == item.content else unwanted).append(Phase(name))
+        else:
             fields.refuse(item, f"is not one of {', '.join(known)}, with or without ! before it")
     return tuple(wanted), tuple(unwanted)
 
 
-def _names(value: Value | None) -> tuple[str, ...]:
-    return tuple(value.content) if value and isinstance(value.content, dict) else ()
+def _pods(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """Return names of pods by namespace; any name may be that of a namespace."""
+    namespaces = [name for name, _ in fields.mapping("pods")]
+    inner = fields.inner("pods", namespaces) if namespaces else None
+    return {name: inner.texts(name) for name in namespaces} if inner else {}

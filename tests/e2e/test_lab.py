@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chaoskernel.kernel import processes
+from tests.waiting import within
 
 LAB = [str(Path(sys.executable).with_name("chaoskernel")), "lab", "run"]
 LOST, OVERTIME = 125, 124
@@ -94,12 +94,3 @@ def test_no_guest_outlives_its_command(number: signal.Signals) -> None:
 def commands_below(pid: int) -> str:
     running = processes.snapshot()
     return " ".join(running[found].command for found in processes.with_descendants([pid], running))
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.agent.notice import notices
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
+from tests.waiting import within
 
 PROGRAM = Path(sys.executable).with_name("chaoskernel")
 SAMPLE = Path("experiments/manifests/kernel-chaos-example.yaml")
@@ -49,7 +52,7 @@ def test_a_manifest_is_injected_until_ctrl_c(victim: Victim) -> None:
     )
     assert running.stdout
     assert running.stdout.readline().startswith("kernel-chaos-example: reached ")
-    assert victim.does("mount", 4) == [12] * 4
+    assert victim.does("mount", 4) == [errno.ENOMEM] * 4
     running.send_signal(signal.SIGINT)
     told = running.stdout.read()
     assert running.wait(60) == 0
@@ -67,3 +70,41 @@ def test_the_program_is_that_of_this_kernel(victim: Victim) -> None:
     )
     assert "KFUNC_PROBE(__x64_sys_mount)" in rendered.stdout
     assert "#define NR_FRAMES 1\n" in rendered.stdout
+
+
+SCHEDULE = """\
+apiVersion: chaos-mesh.org/v1alpha1
+kind: Schedule
+metadata: {name: again}
+spec:
+  type: KernelChaos
+  schedule: "@every 5s"
+  kernelChaos:
+    mode: all
+    selector: {}
+    duration: 3s
+    failKernRequest: {failtype: 0, callchain: [{funcname: sys_mount}]}
+"""
+
+
+def test_a_schedule_injects_at_its_ticks_until_ctrl_c(victim: Victim, tmp_path: Path) -> None:
+    before = loaded_programs()
+    manifest = tmp_path / "schedule.yaml"
+    manifest.write_text(SCHEDULE, encoding="utf-8")
+    running = subprocess.Popen(
+        [PROGRAM, "run", "--json", "-f", manifest, "--pid", str(victim.pid)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout
+    assert within(180, lambda: victim.does("mount", 1) == [errno.ENOMEM])
+    assert within(10, lambda: victim.does("mount", 1) == [0])
+    time.sleep(7)  # by now the agent of another tick is on its way
+    running.send_signal(signal.SIGINT)
+    faults = json.loads(running.stdout.read())
+    assert running.wait(60) == 0
+    assert (faults[0]["name"], faults[0]["reason"]) == ("again-1", "deadline")
+    assert {fault["state"] for fault in faults} == {"ended"}
+    assert victim.does("mount", 3) == [0] * 3
+    assert gone_within(loaded_programs() - before, 1.0)
+    assert notices() == []
