@@ -12,8 +12,7 @@ import ctypes
 import os
 import platform
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from chaoskernel.bpf.program import (
@@ -26,9 +25,7 @@ from chaoskernel.bpf.program import (
     render,
 )
 from chaoskernel.engine import Progress, events
-from chaoskernel.engine.place import placements
-from chaoskernel.engine.prove import prove
-from chaoskernel.engine.seed import seed
+from chaoskernel.engine.arming import Armed, arm
 from chaoskernel.errors import (
     ChaosKernelError,
     EngineError,
@@ -36,8 +33,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
-from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.kernel import bpf
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -49,111 +45,9 @@ class BccEngine:
 
     name = "bcc"
 
-    def arm(self, fault: Fault, *, progress: Progress) -> BccArmedFault:
+    def arm(self, fault: Fault, *, progress: Progress) -> Armed:
         """See `Engine.arm`."""
-        processes.require_kernels_ids()
-        progress("looking at the kernel")
-        kernel_symbols, kernel_features = symbols.running(), features.running()
-        hierarchy, groups = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
-        refused: EngineError | None = None
-        for placement in placements(
-            fault, kernel_symbols, kernel_features, btf.running(), hierarchy
-        ):
-            try:
-                return _arm(fault, placement, groups, progress)
-            except EngineError as error:
-                refused = refused or error
-                progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
-        assert refused is not None, "there is at least one placement"
-        features.require_traceable(
-            kernel_symbols.resolve(frame.funcname) for frame in fault.callchain
-        )
-        raise refused
-
-
-class BccArmedFault:
-    """A fault that BCC attached; see `ArmedFault`."""
-
-    def __init__(
-        self,
-        fault: Fault,
-        placement: Placement,
-        targets: Sequence[Mapping[str, Any]],
-        module: _Module,
-        undo: contextlib.ExitStack,
-        expires: int,
-    ) -> None:
-        self.placement = placement
-        self._fault = fault
-        self._boot = time.time() - time.monotonic()
-        self.targets = targets
-        self.programs = module.programs
-        self.expires = expires
-        self._module = module
-        self._undo = undo
-        self._final: dict[str, Any] | None = None
-        self._last: tuple[Sequence[events.Event], int] = ((), 0)
-
-    def counters(self) -> dict[str, Any]:
-        """See `ArmedFault.counters`."""
-        return dict(self._final) if self._final is not None else self._count()
-
-    def events(self, limit: int) -> dict[str, Any]:
-        """See `ArmedFault.events`."""
-        found, dropped = self._last if self._final is not None else self._module.events(limit)
-        hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
-        return {
-            "events": events.to_json(
-                kept, self._fault.hook, hook, symbols.running(), boot=self._boot
-            ),
-            "dropped": dropped,
-        }
-
-    def disarm(self) -> list[int]:
-        """See `ArmedFault.disarm`."""
-        if self._final is None:
-            # One store ends the injections; only then are the last counters final.
-            self._module.set_deadline(0)
-            self._last = self._module.events(events.KEPT)
-            self._final = self._count()
-        self._undo.close()
-        return bpf.still_loaded(self.programs)
-
-    def _count(self) -> dict[str, Any]:
-        return {
-            **self._module.counters(),
-            "frames": [
-                {"symbol": probe.symbol, **self._module.frame(number)}
-                for number, probe in enumerate(self.placement.frames)
-            ],
-            "processes": self._module.hits(),
-        }
-
-
-def _arm(
-    fault: Fault, placement: Placement, groups: Sequence[Cgroup], progress: Progress
-) -> BccArmedFault:
-    program = render(fault, placement)
-    with contextlib.ExitStack() as undo:
-        progress("compiling")
-        module = undo.enter_context(_compiled(program))
-        progress("attaching")
-        trackers = [e for e in program.entries if e.attach is Attach.RAW_TRACEPOINT]
-        probes = [e for e in program.entries if e.attach is not Attach.RAW_TRACEPOINT]
-        for entry in probes:  # what the verifier refuses is refused before anything is attached
-            module.load(entry)
-        # Whoever forks must be seen before the processes are listed, and who is
-        # in scope must be settled before anything can be overridden.
-        for entry in trackers:
-            undo.callback(module.attach(entry))
-        targets = seed(module, fault.scope, groups)
-        for entry in probes:
-            undo.callback(module.attach(entry))
-        progress("proving that the hook is alive")
-        prove(module, fault, placement.hook.symbol)
-        expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
-        module.set_deadline(expires)
-        return BccArmedFault(fault, placement, targets, module, undo.pop_all(), expires)
+        return arm(fault, _compiled, progress)
 
 
 class _Module:
@@ -169,6 +63,11 @@ class _Module:
         self._program = program
         self._bcc = bcc
         self._descriptors: dict[str, int] = {}
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """See `Module.entries`."""
+        return self._program.entries
 
     @property
     def programs(self) -> tuple[int, ...]:
@@ -276,7 +175,8 @@ class _Module:
 
 
 @contextlib.contextmanager
-def _compiled(program: Program) -> Iterator[_Module]:
+def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
+    program = render(fault, placement)
     try:
         import bcc  # noqa: PLC0415 - see the module's text
     except ImportError as absent:

@@ -1,0 +1,163 @@
+"""What arming a fault is, whichever engine compiled it.
+
+Everything is undone when a step fails, and what an engine brings is a `Module`: the
+fault's program with its entry points and tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from chaoskernel.bpf.program import Attach, Entry, Placement
+from chaoskernel.engine import Progress, events
+from chaoskernel.engine.place import placements
+from chaoskernel.engine.prove import Witness, prove
+from chaoskernel.engine.seed import seed
+from chaoskernel.errors import EngineError
+from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
+from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.spec import Fault
+
+
+class Module(Witness, Protocol):
+    """A fault's program on this kernel, and its tables; closing is its maker's."""
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The entry points, in the order in which they are to be attached."""
+
+    @property
+    def programs(self) -> Sequence[int]:
+        """Ids of the loaded programs."""
+
+    def load(self, entry: Entry) -> int:
+        """Load an entry point, once, and return its descriptor."""
+
+    def attach(self, entry: Entry) -> Callable[[], object]:
+        """Attach an entry point; return what detaches it."""
+
+    def set_deadline(self, until: int) -> None:
+        """Let the program inject until then (CLOCK_MONOTONIC, ns); 0 ends it."""
+
+    def frame(self, number: int) -> Mapping[str, int]:
+        """Return how often a frame's function was `entered`, and `matched`."""
+
+    def hits(self) -> Sequence[Mapping[str, Any]]:
+        """Return the processes that were hit, the first one first, and how often."""
+
+    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
+        """Return the latest events, and how many have made room for them."""
+
+
+Open = Callable[[Fault, Placement], AbstractContextManager[Module]]
+"""Makes the module of a fault for the places that were found for it."""
+
+
+def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
+    """Arm a fault at the first of its placements that the kernel takes; see `Engine.arm`."""
+    processes.require_kernels_ids()
+    progress("looking at the kernel")
+    kernel_symbols, kernel_features = symbols.running(), features.running()
+    hierarchy, groups = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
+    refused: EngineError | None = None
+    for placement in placements(fault, kernel_symbols, kernel_features, btf.running(), hierarchy):
+        try:
+            return _arm_at(fault, placement, groups, opened, progress)
+        except EngineError as error:
+            refused = refused or error
+            progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
+    assert refused is not None, "there is at least one placement"
+    features.require_traceable(kernel_symbols.resolve(frame.funcname) for frame in fault.callchain)
+    raise refused
+
+
+def _arm_at(
+    fault: Fault,
+    placement: Placement,
+    groups: Sequence[Cgroup],
+    opened: Open,
+    progress: Progress,
+) -> Armed:
+    with contextlib.ExitStack() as undo:
+        progress("compiling")
+        module = undo.enter_context(opened(fault, placement))
+        progress("attaching")
+        trackers = [e for e in module.entries if e.attach is Attach.RAW_TRACEPOINT]
+        probes = [e for e in module.entries if e.attach is not Attach.RAW_TRACEPOINT]
+        for entry in probes:  # what the verifier refuses is refused before anything is attached
+            module.load(entry)
+        # Whoever forks must be seen before the processes are listed, and who is
+        # in scope must be settled before anything can be overridden.
+        for entry in trackers:
+            undo.callback(module.attach(entry))
+        targets = seed(module, fault.scope, groups)
+        for entry in probes:
+            undo.callback(module.attach(entry))
+        progress("proving that the hook is alive")
+        prove(module, fault, placement.hook.symbol)
+        expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
+        module.set_deadline(expires)
+        return Armed(fault, placement, targets, module, undo.pop_all(), expires)
+
+
+class Armed:
+    """A fault that is attached; see `ArmedFault`."""
+
+    def __init__(
+        self,
+        fault: Fault,
+        placement: Placement,
+        targets: Sequence[Mapping[str, Any]],
+        module: Module,
+        undo: contextlib.ExitStack,
+        expires: int,
+    ) -> None:
+        self.placement = placement
+        self._fault = fault
+        self._boot = time.time() - time.monotonic()
+        self.targets = targets
+        self.programs = module.programs
+        self.expires = expires
+        self._module = module
+        self._undo = undo
+        self._final: dict[str, Any] | None = None
+        self._last: tuple[Sequence[events.Event], int] = ((), 0)
+
+    def counters(self) -> dict[str, Any]:
+        """See `ArmedFault.counters`."""
+        return dict(self._final) if self._final is not None else self._count()
+
+    def events(self, limit: int) -> dict[str, Any]:
+        """See `ArmedFault.events`."""
+        found, dropped = self._last if self._final is not None else self._module.events(limit)
+        hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
+        return {
+            "events": events.to_json(
+                kept, self._fault.hook, hook, symbols.running(), boot=self._boot
+            ),
+            "dropped": dropped,
+        }
+
+    def disarm(self) -> list[int]:
+        """See `ArmedFault.disarm`."""
+        if self._final is None:
+            # One store ends the injections; only then are the last counters final.
+            self._module.set_deadline(0)
+            self._last = self._module.events(events.KEPT)
+            self._final = self._count()
+        self._undo.close()
+        return bpf.still_loaded(self.programs)
+
+    def _count(self) -> dict[str, Any]:
+        return {
+            **self._module.counters(),
+            "frames": [
+                {"symbol": probe.symbol, **self._module.frame(number)}
+                for number, probe in enumerate(self.placement.frames)
+            ],
+            "processes": self._module.hits(),
+        }
