@@ -8,10 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-C_FILES := $(wildcard chaoskernel/bpf/*.c experiments/*.c)
+C_FILES := $(wildcard chaoskernel/bpf/*.[ch] benchmarks/guest/*.c experiments/*.c)
+OBJECT := chaoskernel/bpf/inject.$(shell uname -m).bpf.o
 DEMO := build/demo
 
-.PHONY: demo test test-engine test-agent check lab packages format clean
+FIGURES := docs/figures
+
+.PHONY: demo bench test test-engine test-agent check lab packages format clean
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -33,6 +36,17 @@ test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 test-engine test-agent
+	@tools/packages benchmarks/packages.txt
+	@$(BIN)/python -m benchmarks --short
+
+# Figures are instructions of an emulated machine: they are the same wherever this runs.
+bench: lab build/.bench
+	@$(BIN)/python -m benchmarks --figures $(FIGURES)
+
+build/.bench: $(READY)
+	@tools/packages benchmarks/packages.txt
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install '.[bench]'
+	@touch $@
 
 test-engine:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
@@ -45,7 +59,7 @@ test-agent:
 		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters" \
 		$(TOLD_APART)
 
-check: $(READY)
+check: $(OBJECT)
 	@mkdir -p build
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
@@ -59,13 +73,17 @@ format: $(READY)
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/clang-format -i $(C_FILES)
 
-lab: $(READY)
+lab: $(OBJECT)
 	@$(BIN)/chaoskernel lab build
 
 packages:
 	@tools/packages
 
-$(READY): setup.cfg pyproject.toml packages.txt | packages
+# setup makes it too; here it follows its source.
+$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch]) chaoskernel/clang.py | $(READY)
+	@$(BIN)/python -m chaoskernel.clang $@
+
+$(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"
 	@mkdir -p build
 	@$(PYTHON) -m venv $(VENV)

@@ -10,7 +10,7 @@ from chaoskernel import manifest as documents
 from chaoskernel.activity import failing_in_one_line
 from chaoskernel.errors import EngineError
 from chaoskernel.local import shared
-from chaoskernel.spec import Fault, Limits, errno_of, hook_named, mechanism_named
+from chaoskernel.spec import Fault, Limits, engine_named, errno_of, hook_named, mechanism_named
 
 __all__ = [
     "apply_kernel_chaos",
@@ -47,6 +47,7 @@ def start_injection(
     containers: list = None,
     system_wide: bool = False,
     mechanism: str = "auto",
+    engine: str = "auto",
     function: str = "",
     errno: str = "",
     parameters: str = "",
@@ -76,6 +77,8 @@ def start_injection(
     :param containers: ids of containers on this host.
     :param system_wide: true hits every process of the host.
     :param mechanism: auto, fmod_ret or kprobe.
+    :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
+        and the kernel's headers.
     :param function: for a fault of a function, its name: one of the kernel's
         error-injection list, such as sys_openat.
     :param errno: for a fault of a function, what it returns, such as EMFILE.
@@ -103,6 +106,7 @@ def start_injection(
             callchain=syntax.frames(callchain or []),
             limits=Limits(probability, times, syntax.duration(duration)),
             mechanism=mechanism_named(mechanism),
+            engine=engine_named(engine),
             function=function,
             errno=errno_of(errno or 0),
             parameters=syntax.parameters(parameters),
@@ -142,6 +146,7 @@ def apply_kernel_chaos(
     containers: list = None,
     system_wide: bool = False,
     mechanism: str = "auto",
+    engine: str = "auto",
     dry_run: bool = False,
 ) -> dict:
     """Inject what KernelChaos and Schedule documents (chaos-mesh.org/v1alpha1) say.
@@ -158,6 +163,8 @@ def apply_kernel_chaos(
     :param containers: ids of containers on this host.
     :param system_wide: true hits every process of the host.
     :param mechanism: auto, fmod_ret or kprobe.
+    :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
+        and the kernel's headers.
     :param dry_run: true lets everything through, and counts what would have failed.
     :returns: `applied`: the state of each, as kernel_chaos_state returns it.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
@@ -171,7 +178,9 @@ def apply_kernel_chaos(
             containers=containers,
             system_wide=system_wide,
         )
-        manner = applied.Manner(lambda: scope, mechanism_named(mechanism), dry_run)
+        manner = applied.Manner(
+            lambda: scope, mechanism_named(mechanism), engine_named(engine), dry_run
+        )
         new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
         applied.shared().apply(new)
         return {"applied": [each.state() for each in new]}

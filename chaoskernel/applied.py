@@ -16,7 +16,7 @@ from typing import Any
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault, UnknownFault
 from chaoskernel.manifest import KernelChaos
 from chaoskernel.schedule import Book, decide, remembered
-from chaoskernel.spec import Fault, Mechanism, Scope
+from chaoskernel.spec import EngineName, Fault, Mechanism, Scope
 from chaoskernel.target import Record, State, Target, in_words
 
 logger = logging.getLogger("chaostoolkit.kernel")
@@ -40,6 +40,7 @@ class Manner:
 
     scope: Callable[[], Scope]
     mechanism: Mechanism = Mechanism.AUTO
+    engine: EngineName = EngineName.AUTO
     dry_run: bool = False
 
 
@@ -203,7 +204,12 @@ class Applied:
 
     def _whole(self) -> Fault:
         manner = self._manner
-        return self.chaos.fault(manner.scope(), mechanism=manner.mechanism, dry_run=manner.dry_run)
+        return self.chaos.fault(
+            manner.scope(),
+            mechanism=manner.mechanism,
+            engine=manner.engine,
+            dry_run=manner.dry_run,
+        )
 
     def _rest(self) -> Fault | None:
         """Return the fault with what is left of its limits; nothing when nothing is."""

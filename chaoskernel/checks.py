@@ -5,9 +5,11 @@ Standard library only, for the agent makes them too.
 
 from __future__ import annotations
 
+import base64
 import enum
 import math
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +18,10 @@ from chaoskernel.errors import InvalidFault
 MAX_TEXT = 4096
 """Longest predicate or list of parameters, in characters."""
 
+MAX_OBJECT = 8 << 20
+"""Largest object file, in bytes."""
+
+_ELF = b"\x7fELF"
 _Named = TypeVar("_Named", bound=enum.StrEnum)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
 # No way out of the parentheses that a predicate is put in: predicate.py parses it, but the
@@ -62,6 +68,47 @@ def check_c(key: str, text: Any) -> None:
         raise InvalidFault(
             key, text, f"one line of plain C without {what}", hint="write a single expression"
         )
+
+
+def packed(image: bytes) -> str:
+    """Return an object file as text: compressed, in base64."""
+    return base64.b64encode(zlib.compress(image, 9)).decode("ascii")
+
+
+def unpacked(text: Any) -> bytes:
+    """Return the object file that `packed` made a text of.
+
+    :raises ValueError: the text is something else.
+    """
+    if not isinstance(text, str):
+        raise ValueError("text")
+    unpack = zlib.decompressobj()
+    try:
+        image = unpack.decompress(base64.b64decode(text, validate=True), MAX_OBJECT)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpack.eof or not image.startswith(_ELF):
+        raise ValueError("an object file")
+    return image
+
+
+def check_object(key: str, text: Any) -> None:
+    """Check an object file as text; empty is none.
+
+    :raises InvalidFault: it is something else.
+    """
+    if text == "":
+        return
+    try:
+        unpacked(text)
+    except ValueError:
+        shown = text[:40] if isinstance(text, str) else text
+        raise InvalidFault(
+            key,
+            shown,
+            "an object file, compressed and in base64",
+            hint="leave it out: it is made when needed",
+        ) from None
 
 
 def _closed(text: str) -> bool:

@@ -1,11 +1,13 @@
 """How a local agent is launched: under which Python, and with which privilege.
 
-The agent needs BCC's Python binding, which only the distribution has: its package
-is tied to the distribution's Python, and PyPI's `bcc` is an unrelated library.
+For the engine core any Python will do.  For bcc it takes the binding that only the
+distribution has: its package is tied to the distribution's Python, and PyPI's `bcc` is an
+unrelated library.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import os
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import ChaosKernelError, InvalidFault, MissingTool, NotPermitted
+from chaoskernel.spec import EngineName, Fault
 
 PYTHON_VARIABLE = "CHAOSKERNEL_PYTHON"
 START_VARIABLE = "CHAOSKERNEL_START_SECONDS"
@@ -24,6 +27,8 @@ START_VARIABLE = "CHAOSKERNEL_START_SECONDS"
 _START_SECONDS = 180.0
 _MAX_START_SECONDS = 3600.0
 _LOOK_SECONDS = 20.0
+_TYPES = Path("/sys/kernel/btf/vmlinux")
+_LIBBPF = "libbpf.so.1"
 _DISTRIBUTION_PYTHON = "/usr/bin/python3"
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 
@@ -41,18 +46,18 @@ _LOOK = (
 )
 
 
-def launch_agent() -> subprocess.Popen[str]:
-    """Start an agent whose standard streams are pipes to this process.
+def launch_agent(fault: Fault) -> subprocess.Popen[str]:
+    """Start an agent for a fault, whose standard streams are pipes to this process.
 
     It stays in this process's group, so that Ctrl-C and a hang-up of the terminal
     reach it too.
 
     :raises NotPermitted: this process may not load BPF programs.
-    :raises MissingTool: no Python on this host has BCC's binding.
+    :raises MissingTool: the fault needs BCC's binding, and no Python on this host has it.
     """
     require_privilege(os.geteuid(), Path("/proc/self/status").read_text(encoding="ascii"))
     return process.start(
-        agent_command(agent_python(), owner=os.getpid()),
+        agent_command(agent_python(needs_bcc=needs_bcc(fault)), owner=os.getpid()),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -69,20 +74,37 @@ def agent_command(python: str, *, owner: int) -> list[str]:
     return [python, "-I", "-c", _BOOTSTRAP, package_parent, str(owner)]
 
 
+def needs_bcc(fault: Fault, *, types: Path = _TYPES, library: str = _LIBBPF) -> bool:
+    """Tell whether a fault's agent will need BCC, as far as can be told from outside of it."""
+    if fault.engine is not EngineName.AUTO:
+        return fault.engine is EngineName.BCC
+    if (fault.has_predicates and not fault.object) or not types.exists():
+        return True
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return True
+    return False
+
+
 def agent_python(
     environment: Mapping[str, str] = os.environ,
     *,
+    needs_bcc: bool = True,
     current: str = sys.executable,
     has_bcc: Callable[[str], bool] | None = None,
 ) -> str:
     """Return the Python to run agents under: the one asked for, this one, the distribution's.
 
+    :param needs_bcc: whether it has to have BCC's binding.
     :raises MissingTool: none of them has BCC's binding; one that was asked for is
         not replaced by another.
     """
     usable = has_bcc or _has_bcc
     hint = f"apt-get install python3-bpfcc, or set {PYTHON_VARIABLE} to a Python that has it"
     asked = environment.get(PYTHON_VARIABLE, "")
+    if not needs_bcc and (asked or current):
+        return asked or current
     if asked:
         if usable(asked):
             return asked
@@ -94,6 +116,16 @@ def agent_python(
         f"neither {current or 'this Python'} nor {_DISTRIBUTION_PYTHON} has BCC's Python binding",
         hint=hint,
     )
+
+
+def any_python() -> str:
+    """Return the Python for an agent whose fault is not known yet: one with BCC, or else this."""
+    try:
+        return agent_python()
+    except MissingTool:
+        if os.environ.get(PYTHON_VARIABLE):
+            raise
+        return sys.executable
 
 
 def require_privilege(euid: int, status: str) -> None:

@@ -17,6 +17,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.child import Agent, Waits
 from chaoskernel.errors import AgentError, EngineError, InvalidFault, UnknownFault
 from chaoskernel.launch import launch_agent, start_seconds
+from chaoskernel.objects import with_object
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State, Target
 
@@ -24,12 +25,12 @@ from chaoskernel.target import Record, State, Target
 class LocalTarget:
     """Faults of this process on this host.
 
-    :param launch: starts an agent, with pipes for its standard streams.
+    :param launch: starts an agent for a fault, with pipes for its standard streams.
     """
 
     def __init__(
         self,
-        launch: Callable[[], subprocess.Popen[str]] = launch_agent,
+        launch: Callable[[Fault], subprocess.Popen[str]] = launch_agent,
         waits: Waits | None = None,
     ) -> None:
         self._launch = launch
@@ -45,6 +46,7 @@ class LocalTarget:
         seconds = self._waits.start
         if seconds is None:
             seconds = start_seconds()
+        fault = with_object(fault)
         with contextlib.ExitStack() as undo:
             held = self._hold(fault, undo)
             held.agent.tell(fault.to_json())
@@ -138,7 +140,7 @@ class LocalTarget:
                         "free: a fault of that name is active",
                         hint="stop that one first, or take another name",
                     )
-            new = _Held(fault, Agent(self._launch(), fault.name))
+            new = _Held(fault, Agent(self._launch(fault), fault.name))
             self._held.append(new)
             undo.callback(self._held.remove, new)
             undo.callback(new.agent.end, self._waits)

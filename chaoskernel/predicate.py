@@ -107,6 +107,57 @@ def parameters(text: str, *, key: str) -> str:
     return str(c_generator.CGenerator().visit(tree.type.args))
 
 
+def declarations(text: str) -> list[tuple[str, str]]:
+    """Return name and declaration of each of a function's parameters.
+
+    :param text: what `parameters` has returned.
+    """
+    if not text:
+        return []
+    names = set(_TYPE_NAME.findall(text)) - _C_WORDS - set(_KERNEL_TYPES)
+    typedefs = "".join(f"typedef int {name};" for name in sorted(names))
+    tree = c_parser.CParser().parse(f"{_TYPEDEFS} {typedefs} int f({text});").ext[-1]
+    listed = tree.type.args.params
+    return [(each.name, str(c_generator.CGenerator().visit(each))) for each in listed]
+
+
+def reading(text: str) -> str:
+    """Return an expression in which the program's READ() fetches what is not in a parameter.
+
+    :param text: what `expression` has returned.
+    """
+    tree = c_parser.CParser().parse(f"{_TYPEDEFS} int p(void) {{ return {text}; }}")
+    return str(_Reading().visit(tree.ext[-1].body.block_items[0].expr))
+
+
+class _Reading(c_generator.CGenerator):  # type: ignore[misc]
+    """Writes C as usual, but for what lies in the kernel's memory."""
+
+    def visit_StructRef(self, node: c_ast.StructRef) -> str:  # noqa: N802 - pycparser's name
+        return f"READ({self._place(node)})"
+
+    def visit_ArrayRef(self, node: c_ast.ArrayRef) -> str:  # noqa: N802
+        return f"READ({self._place(node)})"
+
+    def visit_UnaryOp(self, node: c_ast.UnaryOp) -> str:  # noqa: N802
+        if node.op == "*":
+            return f"READ({self._place(node)})"
+        if node.op == "&":
+            return f"(&{self._place(node.expr)})"
+        return str(super().visit_UnaryOp(node))
+
+    def _place(self, node: c_ast.Node) -> str:
+        """Return a place in memory: what is on the way to it is read, and it itself is not."""
+        if isinstance(node, c_ast.StructRef):
+            of = self._place(node.name) if node.type == "." else f"({self.visit(node.name)})"
+            return f"{of}{node.type}{self.visit(node.field)}"
+        if isinstance(node, c_ast.ArrayRef):
+            return f"({self.visit(node.name)})[{self.visit(node.subscript)}]"
+        if isinstance(node, c_ast.UnaryOp) and node.op == "*":
+            return f"(*({self.visit(node.expr)}))"
+        return str(self.visit(node))
+
+
 def header(name: object, *, key: str) -> str:
     """Return the name of a header below the kernel's include directory.
 

@@ -17,6 +17,7 @@ from typing import Any
 from chaoskernel.checks import (
     check_c,
     check_function,
+    check_object,
     is_int,
     is_number,
     mapping,
@@ -67,12 +68,28 @@ _HOOK_FUNCTIONS = {
 }
 
 
+PARAMETERS = {
+    Hook.SLAB: "struct kmem_cache *s, gfp_t gfpflags",
+    Hook.PAGE: "gfp_t gfp_mask, unsigned int order",
+    Hook.BIO: "struct bio *bio",
+}
+"""The hooks' own parameters, which a predicate is about; those of a function come with it."""
+
+
 class Mechanism(enum.StrEnum):
     """A way to override the hook's return value."""
 
     AUTO = "auto"
     FMOD_RET = "fmod_ret"
     KPROBE = "kprobe"
+
+
+class EngineName(enum.StrEnum):
+    """A way to bring the program onto a kernel."""
+
+    AUTO = "auto"
+    BCC = "bcc"
+    CORE = "core"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,6 +227,9 @@ class Fault:
     :param predicate: a C expression over the hook's own arguments; empty is true.
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: count what would have failed, and let it through.
+    :param engine: what brings the program onto the kernel.
+    :param object: the program with the predicates in it, for the engine `core`: an object file
+        in base64; empty where it is not compiled.
     """
 
     name: str
@@ -224,6 +244,8 @@ class Fault:
     predicate: str = ""
     headers: tuple[str, ...] = ()
     dry_run: bool = False
+    engine: EngineName = EngineName.AUTO
+    object: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -244,6 +266,18 @@ class Fault:
         self._check_code()
         if not isinstance(self.dry_run, bool):
             raise InvalidFault("dry_run", self.dry_run, "true or false")
+        check_object("object", self.object)
+
+    @property
+    def has_predicates(self) -> bool:
+        """Tell whether the program has C of the user's in it."""
+        return bool(self.predicate or any(frame.predicate for frame in self.callchain))
+
+    def c_of(self, key: str) -> str:
+        """Return the C of the user's that stands at a key, such as callchain[1].predicate."""
+        if found := re.fullmatch(r"callchain\[(\d+)\]\.(predicate|parameters)", key):
+            return str(getattr(self.callchain[int(found[1])], found[2]))
+        return ", ".join(self.headers) if key == "headers" else str(getattr(self, key))
 
     @property
     def symbol(self) -> str:
@@ -301,6 +335,8 @@ class Fault:
             "predicate": self.predicate,
             "headers": list(self.headers),
             "dry_run": self.dry_run,
+            "engine": self.engine.value,
+            "object": self.object,
         }
 
     @classmethod
@@ -326,6 +362,8 @@ class Fault:
             predicate=body.get("predicate", ""),
             headers=sequence_of("headers", body.get("headers", [])),
             dry_run=body.get("dry_run", False),
+            engine=engine_named(body.get("engine", EngineName.AUTO.value)),
+            object=body.get("object", ""),
         )
 
 
@@ -374,6 +412,14 @@ def mechanism_named(name: Any) -> Mechanism:
     :raises InvalidFault: there is none.
     """
     return member("mechanism", name, Mechanism)
+
+
+def engine_named(name: Any) -> EngineName:
+    """Return the engine of that name.
+
+    :raises InvalidFault: there is none.
+    """
+    return member("engine", name, EngineName)
 
 
 def frames_of(callchain: Any) -> tuple[Frame, ...]:

@@ -27,6 +27,7 @@ _SECTOR = 4096
 _CLONE_NEWPID = 0x20000000
 _DATAGRAMS, _MMSGHDR = 1024, 64
 """UIO_MAXIOV, and sizeof(struct mmsghdr) in bytes."""
+_READY = "ready\n"
 _SET_TID_ADDRESS = {"x86_64": 218, "aarch64": 96}[platform.machine()]
 
 
@@ -44,6 +45,8 @@ class Victim:
             stdout=subprocess.PIPE,
             text=True,
         )
+        # A fault that hits it before would end it, and not its commands.
+        assert self._process.stdout and self._process.stdout.readline() == _READY
         return self
 
     def __exit__(
@@ -336,6 +339,7 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
 
 def _serve(target: Path) -> None:
     child: Victim | None = None
+    print(_READY, end="", flush=True)
     for line in sys.stdin:
         command, *words = line.split()
         if command == "child":

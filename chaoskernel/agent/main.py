@@ -18,7 +18,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.engine import ArmedFault, Engine, events
-from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.engine.choice import engine_for
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.spec import Fault
 
@@ -34,7 +34,8 @@ def main(owner: int) -> int:
         Lifeline.tie_to(owner)
     requests = Requests(sys.stdin.fileno())
     try:
-        serve(_read_fault(requests), BccEngine(), requests)
+        fault = _read_fault(requests)
+        serve(fault, engine_for(fault), requests)
     except ChaosKernelError as error:
         send(protocol.error_message(error))
         return FAILED

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
-from chaoskernel.spec import Fault, Hook, Mechanism
+from chaoskernel.spec import PARAMETERS, Fault, Hook, Mechanism
 
 COUNTERS = (
     "reached",
@@ -75,12 +75,14 @@ class Layout:
     :param cgroup_controller: of the v1 hierarchy that has the scope's cgroups; else v2 has them.
     :param cgroup_hierarchy: its number, as in /proc/cgroups.
     :param return_trampoline: what a kretprobe puts in place of a return address.
+    :param thread_size: of a thread's kernel stack, in bytes.
     """
 
     cache_name: int = 0
     cache_size: int = 0
     bootstrap_cache: int = 0
     return_trampoline: int = 0
+    thread_size: int = 16384
     cgroup_controller: str = ""
     cgroup_hierarchy: int = 0
 
@@ -125,27 +127,23 @@ class Program:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _HookSource:
     declarations: str
-    parameters: str
     arguments: tuple[str, ...]
 
 
 _HOOKS = {
     Hook.SLAB: _HookSource(
         declarations="#include <linux/gfp.h>\nstruct kmem_cache;",
-        parameters="struct kmem_cache *s, gfp_t gfpflags",
         arguments=("s", "gfpflags"),
     ),
     Hook.PAGE: _HookSource(
         declarations="#include <linux/gfp.h>",
-        parameters="gfp_t gfp_mask, unsigned int order",
         arguments=("gfp_mask", "order"),
     ),
     Hook.BIO: _HookSource(
         declarations="struct bio;",
-        parameters="struct bio *bio",
         arguments=("bio",),
     ),
-    Hook.FUNCTION: _HookSource(declarations="", parameters="", arguments=()),
+    Hook.FUNCTION: _HookSource(declarations="", arguments=()),
 }
 
 
@@ -292,7 +290,7 @@ def _leave(index: int, probe: Probe) -> tuple[Entry, str]:
 
 def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
     source, probe = _HOOKS[fault.hook], placement.hook
-    parameters = _after_comma(source.parameters or fault.parameters)
+    parameters = _after_comma(PARAMETERS.get(fault.hook) or fault.parameters)
     if probe.mechanism is Mechanism.FMOD_RET:
         entry = Entry(f"kmod_ret__{probe.symbol}", Attach.FMOD_RET, probe.symbol)
         head, position = f"MODIFY_RETURN({probe.symbol}{parameters})", "position_of(ctx)"

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from chaoskernel.launch import agent_command, agent_python
+from chaoskernel.launch import agent_command, any_python
 
 
 @click.command("agent")
@@ -24,5 +24,5 @@ def command() -> None:
              "scope": {"pids": [4711]}, "limits": {"duration": 30}}' |
         tr -d '\\n' | chaoskernel agent
     """
-    words = agent_command(agent_python(), owner=os.getppid())
+    words = agent_command(any_python(), owner=os.getppid())
     os.execv(words[0], words)

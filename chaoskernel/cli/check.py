@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chaoskernel import process
+from chaoskernel import objects, process
+from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
@@ -45,7 +46,7 @@ def command(prove: bool, as_json: bool) -> None:
     """
     kernel = report.kernel_features()
     hooks = report.hooks(report.kernel_symbols(), kernel)
-    others = [*report.mechanisms(kernel), _binding(), *report.host()]
+    others = [*report.mechanisms(kernel), *_engines(), *report.host()]
     if prove:
         hooks = dict(_proven(hooks, LocalTarget()))
     found = [*hooks.values(), *others]
@@ -82,11 +83,22 @@ def _tried(hook: Hook, finding: Finding, pid: int, target: Target) -> Finding:
     return Finding(finding.subject, "live")
 
 
-def _binding() -> Finding:
+def _engines() -> Iterator[Finding]:
+    """Yield what is found of the engines, and of what compiles predicates for core."""
     try:
-        return Finding("Python with bcc", agent_python())
+        core.require_core()
+        yield Finding("engine core", report.PRESENT)
     except ChaosKernelError as error:
-        return Finding("Python with bcc", "absent", False, error.hint)
+        yield Finding("engine core", error.message, False, error.hint)
+    try:
+        objects.require_tools()
+        yield Finding("predicates with core", report.PRESENT)
+    except ChaosKernelError as error:
+        yield Finding("predicates with core", error.message, False, error.hint)
+    try:
+        yield Finding("engine bcc", agent_python())
+    except ChaosKernelError as error:
+        yield Finding("engine bcc", error.message, False, error.hint)
 
 
 def _table(found: list[Finding]) -> Table:

@@ -12,11 +12,13 @@ import click
 from chaoskernel import manifest, syntax
 from chaoskernel.manifest import KernelChaos
 from chaoskernel.spec import (
+    EngineName,
     Fault,
     Hook,
     Limits,
     Mechanism,
     Scope,
+    engine_named,
     errno_of,
     hook_named,
     mechanism_named,
@@ -41,6 +43,7 @@ class Wanted:
     fault: Fault | None
     scope: Scope
     mechanism: Mechanism
+    engine: EngineName
     dry_run: bool
 
     def faults(self) -> list[Fault]:
@@ -48,7 +51,9 @@ class Wanted:
         if self.fault:
             return [self.fault]
         return [
-            chaos.fault(self.scope, mechanism=self.mechanism, dry_run=self.dry_run)
+            chaos.fault(
+                self.scope, mechanism=self.mechanism, engine=self.engine, dry_run=self.dry_run
+            )
             for chaos in self.documents
         ]
 
@@ -139,6 +144,12 @@ describing_a_fault = _together(
         default=Mechanism.AUTO.value,
         show_default=True,
     ),
+    click.option(
+        "--engine",
+        type=click.Choice([engine.value for engine in EngineName]),
+        default=EngineName.AUTO.value,
+        show_default=True,
+    ),
     click.option("--dry-run", is_flag=True, help="Let everything through, and count."),
     in_scope,
 )
@@ -160,11 +171,12 @@ def wanted(options: dict[str, Any]) -> Wanted:
     :raises ChaosKernelError: it is wrong somewhere.
     """
     scope, mechanism = scope_of(options), mechanism_named(options["mechanism"])
+    engine = engine_named(options["engine"])
     file: Path | None = options["file"]
     if file:
         _refuse_beside_a_file()
         documents = manifest.load(str(file))
-        return Wanted(documents, None, scope, mechanism, options["dry_run"])
+        return Wanted(documents, None, scope, mechanism, engine, options["dry_run"])
     chain = syntax.spec(options["spec"])
     fault = Fault(
         name=options["name"],
@@ -175,6 +187,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
             _probability(options), max(0, options["times"]), syntax.duration(options["duration"])
         ),
         mechanism=mechanism,
+        engine=engine,
         function=options["function"],
         errno=errno_of(options["errno"] or 0),
         parameters=syntax.parameters(options["parameters"]),
@@ -182,7 +195,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
         headers=syntax.headers(options["headers"]),
         dry_run=options["dry_run"],
     )
-    return Wanted((), fault, scope, mechanism, options["dry_run"])
+    return Wanted((), fault, scope, mechanism, engine, options["dry_run"])
 
 
 def _probability(options: dict[str, Any]) -> float:

@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
-from chaoskernel.bpf import program
+from chaoskernel import objects
+from chaoskernel.bpf import inject, program
 from chaoskernel.cli import options
-from chaoskernel.engine.place import placements
+from chaoskernel.engine.choice import engine_for
+from chaoskernel.engine.core import subsystem
+from chaoskernel.engine.place import placements, with_offsets
 from chaoskernel.kernel import btf, cgroups, features, symbols
 from chaoskernel.spec import Fault
 
@@ -35,12 +38,17 @@ def command(as_json: bool, **given: Any) -> None:
 
 
 def program_text(fault: Fault) -> str:
-    """Return the C of a fault's program for the running kernel.
+    """Return the C of a fault's program for the running kernel, and the engine that takes it.
 
     :raises ChaosKernelError: the kernel does not have what the fault needs.
     """
     hierarchy, _ = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
-    placement = next(
-        placements(fault, symbols.running(), features.running(), btf.running(), hierarchy)
-    )
-    return program.render(fault, placement).text
+    types = btf.running()
+    placement = next(placements(fault, symbols.running(), features.running(), types, hierarchy))
+    if engine_for(objects.with_object(fault)).name == "bcc":
+        return program.render(fault, with_offsets(placement, types)).text
+    switches = inject.Switches()
+    inject.set_switches(switches, fault, placement, subsystem(placement))
+    said = inject.shown(switches, inject.entries(fault, placement))
+    users = f"/* what it includes as PREDICATES: */\n{objects.source(fault)}\n"
+    return f"{said}{users if fault.has_predicates else ''}{inject.source()}"

@@ -17,7 +17,7 @@ from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import seed
-from chaoskernel.errors import EngineError
+from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
 from chaoskernel.kernel.cgroups import Cgroup
 from chaoskernel.spec import Fault
@@ -55,6 +55,17 @@ class Module(Witness, Protocol):
 
 Open = Callable[[Fault, Placement], AbstractContextManager[Module]]
 """Makes the module of a fault for the places that were found for it."""
+
+
+def full(symbol: str) -> UnsupportedKernel:
+    """Return the error of a function that takes no further trampoline program (E2BIG).
+
+    Nothing else is tried then: a kprobe's override has no effect where a trampoline is.
+    """
+    return UnsupportedKernel(
+        f"{symbol} has as many BPF programs as this kernel attaches to one function",
+        needs="end another fault on it first; on x86-64 there can be 38 (BPF_MAX_TRAMP_LINKS)",
+    )
 
 
 def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:

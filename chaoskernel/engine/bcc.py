@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import re
@@ -25,7 +26,8 @@ from chaoskernel.bpf.program import (
     render,
 )
 from chaoskernel.engine import Progress, events
-from chaoskernel.engine.arming import Armed, arm
+from chaoskernel.engine.arming import Armed, arm, full
+from chaoskernel.engine.place import with_offsets
 from chaoskernel.errors import (
     ChaosKernelError,
     EngineError,
@@ -33,7 +35,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf
+from chaoskernel.kernel import bpf, btf
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -103,8 +105,11 @@ class _Module:
                 link = library.bpf_attach_raw_tracepoint(program, symbol)
             else:
                 link = library.bpf_attach_kfunc(program)
-            if link < 0:
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            number = ctypes.get_errno()
+            if link < 0 and number != errno.E2BIG:
+                raise OSError(number, os.strerror(number))
+        if link < 0:
+            raise full(entry.symbol)
         return lambda: os.close(link)
 
     def set_deadline(self, until: int) -> None:
@@ -176,10 +181,10 @@ class _Module:
 
 @contextlib.contextmanager
 def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
-    program = render(fault, placement)
+    program = render(fault, with_offsets(placement, btf.running()))
     try:
         import bcc  # noqa: PLC0415 - see the module's text
-    except ImportError as absent:
+    except (ImportError, OSError) as absent:
         raise MissingTool(
             "this Python has no bcc", hint="apt-get install python3-bpfcc"
         ) from absent

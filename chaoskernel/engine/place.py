@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
@@ -17,6 +18,15 @@ from chaoskernel.spec import Fault, Hook, Mechanism
 _HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
+_FIRST_STACK = (
+    ("__start_init_stack", "__end_init_stack"),
+    ("__start_init_task", "__end_init_task"),
+)
+"""Where the stack of the first task begins and ends, by newer names first."""
+
+_THREAD_SIZE = 16384
+"""That of most kernels on 64-bit machines, for one that does not list its data."""
+
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
@@ -47,7 +57,7 @@ def placements(
             hook=Probe(hook, mechanism),
             frames=tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names),
             value=value,
-            layout=_layout(symbols, types, hierarchy),
+            layout=_layout(symbols, hierarchy),
         )
 
 
@@ -65,14 +75,27 @@ def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:
         yield name
 
 
-def _layout(symbols: Symbols, types: Types, hierarchy: Hierarchy | None) -> Layout:
-    return Layout(
+def with_offsets(placement: Placement, types: Types) -> Placement:
+    """Return a placement with what a program needs that is not relocated when it is loaded."""
+    layout = dataclasses.replace(
+        placement.layout,
         cache_name=types.offset("kmem_cache", "name"),
         cache_size=types.offset("kmem_cache", "object_size"),
+    )
+    return dataclasses.replace(placement, layout=layout)
+
+
+def _layout(symbols: Symbols, hierarchy: Hierarchy | None) -> Layout:
+    def size(names: tuple[str, str]) -> int:
+        start, end = map(symbols.address, names)
+        return max(0, end - start) if start else 0
+
+    return Layout(
         bootstrap_cache=symbols.address("kmem_cache"),
         cgroup_controller=hierarchy.controller if hierarchy else "",
         cgroup_hierarchy=hierarchy.number if hierarchy else 0,
         return_trampoline=next(filter(None, map(symbols.address, _RETURN_TRAMPOLINES)), 0),
+        thread_size=next(filter(None, map(size, _FIRST_STACK)), _THREAD_SIZE),
     )
 
 

@@ -26,7 +26,7 @@ _TAGGED = {_STRUCT: "struct ", _UNION: "union ", _ENUM: "enum ", _ENUM64: "enum 
 _TRANSPARENT = {*_QUALIFIERS, _PTR, _TYPEDEF}
 """Kinds that only add something to another type."""
 
-_LOOKED_UP = {_FUNC, _STRUCT, _TYPEDEF}
+_LOOKED_UP = {_FUNC, _STRUCT, _TYPEDEF, _ENUM}
 """Kinds that are asked for by name."""
 
 _FIXED_TAIL = {_INT: 4, _ARRAY: 12, _VAR: 4, _DECL_TAG: 4}
@@ -71,11 +71,12 @@ class Types:
     """
 
     def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+        whole = raw.startswith(_MAGIC) and len(raw) >= _HEADER.size
+        self._raw = raw if whole else b""
         self._records: list[int] = [0]  # offsets, by id; 0 is void
         self._named: dict[tuple[int, int], int] = {}  # ids, by kind and name
         self._strings = 0
-        self._index()
+        self._indexed = False
 
     def __bool__(self) -> bool:
         return bool(self._raw)
@@ -108,14 +109,23 @@ class Types:
                 return int(bits & 0xFFFFFF if info >> 31 else bits) // 8
         return 0
 
+    def enumerator(self, enumeration: str, name: str) -> int | None:
+        """Return the value of one of an enumeration's names; None where it is not known."""
+        number = self._find(_ENUM, enumeration)
+        at = self._records[number] + _RECORD
+        count = self._info(at - _RECORD) & 0xFFFF if number else 0
+        for place, value in struct.iter_unpack("<Ii", self._raw[at : at + 8 * count]):
+            if self._string(place) == name:
+                return int(value)
+        return None
+
     def named(self, name: str) -> Type | None:
         """Return the type that a typedef names; None where there is none."""
         number = self._find(_TYPEDEF, name)
         return self._type(number) if number else None
 
     def _index(self) -> None:
-        if not self._raw.startswith(_MAGIC) or len(self._raw) < _HEADER.size:
-            self._raw = b""
+        if not self._raw:
             return
         _, _, _, header, start, length, strings, _ = _HEADER.unpack_from(self._raw)
         self._strings = header + strings
@@ -131,6 +141,9 @@ class Types:
 
     def _find(self, kind: int, name: str) -> int:
         """Return the id of a named type; 0 where there is none."""
+        if not self._indexed:  # by the first who asks: it takes a while
+            self._indexed = True
+            self._index()
         if not self._raw:
             return 0
         # The strings are deduplicated: there is one place that holds a whole name.

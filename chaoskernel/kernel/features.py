@@ -65,6 +65,11 @@ def running() -> Features:
     )
 
 
+def has_types() -> bool:
+    """Tell whether the running kernel has its types (CONFIG_DEBUG_INFO_BTF)."""
+    return _BTF.exists()
+
+
 def usable(function: str) -> bool:
     """Tell whether the running kernel lets a function's return value be overridden.
 

@@ -35,8 +35,9 @@ def check_parameters(key: str, given: str, function: str, types: Types) -> None:
     :param given: in C.
     :raises InvalidFault: there are too many, or one has another type.
     """
-    actual = types.parameters(function)
-    if not given or actual is None:
+    # Nobody asks the types, which takes them a while, without need.
+    actual = types.parameters(function) if given else None
+    if actual is None:
         return
     hint = _difference(list(_each(given)), actual, types)
     if hint:

@@ -11,6 +11,7 @@ import difflib
 import functools
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
@@ -48,7 +49,7 @@ class Symbols:
         self._sorted: list[tuple[int, str]] = []
 
     def __contains__(self, name: str) -> bool:
-        return bool(re.search(rb"(?m) [tTwW] %s(?:\t|$)" % re.escape(name.encode()), self._text))
+        return any(kind in b"tTwW" for _, kind in self._lines(name))
 
     def resolve(self, name: str, *, key: str = "callchain.funcname") -> str:
         """Return the symbol of a function or of a system call's portable name.
@@ -91,8 +92,7 @@ class Symbols:
 
     def address(self, name: str) -> int:
         """Return the address of a function or variable; 0 where it is not known."""
-        found = re.search(rb"(?m)^([0-9a-f]+) \w %s(?:\t|$)" % re.escape(name.encode()), self._text)
-        return int(found[1], 16) if found else 0
+        return next((int(address, 16) for address, _ in self._lines(name)), 0)
 
     def at(self, address: int) -> str:
         """Return the function that an address lies in, as kmem_cache_alloc+0x3f.
@@ -106,6 +106,18 @@ class Symbols:
         start, name = self._sorted[place] if place >= 0 else (-_LONGEST, "")
         # What lies behind the last of the kernel's functions is somebody's trampoline.
         return f"{name}+{address - start:#x}" if address - start < _LONGEST else hex(address)
+
+    def _lines(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        """Yield address and kind of what has this name; a module's comes after a tab."""
+        for end in (b"\n", b"\t"):
+            wanted = b" %s%s" % (name.encode(), end)
+            place = self._text.find(wanted)
+            while place >= 0:
+                address, _, kind = self._text[
+                    self._text.rfind(b"\n", 0, place) + 1 : place
+                ].partition(b" ")
+                yield address, kind
+                place = self._text.find(wanted, place + 1)
 
     def near(self, name: str) -> list[str]:
         """Return names that look like this one, best first."""

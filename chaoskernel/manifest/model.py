@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 
 from chaoskernel.cron import Cron
-from chaoskernel.spec import MAX_DURATION, Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.spec import MAX_DURATION, EngineName, Fault, Frame, Hook, Limits, Mechanism, Scope
 
 
 class Mode(enum.StrEnum):
@@ -131,7 +131,12 @@ class KernelChaos:
     paused: bool = False
 
     def fault(
-        self, scope: Scope, *, mechanism: Mechanism = Mechanism.AUTO, dry_run: bool = False
+        self,
+        scope: Scope,
+        *,
+        mechanism: Mechanism = Mechanism.AUTO,
+        engine: EngineName = EngineName.AUTO,
+        dry_run: bool = False,
     ) -> Fault:
         """Return the fault for a scope that takes the place of the selection.
 
@@ -150,6 +155,7 @@ class KernelChaos:
                 MAX_DURATION if self.duration is None else self.duration,
             ),
             mechanism=mechanism,
+            engine=engine,
             predicate=self.predicate,
             headers=self.headers,
             dry_run=dry_run,

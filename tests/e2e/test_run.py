@@ -62,14 +62,17 @@ def test_a_manifest_is_injected_until_ctrl_c(victim: Victim) -> None:
 
 
 def test_the_program_is_that_of_this_kernel(victim: Victim) -> None:
-    rendered = subprocess.run(
-        [PROGRAM, "render", "-f", SAMPLE, "--pid", str(victim.pid)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert "KFUNC_PROBE(__x64_sys_mount)" in rendered.stdout
-    assert "#define NR_FRAMES 1\n" in rendered.stdout
+    def rendered(engine: str) -> str:
+        words = [PROGRAM, "render", "-f", SAMPLE, "--pid", str(victim.pid), "--engine", engine]
+        printed: str = subprocess.run(
+            [str(word) for word in words], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        return printed
+
+    assert "KFUNC_PROBE(__x64_sys_mount)" in rendered("bcc")
+    assert "#define NR_FRAMES 1\n" in rendered("bcc")
+    assert " * enter_fentry_0 on __x64_sys_mount\n" in rendered("core")
+    assert " * nr_frames = 1\n" in rendered("auto")
 
 
 SCHEDULE = """\

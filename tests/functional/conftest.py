@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine import ArmedFault
+from chaoskernel.engine import ArmedFault, Engine
 from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.engine.core import CoreEngine
 from chaoskernel.engine.events import KEPT
-from chaoskernel.spec import Fault
+from chaoskernel.objects import with_object
+from chaoskernel.spec import EngineName, Fault
 
 DIST_PACKAGES = "/usr/lib/python3/dist-packages"
 """bcc is the distribution's and pure Python: a virtual environment's Python can import it."""
@@ -20,8 +23,15 @@ DIST_PACKAGES = "/usr/lib/python3/dist-packages"
 Arm = Callable[[Fault], ArmedFault]
 
 
+@pytest.fixture(scope="module", params=[BccEngine, CoreEngine], ids=["bcc", "core"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each of the engines: the same tests are the contract of both."""
+    made: Engine = request.param()
+    return made
+
+
 @pytest.fixture(scope="module")
-def arm(lab: None) -> Iterator[Arm]:
+def arm(lab: None, engine: Engine) -> Iterator[Arm]:
     """Arm faults in this process.
 
     After its module each is disarmed, if the test has not done so, and its
@@ -32,7 +42,8 @@ def arm(lab: None) -> Iterator[Arm]:
     armed: list[ArmedFault] = []
 
     def arm_one(fault: Fault) -> ArmedFault:
-        armed.append(BccEngine().arm(fault, progress=lambda step: print(step, flush=True)))
+        wanted = dataclasses.replace(fault, engine=EngineName(engine.name))
+        armed.append(engine.arm(with_object(wanted), progress=lambda step: print(step, flush=True)))
         return armed[-1]
 
     yield arm_one

@@ -77,3 +77,14 @@ def test_faults_on_one_hook_have_their_own_counters_and_ends(
     assert victim.does("mount", 2) == [errno.ENOMEM, 0]
     assert dry.counters() == counters
     assert wet.disarm() == []
+
+
+def test_a_hook_takes_no_more_faults_than_the_kernel_attaches(arm: Arm, victim: Victim) -> None:
+    """A kprobe would be attached in place of a trampoline, and do nothing beside the others."""
+    held = []
+    with pytest.raises(UnsupportedKernel, match="as many BPF programs as this kernel attaches"):
+        for _ in range(64):
+            held.append(arm(open_fault(victim, Mechanism.AUTO)))
+    assert len(held) >= 8
+    for fault in held:
+        assert fault.disarm() == []

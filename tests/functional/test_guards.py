@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import signal
 import subprocess
 import time
@@ -46,11 +47,13 @@ def test_a_request_that_must_not_fail_does_not(arm: Arm, victim: Victim) -> None
 def test_an_interrupt_is_not_the_tasks_that_it_interrupts(arm: Arm, victim: Victim) -> None:
     """The answer to a datagram is made in a softirq, while its sender is the current task."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=60)
+    os.sched_setaffinity(victim.pid, {0})  # each CPU has a route of its own, made when first used
     assert victim.does("datagram", 3) == [errno.ECONNREFUSED] * 3
     fault = arm(fault_of(Scope(pids=(victim.pid,)), predicate=NOT_TO_BE_WAITED_FOR))
     assert victim.does("datagram", 3) == [errno.ECONNREFUSED] * 3
     assert fault.counters()["held_interrupt"] >= 3
     assert fault.disarm() == []
+    os.sched_setaffinity(victim.pid, range(os.cpu_count() or 1))
 
 
 def test_a_kernel_thread_is_not_hit_system_wide(arm: Arm, victim: Victim) -> None:
@@ -83,7 +86,10 @@ def test_a_task_that_is_being_killed_for_want_of_memory_is_let_go(arm: Arm, vict
     fault = arm(
         dataclasses.replace(fault_of(Scope(pids=(victim.pid,)), "__sys_sendmmsg"), dry_run=True)
     )
-    assert victim.does("oom") == [signal.SIGKILL]
+    for _ in range(5):  # one may be between two calls when it is chosen
+        assert victim.does("oom") == [signal.SIGKILL]
+        if fault.counters()["held_oom"]:
+            break
     assert fault.counters()["held_oom"] > 0
     assert fault.disarm() == []
 

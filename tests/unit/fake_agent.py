@@ -15,7 +15,6 @@ Run as a program; its argument is a JSON object of ways to misbehave:
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import select
@@ -34,16 +33,19 @@ EVENTS = [{"pid": number, "stack": ["should_failslab+0x1"]} for number in (42, 4
 _INPUT = io.FileIO(0, closefd=False)
 
 
-def launcher(**behaviour: Any) -> Callable[[], subprocess.Popen[str]]:
-    """Return a launcher of fake agents that behave so."""
-    return functools.partial(
-        subprocess.Popen,
-        [sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(behaviour)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def launcher(**behaviour: Any) -> Callable[[object], subprocess.Popen[str]]:
+    """Return a launcher of fake agents that behave so, whatever the fault is."""
+
+    def launch(fault: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__)), json.dumps(behaviour)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return launch
 
 
 def _say(**message: Any) -> None:

@@ -41,8 +41,8 @@ class Launched:
         self._launch = launcher(**behaviour)
         self.agents: list[Any] = []
 
-    def __call__(self) -> Any:
-        self.agents.append(self._launch())
+    def __call__(self, fault: Fault) -> Any:
+        self.agents.append(self._launch(fault))
         return self.agents[-1]
 
     def alive(self) -> list[int]:
@@ -271,8 +271,8 @@ def test_leftover_programs_are_an_error_that_names_them_once(local: Local) -> No
 def test_leftovers_of_one_fault_do_not_keep_the_others_from_being_stopped() -> None:
     launches = iter([launcher(leftovers=[41]), launcher()])
 
-    def launch() -> Any:
-        return next(launches)()
+    def launch(fault: Fault) -> Any:
+        return next(launches)(fault)
 
     target = LocalTarget(launch, PATIENT)
     target.start(fault("a"))

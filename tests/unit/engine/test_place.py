@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaoskernel.bpf.program import Layout, Placement
-from chaoskernel.engine.place import placements
+from chaoskernel.engine.place import placements, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.features import Features
@@ -101,7 +101,8 @@ def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
     text = b"1 T should_failslab\n20 D kmem_cache\n30 t __kretprobe_trampoline\n"
     (placement, _) = placements(fault, Symbols(text, "x86_64"), EVERYTHING, Types(kernel()))
-    assert placement.layout == Layout(96, 28, 0x20, 0x30)
+    assert placement.layout == Layout(bootstrap_cache=0x20, return_trampoline=0x30)
+    assert with_offsets(placement, Types(kernel())).layout == Layout(96, 28, 0x20, 0x30)
 
 
 def test_an_unknown_frame_is_refused() -> None:

@@ -1,0 +1,861 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * A fault's program, compiled once: what a fault asks for is set in `switches` before it
+ * is loaded, and what it does not need is dead code to the verifier, which drops it.
+ *
+ * From above to below: switches and tables; who is in scope; is the call chain active;
+ * is this request to fail; and the thin entry points.  A fault with predicates is this
+ * file again, with them in between (PREDICATES), on the types of a kernel (vmlinux.h).
+ */
+#ifdef PREDICATES
+#include "vmlinux.h"
+#else
+#include "kernel.h"
+#endif
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* Types and enumerators are named so that those of no kernel clash with them. */
+
+#define MAX_FRAMES 16
+#define MAX_CGROUPS 16384
+#define MAX_COMMANDS 256
+#define MAX_HIT 4096
+#define MAX_EVENTS 256
+#define MAX_STACK 48
+#define MAX_CACHE_NAME 32
+#define MAX_PARAMETERS 6
+#define COMMAND_LENGTH 16
+#define NR_SIEVE (1 << 20)
+#define NR_IDS (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
+/* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
+#define GFP_NOFAIL 0x8000U
+#define PF_EXITING 0x00000004
+#define PF_KTHREAD 0x00200000
+
+/* What a kernel may lack or name otherwise; ___ and what follows is not compared. */
+struct gendisk___before_5_12 {
+	int major;
+	int first_minor;
+} __attribute__((preserve_access_index));
+
+struct bio___before_5_12 {
+	struct gendisk___before_5_12 *bi_disk;
+	u8 bi_partno;
+} __attribute__((preserve_access_index));
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* In the order of program.COUNTERS. */
+enum chaos_counter {
+	COUNT_REACHED,
+	COUNT_MATCHED,
+	COUNT_INJECTED,
+	COUNT_HELD_PROBABILITY,
+	COUNT_HELD_TIMES,
+	COUNT_HELD_DEADLINE,
+	COUNT_HELD_NOFAIL,
+	COUNT_HELD_BOOTSTRAP,
+	COUNT_HELD_INTERRUPT,
+	COUNT_HELD_KTHREAD,
+	COUNT_HELD_EXITING,
+	COUNT_HELD_OOM,
+	COUNT_HELD_DRY_RUN,
+	COUNT_PROVOKED,
+	COUNT_MISSED_RETURNS,
+	COUNT_UNTRACKED,
+	NR_COUNTERS,
+};
+
+enum chaos_hook {
+	HOOK_SLAB,
+	HOOK_PAGE,
+	HOOK_BIO,
+	HOOK_FUNCTION,
+};
+
+enum chaos_wider_scope {
+	CHAOS_SYSTEM_WIDE = 1,
+	CHAOS_BY_CGROUP = 2,
+};
+
+/* The layouts of this and of what follows are core.py's too. */
+struct chaos_switches {
+	u64 probability_of_2_32;
+	u64 times;
+	s64 value;	       /* what the hook returns to fail */
+	u64 bootstrap_cache;   /* address of the pointer to the cache of caches, or 0 */
+	u64 return_trampoline; /* what a kretprobe puts in place of a return address, or 0 */
+	u64 thread_size;       /* bytes of a kernel stack */
+	u32 hook;
+	u32 nr_frames;
+	u32 named[MAX_FRAMES]; /* by entry point: the frames that name its function */
+	u32 scope;	       /* beyond processes: enum chaos_wider_scope */
+	u32 cgroup_hierarchy;  /* 0 is v2 */
+	u32 cgroup_subsystem;  /* of the v1 hierarchy */
+	u32 dry_run;
+};
+
+const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
+
+/*
+ * What most events need to know is a byte at a place that the program has the address of:
+ * a look-up in a hash table takes ten times as many instructions, and everybody whom the
+ * kernel asks for memory pays for it.
+ */
+struct chaos_state {
+	u64 deadline;	/* CLOCK_MONOTONIC, ns; 0 until the fault is armed, and once it is not */
+	u64 tickets;	/* injections handed out; the one place where `times` is decided */
+	u64 last_event; /* number of the latest */
+	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
+	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */
+	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
+};
+
+struct chaos_state state = {};
+
+struct chaos_counts {
+	u64 counters[NR_COUNTERS];
+	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
+	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct chaos_counts);
+} counts SEC(".maps");
+
+static __always_inline struct chaos_counts *here(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counts, &zero);
+}
+
+static __always_inline void count(enum chaos_counter which)
+{
+	struct chaos_counts *counts = here();
+
+	if (counts)
+		counts->counters[which]++;
+}
+
+/*
+ * What the scope says of a process, whatever else it says.
+ * Exempt are the injector and its ancestors; a witness is exempt too, and shows
+ * by the calls that it provokes that the hook is alive.
+ */
+enum chaos_membership {
+	CHAOS_IN_SCOPE = 1,
+	CHAOS_EXEMPT = 2,
+	CHAOS_WITNESS = 3,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_CGROUPS);
+	__type(key, u64);
+	__type(value, u8);
+} cgroups SEC(".maps"); /* ids in one hierarchy: those of the scope and all below them */
+
+struct chaos_command {
+	char name[COMMAND_LENGTH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_COMMANDS);
+	__type(key, struct chaos_command);
+	__type(value, u8);
+} commands SEC(".maps");
+
+static __always_inline u8 *membership_of(u32 tgid)
+{
+	return &state.members[tgid % NR_IDS];
+}
+
+static __always_inline u8 *depth_of(u32 tid)
+{
+	return &state.depths[tid % NR_IDS];
+}
+
+static __noinline u64 current_cgroup(void)
+{
+	struct task_struct *task;
+	struct cgroup_subsys_state **states, *own = NULL;
+
+	if (switches.cgroup_hierarchy == 0)
+		return bpf_get_current_cgroup_id();
+	task = bpf_get_current_task_btf();
+	states = (void *)task->cgroups + bpf_core_field_offset(struct css_set, subsys);
+	bpf_probe_read_kernel(&own, sizeof(own), states + switches.cgroup_subsystem);
+	return BPF_CORE_READ(own, cgroup, kn, id);
+}
+
+/* True when the task may be in scope: what it costs is what everybody else pays. */
+static __always_inline bool may_be_in_scope(u32 tgid)
+{
+	u32 scope;
+
+	if (*membership_of(tgid))
+		return true;
+	scope = switches.scope;
+	if (scope == CHAOS_BY_CGROUP)
+		return state.cgroups[current_cgroup() % NR_SIEVE];
+	return scope == CHAOS_SYSTEM_WIDE;
+}
+
+static __always_inline bool in_scope(u32 tgid, bool at_hook)
+{
+	u8 membership = *membership_of(tgid);
+	u64 cgroup;
+
+	if (membership == CHAOS_IN_SCOPE)
+		return true;
+	if (at_hook && membership == CHAOS_WITNESS)
+		count(COUNT_PROVOKED);
+	if (membership)
+		return false;
+	if (switches.scope != CHAOS_BY_CGROUP)
+		return switches.scope == CHAOS_SYSTEM_WIDE;
+	cgroup = current_cgroup();
+	return bpf_map_lookup_elem(&cgroups, &cgroup) != NULL;
+}
+
+/*
+ * Positions on the thread's kernel stack.  In a trampoline program the context lies
+ * on the stack that the traced call runs on; the verifier lets a program compare no
+ * pointer, but takes the distance of two for a number.
+ */
+static __always_inline u64 position_of(void *ctx, struct task_struct *task)
+{
+	u64 distance = (u64)ctx - (u64)task;
+
+	asm volatile("" : "+r"(distance));
+	return distance + bpf_get_current_task();
+}
+
+/* A kretprobe sees the stack after the return; x86 pops the address that lay there. */
+#if defined(__TARGET_ARCH_x86)
+#define RETURN_POSITION(ctx) (PT_REGS_SP(ctx) - sizeof(long))
+#else
+#define RETURN_POSITION(ctx) PT_REGS_SP(ctx)
+#endif
+
+/* An interrupt runs on a stack of its own, on behalf of nobody. */
+static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
+{
+	return position - (u64)task->stack < switches.thread_size;
+}
+
+static __always_inline bool drawn(void)
+{
+	return (u64)bpf_get_prandom_u32() < switches.probability_of_2_32;
+}
+
+/*
+ * Where the frames that are active lie on a thread's stack; how many they are is in `depths`.
+ *
+ * It is followed by stack position: an activation that lies below the position of a later
+ * event is known to have ended, even when its return was not seen.  A kretprobe misses
+ * returns when too many threads are in its function, so before a chain is believed, it
+ * is asked whether what lay on the stack when a frame was entered lies there still.
+ */
+struct chaos_walk {
+	u64 chosen;	      /* what was drawn when the outermost was entered */
+	u64 entry;	      /* see entry_of() */
+	u64 at[MAX_FRAMES];   /* position of each one's activation */
+	u64 back[MAX_FRAMES]; /* where it returns to; 0 where that is not known */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct chaos_walk);
+} walks SEC(".maps");
+
+static __always_inline struct chaos_walk *walk_of(struct task_struct *task)
+{
+	return bpf_task_storage_get(&walks, task, NULL, 0);
+}
+
+/* Forget the activations that lie below a position: they have ended. */
+static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 position)
+{
+	u32 i;
+
+#pragma unroll
+	for (i = MAX_FRAMES; i-- > 0;)
+		if (i < switches.nr_frames && depth > i && walk->at[i] < position)
+			depth = i;
+	return depth;
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* The number of the system call that the thread is in; something else in an exception. */
+static __always_inline u64 entry_of(struct task_struct *task)
+{
+	struct pt_regs *top =
+		task->stack + switches.thread_size - bpf_core_type_size(struct pt_regs);
+
+	return BPF_CORE_READ(top, orig_ax);
+}
+
+/* For a kprobe: a function is entered with its return address on top of the stack. */
+static __always_inline u64 return_of(u64 position)
+{
+	u64 address = 0;
+
+	if (switches.return_trampoline)
+		bpf_probe_read_kernel(&address, sizeof(address), (void *)position);
+	return address;
+}
+#else
+#define entry_of(task) 0
+#define return_of(position) 0
+#endif
+
+/* A kretprobe that sees the return has put its own address in place of it. */
+static __always_inline bool still_there(struct task_struct *task, struct chaos_walk *walk)
+{
+	u64 back;
+	u32 i;
+
+	if (walk->entry != entry_of(task))
+		return false;
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (i >= switches.nr_frames || !walk->back[i])
+			continue;
+		back = return_of(walk->at[i]);
+		if (back != walk->back[i] && back != switches.return_trampoline)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A function of the chain is entered.
+ * @back: return_of(position), or 0 where the return is sure to be seen;
+ * @named: the frames that name it; @matched: those whose predicate holds.
+ */
+static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 matched)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u8 *kept = depth_of(id);
+	struct chaos_counts *counts = here();
+	struct chaos_walk *walk;
+	u32 depth = *kept, i;
+
+	if (!counts || !in_scope(id >> 32, false) || !on_own_stack(task, position))
+		return 0;
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++)
+		if (named & (1U << i))
+			counts->entered[i]++;
+	if (!depth && !(matched & 1))
+		return 0;
+	walk = bpf_task_storage_get(&walks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!walk) {
+		count(COUNT_UNTRACKED);
+		return 0;
+	}
+	depth = unwound(walk, depth, position);
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (!(named & (1U << i)))
+			continue;
+		/* Entered anew at the same place: its return was not seen. */
+		if (depth == i + 1 && walk->at[i] == position)
+			depth = i;
+		if (depth != i)
+			continue;
+		if (matched & (1U << i)) {
+			walk->at[i] = position;
+			walk->back[i] = back;
+			depth = i + 1;
+			counts->matched[i]++;
+			if (i == 0) {
+				walk->chosen = drawn();
+				walk->entry = entry_of(task);
+			}
+		}
+		break;
+	}
+	*kept = depth;
+	return 0;
+}
+
+/* A function of the chain returns to whoever called it: what lies there or below has ended. */
+static __noinline int leave(u32 tid, u64 position)
+{
+	struct chaos_walk *walk = walk_of(bpf_get_current_task_btf());
+	u8 *depth = depth_of(tid);
+
+	if (walk)
+		*depth = unwound(walk, *depth, position + 1);
+	return 0;
+}
+
+static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
+{
+	u8 *depth = depth_of(task->pid);
+	struct chaos_walk *walk;
+
+	if (switches.nr_frames == 0) {
+		*chosen = drawn();
+		return true;
+	}
+	walk = walk_of(task);
+	if (!walk)
+		return false;
+	*depth = unwound(walk, *depth, position);
+	*chosen = walk->chosen;
+	if (*depth != switches.nr_frames)
+		return false;
+	if (still_there(task, walk))
+		return true;
+	count(COUNT_MISSED_RETURNS);
+	*depth = 0;
+	return false;
+}
+
+/* What is kept of each request that fails, or would fail in a dry run; events.py's too. */
+struct chaos_event {
+	u64 sequence; /* from 1; written last */
+	u64 at;	      /* CLOCK_MONOTONIC, ns */
+	u64 cgroup;   /* id in the v2 hierarchy */
+	u32 pid;
+	u32 tid;
+	char command[COMMAND_LENGTH];
+	u64 arguments[4]; /* see describe() */
+	char cache[MAX_CACHE_NAME];
+	s64 stack_size; /* bytes */
+	u64 stack[MAX_STACK];
+	u64 begun; /* the same number; written first */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_EVENTS);
+	__type(key, u32);
+	__type(value, struct chaos_event);
+} events SEC(".maps"); /* the latest ones: the slot of a number is the remainder */
+
+struct chaos_process {
+	u64 started; /* after boot, ns: ids are used again */
+	u64 pid;
+};
+
+struct chaos_hits {
+	u64 count;
+	char command[COMMAND_LENGTH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HIT);
+	__type(key, struct chaos_process);
+	__type(value, struct chaos_hits);
+} hit SEC(".maps");
+
+static __always_inline void count_hit(struct task_struct *task)
+{
+	struct chaos_process process = {.started = task->group_leader->start_time,
+					.pid = task->tgid};
+	struct chaos_hits first = {}, *hits;
+
+	hits = bpf_map_lookup_elem(&hit, &process);
+	if (!hits) {
+		bpf_get_current_comm(&first.command, sizeof(first.command));
+		bpf_map_update_elem(&hit, &process, &first, BPF_NOEXIST);
+		hits = bpf_map_lookup_elem(&hit, &process);
+	}
+	if (hits)
+		__sync_fetch_and_add(&hits->count, 1);
+	else
+		count(COUNT_UNTRACKED);
+}
+
+static __always_inline void describe_slab(struct chaos_event *event, const u64 *arguments)
+{
+	struct kmem_cache *cache = (void *)arguments[0];
+
+	event->arguments[0] = (u32)arguments[1];
+	event->arguments[1] = BPF_CORE_READ(cache, object_size);
+	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), BPF_CORE_READ(cache, name));
+}
+
+static __always_inline void describe_bio(struct chaos_event *event, const u64 *arguments)
+{
+	struct bio___before_5_12 *old = (void *)arguments[0];
+	struct bio *bio = (void *)arguments[0];
+
+	if (bpf_core_field_exists(bio->bi_bdev))
+		event->arguments[0] = BPF_CORE_READ(bio, bi_bdev, bd_dev);
+	else
+		event->arguments[0] =
+			(u64)BPF_CORE_READ(old, bi_disk, major) << 20 |
+			(BPF_CORE_READ(old, bi_disk, first_minor) + BPF_CORE_READ(old, bi_partno));
+	event->arguments[1] = BPF_CORE_READ(bio, bi_iter.bi_sector);
+	event->arguments[2] = BPF_CORE_READ(bio, bi_opf);
+	event->arguments[3] = BPF_CORE_READ(bio, bi_iter.bi_size);
+}
+
+static __always_inline void describe(struct chaos_event *event, const u64 *arguments)
+{
+	event->cache[0] = 0;
+	if (switches.hook == HOOK_SLAB) {
+		describe_slab(event, arguments);
+	} else if (switches.hook == HOOK_PAGE) {
+		event->arguments[0] = (u32)arguments[0];
+		event->arguments[1] = (u32)arguments[1];
+	} else if (switches.hook == HOOK_BIO) {
+		describe_bio(event, arguments);
+	}
+}
+
+/* Take the next slot; readers know by its numbers that it is being written. */
+static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments)
+{
+	u64 sequence = __sync_fetch_and_add(&state.last_event, 1) + 1;
+	u32 slot = sequence % MAX_EVENTS;
+	struct chaos_event *event = bpf_map_lookup_elem(&events, &slot);
+
+	if (!event)
+		return;
+	event->begun = sequence;
+	event->at = bpf_ktime_get_ns();
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->pid = task->tgid;
+	event->tid = task->pid;
+	bpf_get_current_comm(&event->command, sizeof(event->command));
+	describe(event, arguments);
+	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+	barrier();
+	event->sequence = sequence;
+}
+
+/*
+ * Overriding the hook replaces its body, and with it the checks that the kernel makes
+ * there and in should_fail(): they are made here.  Returned is the counter of the guard that
+ * holds the injection back, or NR_COUNTERS.
+ */
+static __always_inline enum chaos_counter guard_of_request(const u64 *arguments)
+{
+	u64 bootstrap = 0;
+
+	if (switches.hook == HOOK_PAGE && arguments[0] & GFP_NOFAIL)
+		return COUNT_HELD_NOFAIL;
+	if (switches.hook != HOOK_SLAB)
+		return NR_COUNTERS;
+	if (arguments[1] & GFP_NOFAIL)
+		return COUNT_HELD_NOFAIL;
+	/* The cache that the caches themselves are from. */
+	if (switches.bootstrap_cache)
+		bpf_probe_read_kernel(&bootstrap, sizeof(bootstrap),
+				      (void *)switches.bootstrap_cache);
+	return arguments[0] == bootstrap ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
+}
+
+static __always_inline enum chaos_counter guard_of_task(struct task_struct *task, u64 position)
+{
+	u32 flags = task->flags;
+
+	if (!on_own_stack(task, position))
+		return COUNT_HELD_INTERRUPT;
+	if (flags & PF_KTHREAD)
+		return COUNT_HELD_KTHREAD;
+	if (task->signal->oom_mm)
+		return COUNT_HELD_OOM;
+	return flags & PF_EXITING ? COUNT_HELD_EXITING : NR_COUNTERS;
+}
+
+static __always_inline bool ticket_left(void)
+{
+	return switches.times == 0 || __sync_fetch_and_add(&state.tickets, 1) < switches.times;
+}
+
+/* What stands in the way of a request that the fault is about; NR_COUNTERS: nothing. */
+static __always_inline enum chaos_counter what_holds(struct task_struct *task, u64 position,
+						     bool chosen, const u64 *arguments)
+{
+	enum chaos_counter guard = guard_of_request(arguments);
+
+	if (guard == NR_COUNTERS)
+		guard = guard_of_task(task, position);
+	if (guard != NR_COUNTERS)
+		return guard;
+	if (bpf_ktime_get_ns() >= *(volatile u64 *)&state.deadline)
+		return COUNT_HELD_DEADLINE;
+	if (!chosen)
+		return COUNT_HELD_PROBABILITY;
+	return ticket_left() ? NR_COUNTERS : COUNT_HELD_TIMES;
+}
+
+#ifdef PREDICATES
+#include "predicates.h"
+#include PREDICATES
+#else
+/* Does the predicate on the hook's own arguments hold? */
+static __always_inline bool hook_matches(const u64 *arguments)
+{
+	return true;
+}
+
+/* Of the frames that name one function, those whose predicates hold. */
+static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
+{
+	return named;
+}
+#endif
+
+/*
+ * Is the request to fail that a task makes, which may be in scope?
+ * @id: its thread group and thread; @registers: a kprobe's arguments, or NULL in a
+ * trampoline program, whose context has them.
+ */
+static __always_inline bool fails(void *ctx, u64 id, const u64 *registers)
+{
+	const u64 *arguments = registers ?: ctx;
+	struct chaos_counts *counts;
+	struct task_struct *task;
+	bool chosen = false;
+	enum chaos_counter held;
+	u64 position;
+
+	if (!in_scope(id >> 32, true) || !*(volatile u64 *)&state.deadline)
+		return false;
+	counts = here();
+	if (!counts)
+		return false;
+	counts->counters[COUNT_REACHED]++;
+	if (*depth_of(id) != switches.nr_frames)
+		return false;
+	task = bpf_get_current_task_btf();
+	position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	if (switches.nr_frames > 0 && !on_own_stack(task, position))
+		return false;
+	if (!hook_matches(arguments) || !chain_active(task, position, &chosen))
+		return false;
+	counts->counters[COUNT_MATCHED]++;
+	held = what_holds(task, position, chosen, arguments);
+	if (held != NR_COUNTERS) {
+		count(held);
+		return false;
+	}
+	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
+	count_hit(task);
+	keep_event(ctx, task, arguments);
+	return !switches.dry_run;
+}
+
+#if defined(__TARGET_ARCH_x86)
+#define PARAMETER_6(ctx) (ctx)->r9
+#else
+#define PARAMETER_6(ctx) 0
+#endif
+
+/* A kprobe finds in registers what a trampoline has laid out. */
+#define PARAMETERS(ctx)                                                     \
+	{                                                                   \
+		PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), \
+		PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx), PARAMETER_6(ctx),   \
+	}
+
+static __noinline long modified(u64 *ctx)
+{
+	return fails(ctx, bpf_get_current_pid_tgid(), NULL) ? switches.value : 0;
+}
+
+static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
+{
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
+
+	return fails(ctx, bpf_get_current_pid_tgid(), arguments);
+}
+
+/*
+ * The hook is called for every request of every task.  Where the scope is processes alone,
+ * a task out of it is let go after one byte; all else is behind a call, so that nothing
+ * but the context has to be saved on the way in.
+ */
+SEC("fmod_ret")
+long hook_fmod_ret(u64 *ctx)
+{
+	return *membership_of(bpf_get_current_task_btf()->tgid) ? modified(ctx) : 0;
+}
+
+SEC("fmod_ret")
+long wide_hook_fmod_ret(u64 *ctx)
+{
+	return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified(ctx) : 0;
+}
+
+SEC("kprobe")
+int hook_kprobe(struct pt_regs *ctx)
+{
+	if (*membership_of(bpf_get_current_task_btf()->tgid) && fails_in_kprobe(ctx))
+		bpf_override_return(ctx, switches.value);
+	return 0;
+}
+
+SEC("kprobe")
+int wide_hook_kprobe(struct pt_regs *ctx)
+{
+	if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && fails_in_kprobe(ctx))
+		bpf_override_return(ctx, switches.value);
+	return 0;
+}
+
+static __always_inline void enter_by_fentry(u64 *ctx, u64 id, u32 named)
+{
+	u64 position = position_of(ctx, bpf_get_current_task_btf());
+
+	enter(id, position, 0, named, frames_matched(ctx, named));
+}
+
+static __always_inline void enter_by_kprobe(struct pt_regs *ctx, u64 id, u32 named)
+{
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx), position = PT_REGS_SP(ctx);
+
+	enter(id, position, return_of(position), named, frames_matched(arguments, named));
+}
+
+#define FRAME(n)                                                                  \
+	SEC("fentry")                                                             \
+	int enter_fentry_##n(u64 *ctx)                                            \
+	{                                                                         \
+		u64 id = bpf_get_current_pid_tgid();                              \
+                                                                                  \
+		if (may_be_in_scope(id >> 32))                                    \
+			enter_by_fentry(ctx, id, switches.named[n]);              \
+		return 0;                                                         \
+	}                                                                         \
+                                                                                  \
+	SEC("fexit")                                                              \
+	int leave_fexit_##n(u64 *ctx)                                             \
+	{                                                                         \
+		u32 tid = bpf_get_current_pid_tgid();                             \
+                                                                                  \
+		if (*depth_of(tid))                                               \
+			leave(tid, position_of(ctx, bpf_get_current_task_btf())); \
+		return 0;                                                         \
+	}                                                                         \
+                                                                                  \
+	SEC("kprobe")                                                             \
+	int enter_kprobe_##n(struct pt_regs *ctx)                                 \
+	{                                                                         \
+		u64 id = bpf_get_current_pid_tgid();                              \
+                                                                                  \
+		if (may_be_in_scope(id >> 32))                                    \
+			enter_by_kprobe(ctx, id, switches.named[n]);              \
+		return 0;                                                         \
+	}                                                                         \
+                                                                                  \
+	SEC("kretprobe")                                                          \
+	int leave_kretprobe_##n(struct pt_regs *ctx)                              \
+	{                                                                         \
+		u32 tid = bpf_get_current_pid_tgid();                             \
+                                                                                  \
+		if (*depth_of(tid))                                               \
+			leave(tid, RETURN_POSITION(ctx));                         \
+		return 0;                                                         \
+	}
+
+FRAME(0)
+FRAME(1)
+FRAME(2)
+FRAME(3)
+FRAME(4)
+FRAME(5)
+FRAME(6)
+FRAME(7)
+FRAME(8)
+FRAME(9)
+FRAME(10)
+FRAME(11)
+FRAME(12)
+FRAME(13)
+FRAME(14)
+FRAME(15)
+
+/* The ids of those that leave will be used again. */
+SEC("tp_btf/sched_process_exit")
+int track_exit(u64 *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	*depth_of(task->pid) = 0;
+	if (task->signal->live.counter == 0)
+		*membership_of(task->tgid) = 0;
+	return 0;
+}
+
+/* Runs before the child does. */
+SEC("tp_btf/sched_process_fork")
+int track_fork(u64 *ctx)
+{
+	u32 parent = bpf_get_current_pid_tgid() >> 32, child;
+
+	if (*membership_of(parent) != CHAOS_IN_SCOPE)
+		return 0;
+	child = ((struct task_struct *)ctx[1])->tgid;
+	if (child != parent)
+		*membership_of(child) = CHAOS_IN_SCOPE;
+	return 0;
+}
+
+/* The task has its new name by now. */
+SEC("tp_btf/sched_process_exec")
+int track_exec(u64 *ctx)
+{
+	u8 *membership = membership_of(bpf_get_current_pid_tgid() >> 32);
+	struct chaos_command command = {};
+
+	bpf_get_current_comm(&command.name, sizeof(command.name));
+	if (!*membership && bpf_map_lookup_elem(&commands, &command))
+		*membership = CHAOS_IN_SCOPE;
+	return 0;
+}
+
+/* The other hierarchies number their cgroups by themselves. */
+static __always_inline bool in_hierarchy(struct cgroup *cgroup)
+{
+	return (u32)cgroup->root->hierarchy_id == switches.cgroup_hierarchy;
+}
+
+/* Runs before anybody can move into the new one. */
+SEC("tp_btf/cgroup_mkdir")
+int track_mkdir(u64 *ctx)
+{
+	struct cgroup *child = (void *)ctx[0];
+	u64 id = child->kn->id, parent;
+	u8 in_scope = CHAOS_IN_SCOPE;
+
+	if (!in_hierarchy(child))
+		return 0;
+	parent = BPF_CORE_READ(child, self.parent, cgroup, kn, id);
+	if (!bpf_map_lookup_elem(&cgroups, &parent))
+		return 0;
+	state.cgroups[id % NR_SIEVE] = 1;
+	if (bpf_map_update_elem(&cgroups, &id, &in_scope, BPF_ANY))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int track_rmdir(u64 *ctx)
+{
+	struct cgroup *cgroup = (void *)ctx[0];
+	u64 id = cgroup->kn->id;
+
+	if (in_hierarchy(cgroup))
+		bpf_map_delete_elem(&cgroups, &id);
+	return 0;
+}

@@ -1,0 +1,182 @@
+"""Fault -> the switches of inject.bpf.c and its entry points: pure, and knows no kernel.
+
+The structures are those of inject.bpf.c, member by member.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+from collections.abc import Iterator, Sequence
+from importlib import resources
+
+from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Probe
+from chaoskernel.spec import MAX_FRAMES, Fault, Hook, Mechanism
+
+OBJECT = f"inject.{platform.machine()}.bpf.o"
+"""What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
+
+IDS = 1 << 22
+"""NR_IDS: thread groups, and threads, that there can be."""
+
+SIEVE = 1 << 20
+"""NR_SIEVE: bytes of the sieve; a control group's byte is that of the remainder."""
+
+_PROCESSES, _SYSTEM_WIDE, _BY_CGROUP = 0, 1, 2
+_HOOKS = (Hook.SLAB, Hook.PAGE, Hook.BIO, Hook.FUNCTION)
+_u8, _u32, _u64, _s64 = ctypes.c_uint8, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int64
+
+
+class Switches(ctypes.Structure):
+    """`struct chaos_switches`: constants to the verifier, which drops what they make dead."""
+
+    _fields_ = (
+        ("probability_of_2_32", _u64),
+        ("times", _u64),
+        ("value", _s64),
+        ("bootstrap_cache", _u64),
+        ("return_trampoline", _u64),
+        ("thread_size", _u64),
+        ("hook", _u32),
+        ("nr_frames", _u32),
+        ("named", _u32 * MAX_FRAMES),
+        ("scope", _u32),
+        ("cgroup_hierarchy", _u32),
+        ("cgroup_subsystem", _u32),
+        ("dry_run", _u32),
+    )
+
+
+class State(ctypes.Structure):
+    """`struct chaos_state`: memory that the program and its owner share."""
+
+    _fields_ = (
+        ("deadline", _u64),
+        ("tickets", _u64),
+        ("last_event", _u64),
+        ("members", _u8 * IDS),
+        ("depths", _u8 * IDS),
+        ("cgroups", _u8 * SIEVE),
+    )
+
+
+class Counts(ctypes.Structure):
+    """`struct chaos_counts` of one CPU."""
+
+    _fields_ = (
+        ("counters", _u64 * len(COUNTERS)),
+        ("entered", _u64 * MAX_FRAMES),
+        ("matched", _u64 * MAX_FRAMES),
+    )
+
+
+class Process(ctypes.Structure):
+    """`struct chaos_process`."""
+
+    _fields_ = (("started", _u64), ("pid", _u64))
+
+
+class Hits(ctypes.Structure):
+    """`struct chaos_hits`."""
+
+    _fields_ = (("count", _u64), ("command", ctypes.c_char * 16))
+
+
+def set_switches(
+    switches: Switches, fault: Fault, placement: Placement, cgroup_subsystem: int
+) -> None:
+    """Say what a fault asks for.
+
+    :param cgroup_subsystem: the number of the controller whose v1 hierarchy has the scope's
+        cgroups (enum cgroup_subsys_id); v2 has none.
+    """
+    switches.probability_of_2_32 = round(fault.limits.probability / 100 * 2**32)
+    switches.times = fault.limits.times
+    switches.value = number_of(placement.value)
+    switches.bootstrap_cache = placement.layout.bootstrap_cache
+    switches.return_trampoline = placement.layout.return_trampoline
+    switches.thread_size = placement.layout.thread_size
+    switches.hook = _HOOKS.index(fault.hook)
+    switches.nr_frames = len(placement.frames)
+    for slot, (_, named) in enumerate(functions(placement)):
+        switches.named[slot] = named
+    switches.scope = _scope(fault)
+    switches.cgroup_hierarchy = placement.layout.cgroup_hierarchy
+    switches.cgroup_subsystem = cgroup_subsystem
+    switches.dry_run = fault.dry_run
+
+
+def functions(placement: Placement) -> list[tuple[Probe, int]]:
+    """Return each function of the chain once, with the frames that name it as bits."""
+    named: dict[Probe, int] = {}
+    for frame, probe in enumerate(placement.frames):
+        named[probe] = named.get(probe, 0) | 1 << frame
+    return list(named.items())
+
+
+def entries(fault: Fault, placement: Placement) -> list[Entry]:
+    """Return the entry points that a fault needs, in the order in which they are to be attached.
+
+    Returns are watched before entries are, so that no activation is taken for an active
+    one for ever; the hook comes last and goes first.
+    """
+    chain = list(enumerate(probe for probe, _ in functions(placement)))
+    leaves = (_entry("leave", Attach.FEXIT, Attach.KRETPROBE, probe, n) for n, probe in chain)
+    enters = (_entry("enter", Attach.FENTRY, Attach.KPROBE, probe, n) for n, probe in chain)
+    role = "hook" if _scope(fault) == _PROCESSES else "wide_hook"
+    hook = _entry(role, Attach.FMOD_RET, Attach.KPROBE, placement.hook)
+    return [*_trackers(fault), *leaves, *enters, hook]
+
+
+def _scope(fault: Fault) -> int:
+    if fault.scope.system_wide:
+        return _SYSTEM_WIDE
+    return _BY_CGROUP if fault.scope.cgroups or fault.scope.containers else _PROCESSES
+
+
+def _entry(
+    role: str, trampoline: Attach, kprobe: Attach, probe: Probe, slot: int | None = None
+) -> Entry:
+    attach = trampoline if probe.mechanism is Mechanism.FMOD_RET else kprobe
+    number = "" if slot is None else f"_{slot}"
+    return Entry(f"{role}_{attach.value}{number}", attach, probe.symbol)
+
+
+def _trackers(fault: Fault) -> Iterator[Entry]:
+    names = {"exit": "sched_process_exit"}
+    if not fault.scope.system_wide:
+        names["fork"] = "sched_process_fork"
+    if fault.scope.commands:
+        names["exec"] = "sched_process_exec"
+    if fault.scope.cgroups or fault.scope.containers:
+        names |= {"mkdir": "cgroup_mkdir", "rmdir": "cgroup_rmdir"}
+    for name, tracepoint in names.items():
+        yield Entry(f"track_{name}", Attach.RAW_TRACEPOINT, tracepoint)
+
+
+def number_of(value: str) -> int:
+    """Return what a hook returns to fail as a number; `Placement.value` has it in C."""
+    sign, name = (-1, value[1:]) if value.startswith("-") else (1, value)
+    if name.isdigit():
+        return sign * int(name)
+    return sign * (1 if name == "true" else int(getattr(errno, name)))
+
+
+def source() -> str:
+    """Return the text of inject.bpf.c."""
+    return resources.files(__package__).joinpath("inject.bpf.c").read_text(encoding="utf-8")
+
+
+def shown(switches: Switches, wanted: Sequence[Entry]) -> str:
+    """Return what is switched and what is attached where, as a comment in C."""
+    attached = (f" * {entry.function} on {entry.symbol}\n" for entry in wanted)
+    set_ones = [
+        f" * {name} = {list(value) if isinstance(value, ctypes.Array) else value}\n"
+        for name, *_ in Switches._fields_
+        if (value := getattr(switches, name))
+    ]
+    return (
+        f"/*\n * The switches that are not 0:\n{''.join(set_ones)}"
+        f" *\n * What is attached:\n{''.join(attached)} */\n"
+    )

@@ -1,0 +1,26 @@
+"""Which engine brings a fault onto this kernel."""
+
+from __future__ import annotations
+
+from chaoskernel.engine import Engine
+from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.engine.core import CoreEngine, require_core
+from chaoskernel.errors import MissingTool, UnsupportedKernel
+from chaoskernel.spec import EngineName, Fault
+
+
+def engine_for(fault: Fault) -> Engine:
+    """Return the engine that a fault asks for, or else core where it serves, and bcc elsewhere."""
+    if fault.engine is EngineName.AUTO:
+        return CoreEngine() if _core_serves(fault) else BccEngine()
+    return CoreEngine() if fault.engine is EngineName.CORE else BccEngine()
+
+
+def _core_serves(fault: Fault) -> bool:
+    if fault.has_predicates and not fault.object:
+        return False
+    try:
+        require_core()
+    except (MissingTool, UnsupportedKernel):
+        return False
+    return True

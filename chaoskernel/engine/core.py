@@ -1,0 +1,239 @@
+"""The engine `core`: an object that was compiled once, and is relocated when it is loaded.
+
+It takes neither a compiler nor headers, but the kernel's types (BTF) and libbpf.  A fault
+with predicates brings an object of its own; see chaoskernel.objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import resources
+from typing import Any
+
+from chaoskernel.bpf import inject
+from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, origin
+from chaoskernel.checks import unpacked
+from chaoskernel.engine import Progress, events, libbpf
+from chaoskernel.engine.arming import Armed, arm, full
+from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.kernel import bpf, btf, features
+from chaoskernel.spec import Fault
+
+_LISTED = 1
+
+
+class CoreEngine:
+    """Loads an object through libbpf; see `Engine`."""
+
+    name = "core"
+
+    def arm(self, fault: Fault, *, progress: Progress) -> Armed:
+        """See `Engine.arm`.
+
+        :raises MissingTool: there is no libbpf, or no object.
+        """
+        if fault.has_predicates and not fault.object:
+            raise MissingTool(
+                "the fault has predicates, and no object that was compiled with them",
+                hint="apt-get install clang libbpf-dev bpftool where the experiment runs, "
+                "or use the engine bcc",
+            )
+        require_core()
+        return arm(fault, _loaded, progress)
+
+
+def require_core() -> None:
+    """Check that the engine core can be used here.
+
+    :raises MissingTool: libbpf or the object is not installed.
+    :raises UnsupportedKernel: the kernel lacks what it builds on.
+    """
+    shipped_object()
+    if not features.has_types():
+        raise UnsupportedKernel(
+            "this kernel does not have its types",
+            needs="CONFIG_DEBUG_INFO_BTF has them; the engine bcc needs none",
+        )
+    if not libbpf.has_task_storage():
+        raise UnsupportedKernel(
+            "this kernel keeps no values with a task for BPF programs",
+            needs="Linux 5.12 does, and the asker has to be root; the engine bcc needs none",
+        )
+
+
+def shipped_object() -> bytes:
+    """Return the object for faults without predicates.
+
+    :raises MissingTool: this installation has none.
+    """
+    place = resources.files("chaoskernel.bpf").joinpath(inject.OBJECT)
+    try:
+        return place.read_bytes()
+    except OSError as absent:
+        raise MissingTool(
+            f"this installation has no {inject.OBJECT}",
+            hint="it was made without clang; install it again after apt-get install "
+            "clang libbpf-dev bpftool",
+        ) from absent
+
+
+@contextlib.contextmanager
+def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
+    image = unpacked(fault.object) if fault.object else shipped_object()
+    wanted = inject.entries(fault, placement)
+    with contextlib.ExitStack() as undo, _users_errors(fault):
+        module = libbpf.Object(image)
+        undo.callback(module.close)
+        switches = module.initial(".rodata.switches", inject.Switches)
+        inject.set_switches(switches, fault, placement, subsystem(placement))
+        for entry in wanted:
+            traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
+            module.want(entry.function, entry.symbol if traced else "")
+        module.load()
+        undo.pop_all()
+    try:
+        yield _Module(module, wanted)
+    finally:
+        module.close()
+
+
+def subsystem(placement: Placement) -> int:
+    """Return the number of the controller that has the scope's cgroups; 0 with v2.
+
+    :raises UnsupportedKernel: the kernel's types do not tell.
+    """
+    controller = placement.layout.cgroup_controller
+    if not controller:
+        return 0
+    number = btf.running().enumerator("cgroup_subsys_id", f"{controller}_cgrp_id")
+    if number is None:
+        raise UnsupportedKernel(
+            f"the kernel's types do not tell the number of the controller {controller}",
+            needs="the engine bcc asks the kernel's headers",
+        )
+    return number
+
+
+@contextlib.contextmanager
+def _users_errors(fault: Fault) -> Iterator[None]:
+    """Show what the verifier says of the user's own C at its key in the fault."""
+    try:
+        yield
+    except libbpf.Refused as refused:
+        lines = [line for line in refused.log.splitlines() if line.strip()]
+        key = next((found for line in reversed(lines) if (found := origin(line))), "")
+        verdict = _verdict(lines) or refused.message
+        if key and fault.object:
+            raise InvalidFault(
+                key,
+                fault.c_of(key),
+                f"accepted by the kernel: {verdict}",
+                hint="the engine bcc may take it; it reads memory in another way",
+            ) from refused
+        raise EngineError(f"{refused.message}: {verdict}") from refused
+
+
+def _verdict(lines: Sequence[str]) -> str:
+    """Return the line of a log that says why: the verifier's last word, or libbpf's first."""
+    log = [line for line in lines if not re.match(r"processed \d+ insns|libbpf: |-- ", line)]
+    own = [line.removeprefix("libbpf: ") for line in lines if line.startswith("libbpf: ")]
+    return (log[-1:] or own[:1] or [""])[0].strip()
+
+
+class _Module:
+    """A loaded object with its tables; see `arming.Module`."""
+
+    def __init__(self, module: libbpf.Object, entries: Sequence[Entry]) -> None:
+        self._object = module
+        self.entries = entries
+        self._state = module.shared(".bss", inject.State)
+        per_cpu = inject.Counts * libbpf.possible_cpus()
+        self._counts = module.table("counts", ctypes.c_uint32, per_cpu)
+        self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint8)
+
+    @property
+    def programs(self) -> Sequence[int]:
+        """See `Module.programs`."""
+        return tuple(
+            bpf.program_id(self._object.descriptor(entry.function)) for entry in self.entries
+        )
+
+    def load(self, entry: Entry) -> int:
+        """See `Module.load`: an object is loaded as a whole."""
+        return self._object.descriptor(entry.function)
+
+    def attach(self, entry: Entry) -> Callable[[], object]:
+        """See `Module.attach`."""
+        if entry.attach in (Attach.KPROBE, Attach.KRETPROBE):
+            return self._object.attach_kprobe(
+                entry.function, entry.symbol, at_return=entry.attach is Attach.KRETPROBE
+            )
+        try:
+            return self._object.attach(entry.function, entry.symbol)
+        except libbpf.Refused as refused:
+            if refused.number == errno.E2BIG:
+                raise full(entry.symbol) from refused
+            raise
+
+    def set_deadline(self, until: int) -> None:
+        """See `Module.set_deadline`."""
+        self._state.deadline = until
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters, summed over the CPUs."""
+        each = self._counts[0]
+        return {
+            name: sum(cpu.counters[number] for cpu in each) for number, name in enumerate(COUNTERS)
+        }
+
+    def frame(self, number: int) -> dict[str, int]:
+        """See `Module.frame`."""
+        each = self._counts[0]
+        return {
+            "entered": sum(cpu.entered[number] for cpu in each),
+            "matched": sum(cpu.matched[number] for cpu in each),
+        }
+
+    def hits(self) -> list[dict[str, Any]]:
+        """See `Module.hits`."""
+        table = self._object.table("hit", inject.Process, inject.Hits)
+        found = sorted(table.items(), key=lambda item: int(item[0].started))
+        return [
+            {
+                "pid": int(process.pid),
+                "command": hits.command.decode(errors="replace"),
+                "injected": int(hits.count),
+            }
+            for process, hits in found
+        ]
+
+    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
+        """See `Module.events`."""
+        table = self._object.table("events", ctypes.c_uint32, events.Event)
+        return events.latest(int(self._state.last_event), limit, lambda slot: bytes(table[slot]))
+
+    def list_processes(self, pids: Iterable[int], membership: int) -> None:
+        """See `Tables.list_processes`."""
+        for pid in pids:
+            self._state.members[pid] = membership
+
+    def unlist_processes(self, pids: Iterable[int]) -> None:
+        """See `Tables.unlist_processes`."""
+        for pid in pids:
+            self._state.members[pid] = 0
+
+    def list_cgroups(self, identities: Iterable[int]) -> None:
+        """See `Tables.list_cgroups`."""
+        for identity in identities:
+            self._state.cgroups[identity % inject.SIEVE] = _LISTED
+            self._cgroups[identity] = _LISTED
+
+    def list_commands(self, names: Iterable[str]) -> None:
+        """See `Tables.list_commands`."""
+        table = self._object.table("commands", ctypes.c_char * 16, ctypes.c_uint8)
+        for name in names:
+            table[name.encode()] = _LISTED

@@ -1,0 +1,279 @@
+"""The distribution's libbpf, as far as one object needs it; see docs/decisions/008-libbpf.md.
+
+The only module that calls libbpf.  Standard library only.  Its messages, the verifier's
+among them, come with the error that they belong to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chaoskernel.errors import EngineError, MissingTool
+
+_LIBRARY = "libbpf.so.1"
+_TASK_STORAGE = 29  # enum bpf_map_type
+_ERRORS = {524: "the kernel does not support that"}
+"""Numbers that do not leave the kernel as a rule: ENOTSUPP, include/linux/errno.h."""
+
+_MESSAGE_BYTES = 1 << 16
+
+_Print = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_POINTER, _TEXT, _INT, _BOOL = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_bool
+_SIZE, _U32, _U64 = ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint64
+
+_PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "libbpf_set_print": (_POINTER, (_Print,)),
+    "libbpf_num_possible_cpus": (_INT, ()),
+    "libbpf_probe_bpf_map_type": (_INT, (_INT, _POINTER)),
+    "bpf_object__open_mem": (_POINTER, (_POINTER, _SIZE, _POINTER)),
+    "bpf_object__load": (_INT, (_POINTER,)),
+    "bpf_object__close": (None, (_POINTER,)),
+    "bpf_object__next_program": (_POINTER, (_POINTER, _POINTER)),
+    "bpf_object__find_program_by_name": (_POINTER, (_POINTER, _TEXT)),
+    "bpf_object__find_map_by_name": (_POINTER, (_POINTER, _TEXT)),
+    "bpf_program__set_autoload": (_INT, (_POINTER, _BOOL)),
+    "bpf_program__set_attach_target": (_INT, (_POINTER, _INT, _TEXT)),
+    "bpf_program__fd": (_INT, (_POINTER,)),
+    "bpf_program__attach": (_POINTER, (_POINTER,)),
+    "bpf_program__attach_kprobe": (_POINTER, (_POINTER, _BOOL, _TEXT)),
+    "bpf_link__destroy": (_INT, (_POINTER,)),
+    "bpf_map__fd": (_INT, (_POINTER,)),
+    "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
+    "bpf_map_update_elem": (_INT, (_INT, _POINTER, _POINTER, _U64)),
+    "bpf_map_lookup_elem": (_INT, (_INT, _POINTER, _POINTER)),
+    "bpf_map_get_next_key": (_INT, (_INT, _POINTER, _POINTER)),
+}
+
+
+class _Library:
+    """libbpf, and what it has printed since the last call that was looked at."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.functions = ctypes.CDLL(_LIBRARY, use_errno=True)
+        for name, (result, arguments) in _PROTOTYPES.items():
+            function = getattr(self.functions, name)
+            function.restype, function.argtypes = result, arguments
+        self._format = ctypes.CDLL(None).vsnprintf
+        self._format.argtypes = (_POINTER, _SIZE, _TEXT, _POINTER)
+        self._print = _Print(self._keep)  # as long-lived as the library
+        self.functions.libbpf_set_print(self._print)
+
+    def _keep(self, level: int, text: bytes, arguments: int) -> int:
+        if level == 0:  # LIBBPF_WARN; what comes below is of use to libbpf's developers
+            buffer = ctypes.create_string_buffer(_MESSAGE_BYTES)
+            self._format(buffer, _MESSAGE_BYTES, text, arguments)
+            self.said.append(buffer.value.decode(errors="replace"))
+        return 0
+
+
+@functools.cache
+def _library() -> _Library:
+    """Load libbpf.
+
+    :raises MissingTool: it is not installed.
+    """
+    try:
+        return _Library()
+    except (OSError, AttributeError) as absent:
+        raise MissingTool(
+            f"{_LIBRARY} (libbpf 1.0 or newer) is not installed", hint="apt-get install libbpf1"
+        ) from absent
+
+
+def has_task_storage() -> bool:
+    """Tell whether programs can keep values with a task (Linux 5.12 for tracing programs).
+
+    :raises MissingTool: there is no libbpf to ask with.
+    """
+    return bool(_library().functions.libbpf_probe_bpf_map_type(_TASK_STORAGE, None) == 1)
+
+
+class Refused(EngineError):
+    """libbpf or the kernel refused something.
+
+    :param log: all that was said.
+    :param number: the error's.
+    """
+
+    def __init__(self, message: str, log: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.log = log
+        self.number = number
+
+
+def _checked(what: str, call: Callable[[], Any]) -> Any:
+    """Make a call that returns a pointer or 0, and raise what went wrong.
+
+    :raises Refused: it returned nothing, or an error number.
+    """
+    library = _library()
+    library.said.clear()
+    ctypes.set_errno(0)
+    result = call()
+    if result is None or (isinstance(result, int) and result < 0):
+        number = ctypes.get_errno() or (-result if result else 0)
+        why = _ERRORS.get(number) or os.strerror(number)
+        raise Refused(f"{what}: {why}", "".join(library.said), number)
+    return result
+
+
+class Object:
+    """An object file, opened; then loaded; then closed, which takes its programs along.
+
+    :param image: the contents of the file.
+    :raises Refused: they are no such file.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        self._calls = _library().functions
+        self._image = ctypes.create_string_buffer(image, len(image))
+        self._handle = _checked(
+            "the program's object cannot be read",
+            lambda: self._calls.bpf_object__open_mem(self._image, len(image), None),
+        )
+        program = self._calls.bpf_object__next_program(self._handle, None)
+        while program:
+            self._calls.bpf_program__set_autoload(program, False)
+            program = self._calls.bpf_object__next_program(self._handle, program)
+
+    def want(self, program: str, function: str = "") -> None:
+        """Have a program loaded.
+
+        :param function: what a trampoline program will be attached to.
+        :raises Refused: the kernel's types do not have it.
+        """
+        handle = self._program(program)
+        self._calls.bpf_program__set_autoload(handle, True)
+        if function:
+            _checked(
+                f"{function} cannot be found",
+                lambda: self._calls.bpf_program__set_attach_target(handle, 0, function.encode()),
+            )
+
+    def load(self) -> None:
+        """Load the programs that are wanted, and the tables.
+
+        :raises Refused: the kernel does not take one.
+        """
+        _checked("the kernel refused", lambda: self._calls.bpf_object__load(self._handle))
+
+    def shared(self, section: str, kind: type[ctypes.Structure]) -> Any:
+        """Return the variables of a loaded object, in memory that its programs have too."""
+        # The structure keeps the mapping, and a mapping keeps its table: both go when it does.
+        descriptor = self._calls.bpf_map__fd(self._map(section))
+        return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
+
+    def initial(self, section: str, kind: type[ctypes.Structure]) -> Any:
+        """Return what the variables of an object will be once it is loaded."""
+        size = _SIZE()
+        place = self._calls.bpf_map__initial_value(self._map(section), ctypes.byref(size))
+        assert size.value == ctypes.sizeof(kind), f"{section} is laid out as {kind.__name__}"
+        return kind.from_address(place)
+
+    def table(self, name: str, key: type[Any], value: type[Any]) -> Table:
+        """Return a table of a loaded object."""
+        return Table(self._calls.bpf_map__fd(self._map(name)), key, value)
+
+    def descriptor(self, program: str) -> int:
+        """Return the descriptor of a loaded program."""
+        return int(self._calls.bpf_program__fd(self._program(program)))
+
+    def attach(self, program: str, place: str) -> Callable[[], object]:
+        """Attach a program to what its section or `want` says; return what detaches it.
+
+        :param place: what that is.
+        :raises Refused: the kernel does not attach it.
+        """
+        handle = self._program(program)
+        return self._linked(place, lambda: self._calls.bpf_program__attach(handle))
+
+    def attach_kprobe(
+        self, program: str, function: str, *, at_return: bool
+    ) -> Callable[[], object]:
+        """Attach a kprobe, or a kretprobe, that ends with its descriptor.
+
+        :raises Refused: the kernel does not attach it.
+        """
+        handle, name = self._program(program), function.encode()
+        return self._linked(
+            function, lambda: self._calls.bpf_program__attach_kprobe(handle, at_return, name)
+        )
+
+    def close(self) -> None:
+        """Unload what no link holds any more."""
+        self._calls.bpf_object__close(self._handle)
+
+    def _linked(self, what: str, attach: Callable[[], Any]) -> Callable[[], object]:
+        link = _checked(f"{what} cannot be attached to", attach)
+        return lambda: self._calls.bpf_link__destroy(link)
+
+    def _program(self, name: str) -> Any:
+        handle = self._calls.bpf_object__find_program_by_name(self._handle, name.encode())
+        assert handle, f"the object has a program {name}"
+        return handle
+
+    def _map(self, name: str) -> Any:
+        handle = self._calls.bpf_object__find_map_by_name(self._handle, name.encode())
+        assert handle, f"the object has a table {name}"
+        return handle
+
+
+class Table:
+    """A table (map) of a loaded object.
+
+    :param key: its type, and that of its values, as ctypes has them.
+    """
+
+    def __init__(self, descriptor: int, key: type[Any], value: type[Any]) -> None:
+        self._calls = _library().functions
+        self._descriptor = descriptor
+        self._key, self._value = key, value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        code = self._calls.bpf_map_update_elem(
+            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(self._value(value)), 0
+        )
+        if code:
+            raise EngineError(f"a table of the program's is full: {os.strerror(-code)}")
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self._value()
+        code = self._calls.bpf_map_lookup_elem(
+            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(value)
+        )
+        assert not code, "arrays have a value for every index"
+        return value
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Yield what is there; what comes or goes meanwhile may or may not be among it."""
+        last = None
+        following = self._key()
+        while not self._calls.bpf_map_get_next_key(
+            self._descriptor, last and ctypes.byref(last), ctypes.byref(following)
+        ):
+            last, following = following, self._key()
+            value = self._value()
+            code = self._calls.bpf_map_lookup_elem(
+                self._descriptor, ctypes.byref(last), ctypes.byref(value)
+            )
+            if not code:
+                yield last, value
+
+    def _in_c(self, key: Any) -> Any:
+        is_text = isinstance(key, bytes)
+        return (
+            ctypes.create_string_buffer(key, ctypes.sizeof(self._key))
+            if is_text
+            else self._key(key)
+        )
+
+
+def possible_cpus() -> int:
+    """Return how many values a per-CPU table has for each key."""
+    return int(_library().functions.libbpf_num_possible_cpus())

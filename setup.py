@@ -1,0 +1,30 @@
+"""What setup.cfg cannot say: the BPF object is made from its source when a wheel is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+
+sys.path.insert(0, str(HERE))  # nothing of the package is installed yet
+
+
+class BuildWithObject(build_py):
+    """Compile the object into the build, or, for an editable installation, beside its source."""
+
+    def run(self) -> None:
+        super().run()
+        from chaoskernel import clang  # noqa: PLC0415 - see above
+        from chaoskernel.bpf import inject  # noqa: PLC0415
+
+        root = HERE if self.editable_mode else Path(self.build_lib)
+        place = root / "chaoskernel" / "bpf" / inject.OBJECT
+        place.parent.mkdir(parents=True, exist_ok=True)
+        clang.compile_object(place)
+
+
+setup(cmdclass={"build_py": BuildWithObject})

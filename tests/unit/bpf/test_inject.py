@@ -1,0 +1,120 @@
+"""The switches and entry points of inject.bpf.c are a function of the fault and its placement."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import json
+import re
+import subprocess
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from chaoskernel.bpf import inject
+from chaoskernel.bpf.program import COUNTERS, Layout, Placement, Probe
+from chaoskernel.engine import events
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+
+ONE = Scope(pids=(42,))
+
+
+@functools.cache
+def types() -> list[dict[str, Any]]:
+    place = str(resources.files("chaoskernel.bpf").joinpath(inject.OBJECT))
+    command = ["bpftool", "-j", "btf", "dump", "file", place]
+    dumped = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
+    found: list[dict[str, Any]] = json.loads(dumped.stdout)["types"]
+    return found
+
+
+def switched(
+    *names: str, layout: Layout | None = None, scope: Scope = ONE, **parts: Any
+) -> inject.Switches:
+    fault = Fault("x", Hook.SLAB, scope, frames_of(names), **parts)
+    frames = tuple(Probe(name, Mechanism.FMOD_RET) for name in names)
+    hook = Probe("hook", Mechanism.FMOD_RET)
+    switches = inject.Switches()
+    placement = Placement(hook, frames, "-ENOMEM", layout or Layout())
+    inject.set_switches(switches, fault, placement, cgroup_subsystem=3)
+    return switches
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"),
+    [
+        ("chaos_switches", inject.Switches),
+        ("chaos_state", inject.State),
+        ("chaos_counts", inject.Counts),
+        ("chaos_process", inject.Process),
+        ("chaos_hits", inject.Hits),
+        ("chaos_event", events.Event),
+    ],
+)
+def test_a_structure_is_that_of_the_object(name: str, structure: type[ctypes.Structure]) -> None:
+    (compiled,) = (t for t in types() if t["kind"] == "STRUCT" and t["name"] == name)
+    theirs = [(m["name"], m["bits_offset"] // 8) for m in compiled["members"]]
+    assert theirs == [(n, getattr(structure, n).offset) for n, *_ in structure._fields_]
+    assert compiled["size"] == ctypes.sizeof(structure)
+
+
+def test_the_counters_are_in_the_same_order() -> None:
+    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    found = re.search(r"enum chaos_counter \{\n(.*?)\};", text, re.DOTALL)
+    assert found
+    assert re.findall(r"\w+", found[1]) == [
+        *(f"COUNT_{name.upper()}" for name in COUNTERS),
+        "NR_COUNTERS",
+    ]
+
+
+def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
+    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    made = {t["name"] for t in types() if t["kind"] == "FUNC"}
+    assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text)) == len(inject.Switches().named)
+    scope = Scope(commands=("x",), cgroups=("/x",))
+    for mechanism in (Mechanism.FMOD_RET, Mechanism.KPROBE):
+        frames = tuple(Probe(f"f{n}", mechanism) for n in range(16))
+        fault = Fault("x", Hook.SLAB, scope, frames_of([probe.symbol for probe in frames]))
+        placement = Placement(Probe("hook", mechanism), frames, "-ENOMEM")
+        assert {entry.function for entry in inject.entries(fault, placement)} <= made
+
+
+def test_what_a_fault_asks_for_is_switched() -> None:
+    switches = switched("f", "g", "f", limits=Limits(probability=50, times=7), dry_run=True)
+    assert switches.probability_of_2_32 == 2**31
+    assert (switches.times, switches.dry_run, switches.value) == (7, 1, -errno.ENOMEM)
+    assert switches.nr_frames == 3
+    assert list(switches.named[:3]) == [0b101, 0b010, 0]
+    assert switches.scope == 0
+
+
+def test_a_scope_beyond_processes_is_switched() -> None:
+    assert switched(scope=Scope(system_wide=True)).scope == 1
+    layout = Layout(cgroup_controller="memory", cgroup_hierarchy=5)
+    by_cgroup = switched(scope=Scope(cgroups=("/a",)), layout=layout)
+    assert (by_cgroup.scope, by_cgroup.cgroup_hierarchy, by_cgroup.cgroup_subsystem) == (2, 5, 3)
+
+
+def test_the_hook_comes_last_and_returns_before_entries() -> None:
+    probes = (Probe("f", Mechanism.FMOD_RET), Probe("g.isra.0", Mechanism.KPROBE))
+    fault = Fault("x", Hook.SLAB, ONE, frames_of(["f", "g"]))
+    placement = Placement(Probe("should_failslab", Mechanism.FMOD_RET), probes, "-ENOMEM")
+    assert [(e.function, e.symbol) for e in inject.entries(fault, placement)] == [
+        ("track_exit", "sched_process_exit"),
+        ("track_fork", "sched_process_fork"),
+        ("leave_fexit_0", "f"),
+        ("leave_kretprobe_1", "g.isra.0"),
+        ("enter_fentry_0", "f"),
+        ("enter_kprobe_1", "g.isra.0"),
+        ("hook_fmod_ret", "should_failslab"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("-ENOMEM", -12), ("true", 1), ("-24", -24), ("0", 0), ("1", 1)]
+)
+def test_a_value_in_c_is_a_number(value: str, number: int) -> None:
+    assert inject.number_of(value) == number
