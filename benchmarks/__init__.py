@@ -1,0 +1,1 @@
+"""What an injection costs, in instructions of an emulated machine; see docs/performance.md."""

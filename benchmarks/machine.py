@@ -1,0 +1,136 @@
+"""An emulated machine that counts instructions, and the initramfs that it boots."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from chaoskernel import process
+from chaoskernel.clang import compile_object
+from chaoskernel.lab.kernel import Kernel
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent / "chaoskernel"
+
+NS_PER_INSTRUCTION = 2
+"""What -icount shift=1 says: the machine's clock is the number of its instructions."""
+
+_COMMAND_LINE = (
+    "console=ttyS0 quiet panic=-1 rdinit=/init random.trust_cpu=on "
+    "PYTHONHASHSEED=0"  # which Linux hands on to /init: there is no entropy yet to wait for
+)
+_MARK = "@@"
+_PYTHON = Path("/usr/bin/python3")
+_SKIPPED = shutil.ignore_patterns(
+    *("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*")
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Machine:
+    """What is booted.
+
+    :param image: the initramfs.
+    """
+
+    kernel: Kernel
+    image: Path
+
+    def run(self, *words: str, seconds: float = 1800) -> Iterator[dict[str, Any]]:
+        """Boot, and yield what the guest says of what it was asked to measure.
+
+        :raises TimeLimit: the guest has not ended within that time.
+        """
+        asked = " ".join(f"bench.{word}" for word in words)
+        command = [
+            *("qemu-system-x86_64", "-nodefaults", "-nographic", "-no-reboot"),
+            *("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"),
+            *("-cpu", "max", "-smp", "1", "-m", "3G"),
+            *("-kernel", str(self.kernel.image), "-initrd", str(self.image)),
+            *("-serial", "stdio", "-append", f"{_COMMAND_LINE} {asked}"),
+        ]
+        done = process.run(command, seconds=seconds, check=False)
+        console = self.image.with_name("console.log")
+        console.write_text(done.stdout + done.stderr, encoding="utf-8")
+        facts = [json.loads(line) for line in re.findall(rf"{_MARK}(\{{.*\}})", done.stdout)]
+        if not facts or "done" not in facts[-1]:
+            raise process.CommandFailed([command[0]], done.returncode, f"see {console}")
+        yield from facts[:-1]
+
+
+def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
+    """Return an initramfs with the package, its peers, and what both need.
+
+    :param directory: where it is made; emptied before.
+    :param predicate: the fault with a predicate, as JSON, with its object.
+    """
+    root = directory / "root"
+    shutil.rmtree(directory, ignore_errors=True)
+    bench = root / "bench"
+    bench.mkdir(parents=True)
+    shutil.copytree(PACKAGE, bench / "chaoskernel", ignore=_SKIPPED)
+    (bench / "predicate.json").write_text(predicate, encoding="utf-8")
+    compile_object(bench / "peers.bpf.o", source=HERE / "guest" / "peers.bpf.c")
+    job = ["gcc", "-O2", "-static", "-pthread", str(HERE / "guest" / "job.c")]
+    process.run([*job, "-o", str(bench / "job")], seconds=60)
+    _add_python(root)
+    _add_headers(root, kernel)
+    shutil.copytree(HERE, bench / "benchmarks", ignore=_SKIPPED)
+    # As an installation has it: what is imported is compiled already.
+    process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
+    init = root / "init"
+    main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")
+    init.write_text(f"#!{_PYTHON}\n{main}", encoding="utf-8")
+    init.chmod(0o755)
+    image = directory / "initramfs"
+    pack = f"cd {root} && find . | cpio --quiet --create --format newc >{image}"
+    process.run(["sh", "-c", pack], seconds=120)
+    shutil.rmtree(root)
+    return image
+
+
+def _add_python(root: Path) -> None:
+    """Add the distribution's Python, with the bindings that it has."""
+    _add(root, _PYTHON)
+    library = Path(f"/usr/lib/{_PYTHON.resolve().name}")
+    shutil.copytree(library, root / library.relative_to("/"), ignore=_SKIPPED, symlinks=True)
+    packages = Path("/usr/lib/python3/dist-packages/bcc")
+    shutil.copytree(packages, root / packages.relative_to("/"), ignore=_SKIPPED)
+    libraries = Path("/usr/lib/x86_64-linux-gnu")
+    for name in ("libbpf.so.1", "libbcc.so.0", "librt.so.1"):
+        _add(root, libraries / name)
+    for module in (library / "lib-dynload").glob("*.so"):
+        _add_libraries(root, module)
+
+
+def _add_headers(root: Path, kernel: Kernel) -> None:
+    """Add what BCC compiles with."""
+    if kernel.headers:
+        shutil.copytree(kernel.headers, root / f"lib/modules/{kernel.release}/build")
+
+
+def _add(root: Path, file: Path) -> None:
+    """Add a program or library under the name that it is asked for, with what it is linked to."""
+    target = root / file.relative_to("/")
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    _add_libraries(root, file)
+
+
+def _add_libraries(root: Path, file: Path) -> None:
+    for library in _linked(file):
+        target = root / library.relative_to("/")
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(library, target)
+
+
+def _linked(file: Path) -> Iterable[Path]:
+    listed = process.run(["ldd", str(file)], seconds=60, check=False).stdout
+    return [Path(place) for place in re.findall(r"(/\S+) \(0x", listed)]
