@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import platform
 import re
@@ -28,7 +29,7 @@ from chaoskernel.bpf.program import (
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import prove
-from chaoskernel.engine.seed import seed
+from chaoskernel.engine.seed import Follower, seed
 from chaoskernel.errors import (
     ChaosKernelError,
     EngineError,
@@ -36,8 +37,8 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
-from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.kernel import bpf, btf, cgroups, features, podgroups, processes, symbols
+from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -54,13 +55,18 @@ class BccEngine:
         processes.require_kernels_ids()
         progress("looking at the kernel")
         kernel_symbols, kernel_features = symbols.running(), features.running()
-        hierarchy, groups = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
+        pods = fault.scope.pods
+        hierarchy, groups = cgroups.scoped(
+            fault.scope.cgroups,
+            fault.scope.containers,
+            needed=(lambda each: podgroups.require(pods, each.directory)) if pods else None,
+        )
         refused: EngineError | None = None
         for placement in placements(
             fault, kernel_symbols, kernel_features, btf.running(), hierarchy
         ):
             try:
-                return _arm(fault, placement, groups, progress)
+                return _arm(fault, placement, _Groups(hierarchy, groups), progress)
             except EngineError as error:
                 refused = refused or error
                 progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
@@ -69,6 +75,17 @@ class BccEngine:
             kernel_symbols.resolve(frame.funcname) for frame in fault.callchain
         )
         raise refused
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Groups:
+    """The control groups that a scope names.
+
+    :param hierarchy: that has them, and those of its pods.
+    """
+
+    hierarchy: Hierarchy | None
+    named: Sequence[Cgroup]
 
 
 class BccArmedFault:
@@ -82,7 +99,9 @@ class BccArmedFault:
         module: _Module,
         undo: contextlib.ExitStack,
         expires: int,
+        follower: Follower | None,
     ) -> None:
+        self._follower = follower
         self.placement = placement
         self._fault = fault
         self._boot = time.time() - time.monotonic()
@@ -109,6 +128,11 @@ class BccArmedFault:
             "dropped": dropped,
         }
 
+    def follow(self) -> None:
+        """See `ArmedFault.follow`."""
+        if self._follower and self._final is None:
+            self._follower.look()
+
     def disarm(self) -> list[int]:
         """See `ArmedFault.disarm`."""
         if self._final is None:
@@ -127,12 +151,17 @@ class BccArmedFault:
                 for number, probe in enumerate(self.placement.frames)
             ],
             "processes": self._module.hits(),
+            **({"pods": self._pods()} if self._fault.scope.pods else {}),
         }
 
+    def _pods(self) -> list[dict[str, Any]]:
+        return [
+            {"pod": str(pod), "injected": self._module.pod(number)}
+            for number, pod in enumerate(self._fault.scope.pods)
+        ]
 
-def _arm(
-    fault: Fault, placement: Placement, groups: Sequence[Cgroup], progress: Progress
-) -> BccArmedFault:
+
+def _arm(fault: Fault, placement: Placement, groups: _Groups, progress: Progress) -> BccArmedFault:
     program = render(fault, placement)
     with contextlib.ExitStack() as undo:
         progress("compiling")
@@ -146,14 +175,17 @@ def _arm(
         # in scope must be settled before anything can be overridden.
         for entry in trackers:
             undo.callback(module.attach(entry))
-        targets = seed(module, fault.scope, groups)
+        follower = None
+        if fault.scope.pods and groups.hierarchy:
+            follower = Follower(module, fault.scope.pods, groups.hierarchy.directory)
+        targets = seed(module, fault.scope, groups.named, follower)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
         prove(module, fault, placement.hook.symbol)
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        return BccArmedFault(fault, placement, targets, module, undo.pop_all(), expires)
+        return BccArmedFault(fault, placement, targets, module, undo.pop_all(), expires, follower)
 
 
 class _Module:
@@ -223,6 +255,10 @@ class _Module:
         entered, matched = (int(sum(table[ctypes.c_int(2 * number + n)])) for n in (0, 1))
         return {"entered": entered, "matched": matched}
 
+    def pod(self, number: int) -> int:
+        """Return how many requests of the scope's pod failed; 0 is its first."""
+        return int(sum(self._bpf[b"pods"][ctypes.c_int(number)]))
+
     def hits(self) -> list[dict[str, Any]]:
         """Return the processes that were hit, the first one first, and how often."""
         found = sorted(self._bpf[b"hit"].items(), key=lambda item: int(item[0].started))
@@ -259,10 +295,10 @@ class _Module:
             with contextlib.suppress(KeyError):  # the program took it off before us
                 del table[ctypes.c_uint32(pid)]
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         """See `Tables.list_cgroups`."""
         for identity in identities:
-            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint8(1)
+            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint16(pod)
 
     def list_commands(self, names: Iterable[str]) -> None:
         """See `Tables.list_commands`."""

@@ -32,12 +32,16 @@ class FakeArmed:
     def __init__(self, seconds: float) -> None:
         self.expires = time.monotonic_ns() + round(seconds * 1e9)
         self.disarmed = 0
+        self.followed = 0
 
     def counters(self) -> dict[str, int]:
         return {"injected": 3 + self.disarmed}
 
     def events(self, limit: int) -> dict[str, object]:
         return {"events": [{"pid": 42}, {"pid": 43}][-limit:], "dropped": 7}
+
+    def follow(self) -> None:
+        self.followed += 1
 
     def disarm(self) -> list[int]:
         self.disarmed += 1

@@ -29,7 +29,7 @@ class FakeTables:
         for pid in pids:
             self.processes.pop(pid, None)
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         self.cgroups |= set(identities)
 
     def list_commands(self, names: Iterable[str]) -> None:
