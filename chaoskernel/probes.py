@@ -11,9 +11,9 @@ from chaoskernel.activity import failing_in_one_line
 from chaoskernel.checks import is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.evidence import chain_end
-from chaoskernel.local import shared
 from chaoskernel.spec import hook_named, symbol_of
 from chaoskernel.target import State
+from chaoskernel.targets import shared
 
 __all__ = [
     "counters",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from chaoskernel.errors import InvalidFault
 
@@ -68,7 +69,7 @@ def connection(
     def look_up(key: str, default: str = "") -> str:
         return str(given.get(key, environment.get(key, default)) or "")
 
-    proxies = {
+    proxies: dict[str, Any] = {
         "proxy": environment.get("HTTP_PROXY", ""),
         "no_proxy": environment.get("NO_PROXY", ""),
     }
@@ -95,9 +96,7 @@ def connection(
     )
 
 
-def own_pod(
-    environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT
-) -> Self | None:
+def own_pod(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Self | None:
     """Return the pod that this process runs in; nothing outside of a cluster.
 
     POD_NAMESPACE and POD_NAME say it where the host's name is not the pod's (hostNetwork).
@@ -110,9 +109,8 @@ def own_pod(
     return Self(environment.get("POD_NAMESPACE") or namespace, name) if name else None
 
 
-def _identity(look_up: object) -> dict[str, str]:
+def _identity(look_up: Callable[..., str]) -> dict[str, Any]:
     """Return who asks: by a key, else by a certificate, else by name and password."""
-    assert callable(look_up)
     if key := look_up("KUBERNETES_API_KEY"):
         prefix = look_up("KUBERNETES_API_KEY_PREFIX", "Bearer")
         return {"api_key": key, "api_key_prefix": prefix}

@@ -121,6 +121,7 @@ def job(
     :raises InvalidFault: the fault is too long for it.
     """
     document = _document(fault)
+    seconds = math.ceil(start_seconds + fault.limits.duration + _MARGIN_SECONDS)
     node = fault.scope.pods[0].node
     labels = {
         LABEL_NAME: "chaoskernel",
@@ -148,24 +149,24 @@ def job(
         "metadata": metadata,
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": math.ceil(
-                start_seconds + fault.limits.duration + _MARGIN_SECONDS
-            ),
+            "activeDeadlineSeconds": seconds,
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": _pod(node, document, given),
+                "spec": _pod(node, document, given, seconds),
             },
         },
     }
 
 
-def _pod(node: str, document: str, given: Settings) -> dict[str, Any]:
+def _pod(node: str, document: str, given: Settings, seconds: int) -> dict[str, Any]:
     return {
         # No scheduler is asked: the agent belongs where the pods are, whatever taints are there.
         "nodeName": node,
         "tolerations": [{"operator": "Exists"}],
         "restartPolicy": "Never",
+        # The Job's is kept by a controller, this one by the node, also when that is cut off.
+        "activeDeadlineSeconds": seconds,
         "hostPID": True,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

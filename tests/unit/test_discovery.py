@@ -33,7 +33,9 @@ def test_actions_are_discovered_as_actions() -> None:
         "pause_kernel_chaos",
         "resume_kernel_chaos",
         "start_injection",
+        "start_pod_injection",
         "stop_injection",
+        "stop_pod_injection",
     ]
 
 
