@@ -126,7 +126,8 @@ class ApiCluster:
             namespace,
             container=container,
             follow=True,
-            _request_timeout=(_CONNECT_SECONDS, None),
+            # An agent says something more often: a connection that is dead is made anew.
+            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
         )
         yield from _lines(stream, over)
 
