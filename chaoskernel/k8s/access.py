@@ -13,12 +13,13 @@ from chaoskernel.checks import is_int
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
+from chaoskernel.k8s.injection import Cluster, Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.k8s.job import settings as job_settings
 from chaoskernel.k8s.leftovers import Jobs
 from chaoskernel.k8s.nodes import MAX_NODES, Bounds
 from chaoskernel.k8s.select import Pods, select
-from chaoskernel.k8s.target import Cluster, ClusterTarget, Waits
+from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.manifest import Selection
 from chaoskernel.spec import Scope
 from chaoskernel.target import Target

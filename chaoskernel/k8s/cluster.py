@@ -152,6 +152,7 @@ def _configuration(given: Connection) -> Any:
             key, value, f"usable: {error}", hint="kubectl config get-contexts shows what there is"
         ) from error
     found.connection_pool_maxsize = _CONNECTIONS
+    found.retries = False  # the target knows what may be asked again, and for how long
     if given.proxy:
         found.proxy = given.proxy
     if given.no_proxy:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chaoskernel.agent.__main__ import FAULT_VARIABLE
+from chaoskernel.k8s.job import CAPABILITIES
+from chaoskernel.launch import agent_python
 from chaoskernel.pods import PodContainer, PodScope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
 from tests.functional.conftest import Arm
@@ -103,3 +109,57 @@ def test_all_containers_are_hit_also_new_ones_and_each_pod_is_counted(
             {"pod": "shop/db-1", "injected": 2},
         ]
         assert fault.disarm() == []
+
+
+def test_a_pod_that_v1_alone_knows_is_hit_and_another_one_never(
+    arm: Arm, devices: Path, tmp_path: Path
+) -> None:
+    app, other = (devices / f"node2/kubepods/burstable/pod{uid}" / APP for uid in UIDS)
+    for place in (app, other):
+        place.mkdir(parents=True)
+    with Victim(tmp_path) as inside, Victim(tmp_path) as neighbour:
+        (app / "cgroup.procs").write_text(str(inside.pid))
+        (other / "cgroup.procs").write_text(str(neighbour.pid))
+        scope = PodScope("shop", "db-0", UIDS[0], "n", (PodContainer("app", f"cri-o://{APP}"),))
+        fault = arm(fault_of(scope))
+        assert inside.does("mount", 2) == [errno.ENOMEM] * 2
+        assert neighbour.does("mount", 2) == [0] * 2
+        assert fault.counters()["pods"] == [{"pod": "shop/db-0", "injected": 2}]
+        assert fault.disarm() == []
+
+
+def test_an_agent_needs_no_more_than_the_capabilities_of_its_job(
+    lab: None, pods: list[Path], tmp_path: Path
+) -> None:
+    allowed = ",".join(f"+{capability.lower()}" for capability in CAPABILITIES)
+    fault = fault_of(PodScope("shop", "db-0", UIDS[0]))
+    start = f"import runpy, sys; sys.path.append({str(Path.cwd())!r}); "
+    start += "runpy.run_module('chaoskernel.agent', run_name='__main__')"
+    with Victim(tmp_path) as victim:
+        contain(victim, pods[0], APP)
+        agent = subprocess.Popen(
+            ["setpriv", f"--bounding-set=-all,{allowed}", agent_python(), "-I", "-c", start],
+            env={**os.environ, FAULT_VARIABLE: json.dumps(fault.to_json())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert agent.stdout
+        try:
+            kinds: list[str] = []
+            for line in agent.stdout:
+                message = json.loads(line)
+                kinds.append(message["type"])
+                assert message["type"] != "error", message
+                if message["type"] == "armed":
+                    assert victim.does("mount", 2) == [errno.ENOMEM] * 2
+                if message["type"] == "counters" and message["counters"]["injected"] == 2:
+                    agent.terminate()
+            assert (message["type"], message["reason"]) == ("disarmed", "SIGTERM")
+            assert message["counters"]["pods"] == [{"pod": "shop/db-0", "injected": 2}]
+            assert message["leftovers"] == []
+            assert "counters" in kinds
+            assert victim.does("mount", 1) == [0]
+        finally:
+            agent.kill()
+            agent.communicate()

@@ -114,6 +114,9 @@ class FakeCluster:
     :param refuse: raises for a call of that name.
     """
 
+    breaks = 0
+    """How many times logs break off after the first lines."""
+
     def __init__(self, scripts: Mapping[str, Script] | None = None, *pods: Document) -> None:
         self.documents = list(pods)
         self.node_documents: list[Document] = []
@@ -207,6 +210,9 @@ class FakeCluster:
                 self._logs[name].put(None)
                 return
             yield line
+            if self.breaks and "counters" in line:
+                self.breaks -= 1
+                return
         raise ClusterError("gone", status=404)
 
     def _called(self, name: str, *arguments: str) -> None:

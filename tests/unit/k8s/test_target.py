@@ -14,8 +14,9 @@ from chaoskernel.errors import (
     TimeLimit,
     UnknownFault,
 )
+from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
-from chaoskernel.k8s.target import ClusterTarget, Waits
+from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.pods import PodContainer, PodScope
 from chaoskernel.spec import Fault, Hook, Scope
 from chaoskernel.target import State
@@ -183,6 +184,28 @@ def test_a_server_that_restarts_is_asked_again(status: int) -> None:
     cluster.refuse["delete_job"] = lambda node: answers.pop() if answers else None
     (record,) = here.stop("x")
     assert record.state is State.ENDED
+
+
+def test_a_server_that_knows_nobodys_rights_yet_is_asked_again() -> None:
+    cluster = FakeCluster()
+    here = target(cluster)
+    here.start(a_fault("worker-1"))
+    answers = [NotPermitted("u may not")] * 3
+    cluster.refuse["delete_job"] = lambda node: answers.pop() if answers else None
+    (record,) = here.stop("x")
+    assert record.state is State.ENDED
+
+
+def test_a_log_and_a_watch_that_break_off_are_taken_up_again() -> None:
+    cluster = FakeCluster()
+    here = target(cluster)
+    cluster.breaks = 3
+    here.start(a_fault("worker-1"))
+    answers: list[ChaosKernelError] = [NotPermitted("u may not"), ClusterError("down")]
+    cluster.refuse["log"] = lambda node: answers.pop() if answers else None
+    assert within(5, lambda: not answers, 0.01)
+    (record,) = here.stop("x")
+    assert (record.state, record.counters["injected"]) == (State.ENDED, 4)
 
 
 def test_a_job_that_cannot_be_deleted_is_listed() -> None:
