@@ -64,7 +64,8 @@ lab: $(READY)
 
 IMAGE := build/image/chaoskernel.tar
 ROOTFS := build/image/rootfs.tar
-IN_IMAGE := python3-minimal,python3-bpfcc,kmod
+# BCC unpacks the headers of a kernel that has them in itself (CONFIG_IKHEADERS) with xz.
+IN_IMAGE := python3-minimal,python3-bpfcc,kmod,xz-utils
 AGENT_FILES := $(shell find chaoskernel -name '*.py' -o -name '*.c')
 
 image: $(IMAGE)

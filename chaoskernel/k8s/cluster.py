@@ -23,7 +23,8 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
-_CONNECTIONS = 64
+_CONNECTIONS = 1024
+"""Kept open at most: a log is followed on each node at the same time."""
 
 Document = dict[str, Any]
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import queue
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,11 @@ def pod(
     containers: tuple[str, ...] = ("app",),
     **details: Any,
 ) -> Document:
-    metadata = {"namespace": namespace, "name": name, "uid": f"{abs(hash(name)):08x}"[:8] + "-0000"}
+    metadata = {
+        "namespace": namespace,
+        "name": name,
+        "uid": f"{zlib.crc32(name.encode()):08x}-0000",
+    }
     metadata |= details.pop("metadata", {})
     return {
         "metadata": metadata,
