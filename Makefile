@@ -14,7 +14,7 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo bench test test-engine test-agent check lab packages format clean
+.PHONY: demo bench test test-engine test-agent check lab image packages format clean
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -75,6 +75,31 @@ format: $(READY)
 
 lab: $(OBJECT)
 	@$(BIN)/chaoskernel lab build
+
+IMAGE := build/image/chaoskernel.tar
+ROOTFS := build/image/rootfs.tar
+# BCC unpacks the headers of a kernel that has them in itself (CONFIG_IKHEADERS) with xz.
+IN_IMAGE := python3-minimal,python3-bpfcc,kmod,xz-utils
+AGENT_FILES := $(shell find chaoskernel -name '*.py' -o -name '*.c')
+
+image: $(IMAGE)
+
+# Without a container engine: the chroot isolation asks for no namespaces of its own.
+$(IMAGE): Containerfile .containerignore $(ROOTFS) $(AGENT_FILES) | $(READY)
+	@version=$$($(BIN)/python -c 'import chaoskernel; print(chaoskernel.__version__)'); \
+	tag=localhost/chaoskernel:$$version; rm -f $@; \
+	buildah bud --quiet --isolation chroot --build-arg VERSION=$$version --tag $$tag . \
+		>build/image/id; \
+	buildah push --quiet $$tag oci-archive:$@:$$tag; \
+	echo "$$tag is in $@"
+
+$(ROOTFS): Makefile
+	@mkdir -p $(@D)
+	@command -v buildah mmdebstrap >/dev/null || \
+		{ echo "make image needs both: apt-get install buildah mmdebstrap" >&2; exit 1; }
+	@mmdebstrap --quiet --variant=minbase --include=$(IN_IMAGE) \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' bookworm $@
 
 packages:
 	@tools/packages

@@ -5,12 +5,27 @@ plain, and annotations are evaluated: `chaos discover` shows anything else as
 "object", which breaks `chaos init`.
 """
 
+import dataclasses
+import functools
+
 from chaoskernel import applied, syntax
 from chaoskernel import manifest as documents
 from chaoskernel.activity import failing_in_one_line
-from chaoskernel.errors import EngineError
-from chaoskernel.local import shared
-from chaoskernel.spec import Fault, Limits, engine_named, errno_of, hook_named, mechanism_named
+from chaoskernel.errors import EngineError, InvalidFault
+from chaoskernel.k8s import leftovers
+from chaoskernel.k8s.access import access, bounded
+from chaoskernel.k8s.nodes import check_namespaces
+from chaoskernel.manifest.arguments import selected_by
+from chaoskernel.spec import (
+    Fault,
+    Limits,
+    Scope,
+    engine_named,
+    errno_of,
+    hook_named,
+    mechanism_named,
+)
+from chaoskernel.targets import shared
 
 __all__ = [
     "apply_kernel_chaos",
@@ -18,7 +33,9 @@ __all__ = [
     "pause_kernel_chaos",
     "resume_kernel_chaos",
     "start_injection",
+    "start_pod_injection",
     "stop_injection",
+    "stop_pod_injection",
 ]
 
 _STARTED = (
@@ -137,6 +154,148 @@ def stop_injection(name: str = "") -> dict:
         return {"faults": [record.to_json() for record in stopped]}
 
 
+def start_pod_injection(
+    name: str,
+    fault: str = "slab",
+    callchain: list = None,
+    probability: float = 100.0,
+    times: int = 0,
+    duration: str = "5m",
+    namespaces: list = None,
+    label_selectors: dict = None,
+    annotation_selectors: dict = None,
+    expression_selectors: list = None,
+    field_selectors: dict = None,
+    pod_phase_selectors: list = None,
+    nodes: list = None,
+    node_selectors: dict = None,
+    pods: dict = None,
+    mode: str = "one",
+    value: str = "",
+    seed: int = None,
+    container_names: list = None,
+    all_containers: bool = False,
+    mechanism: str = "auto",
+    engine: str = "auto",
+    function: str = "",
+    errno: str = "",
+    parameters: str = "",
+    predicate: str = "",
+    headers: list = None,
+    dry_run: bool = False,
+    max_nodes: int = 10,
+    system_pods: bool = False,
+    jobs_namespace: str = "",
+    image: str = "",
+    privileged: bool = False,
+    secrets: dict = None,
+) -> dict:
+    """Make kernel requests of pods fail, on every node that has one, and return once they do.
+
+    Selectors are those of KernelChaos.  All nodes are armed, or none is.
+
+    :param name: names the fault in the other activities.
+    :param fault: what fails: slab, page, bio, or function.
+    :param callchain: as start_injection takes it; so are the arguments that are not here.
+    :param times: how many requests fail at most on each node; 0 is no limit.
+    :param duration: when the fault ends by itself.
+    :param namespaces: of the pods; default where nothing else is named.
+    :param label_selectors: labels that a pod has all of.
+    :param annotation_selectors: annotations that it has all of.
+    :param expression_selectors: objects with key, operator and values.
+    :param field_selectors: such as {"spec.nodeName": "worker-1"}.
+    :param pod_phase_selectors: Running alone can be hit.
+    :param nodes: names of nodes; with node_selectors, either will do.
+    :param node_selectors: labels that a pod's node has all of.
+    :param pods: names by namespace; they bypass the other selectors.
+    :param mode: one, all, fixed, fixed-percent or random-max-percent.
+    :param value: how many, or how many per cent.
+    :param seed: the same one selects the same of the same pods.
+    :param container_names: each pod's first where nothing is named.
+    :param all_containers: true hits every container of a pod, also those that come later.
+    :param dry_run: true lets everything through, and counts what would have failed.
+    :param max_nodes: more are refused.
+    :param system_pods: true allows the cluster's own pods, and that of the experiment.
+    :param jobs_namespace: where the Jobs are made; else CHAOSKERNEL_NAMESPACE, else chaoskernel.
+    :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
+    :param privileged: true gives the agent every right on its node.
+    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at, nodes.
+    :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
+    """
+    with failing_in_one_line():
+        selection = selected_by(
+            mode,
+            value,
+            container_names,
+            {
+                "namespaces": namespaces,
+                "labelSelectors": label_selectors,
+                "annotationSelectors": annotation_selectors,
+                "expressionSelectors": expression_selectors,
+                "fieldSelectors": field_selectors,
+                "podPhaseSelectors": pod_phase_selectors,
+                "nodes": nodes,
+                "nodeSelectors": node_selectors,
+                "pods": pods,
+            },
+        )
+        if all_containers and container_names:
+            raise InvalidFault(
+                "all_containers", True, "possible together with container_names", hint="keep one"
+            )
+        # What is wrong with the fault is said before the cluster is asked anything.
+        check_namespaces(selection, bounded(max_nodes, system_pods, None))
+        description = Fault(
+            name=name,
+            hook=hook_named(fault),
+            scope=Scope(system_wide=True),
+            callchain=syntax.frames(callchain or []),
+            limits=Limits(probability, times, syntax.duration(duration)),
+            mechanism=mechanism_named(mechanism),
+            engine=engine_named(engine),
+            function=function,
+            errno=errno_of(errno or 0),
+            parameters=syntax.parameters(parameters),
+            predicate=syntax.expression(predicate),
+            headers=syntax.headers(headers or []),
+            dry_run=dry_run,
+        )
+        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+        scope = reached.scope(
+            selection,
+            max_nodes=max_nodes,
+            system_pods=system_pods,
+            all_containers=all_containers,
+            seed=seed,
+        )
+        record = reached.target(shared()).start(dataclasses.replace(description, scope=scope))
+        started = record.to_json()
+        return {**{key: started[key] for key in _STARTED}, "nodes": record.armed["nodes"]}
+
+
+def stop_pod_injection(name: str = "", jobs_namespace: str = "", secrets: dict = None) -> dict:
+    """End a fault on pods, or all faults of this run, and wait for each node to confirm it.
+
+    When this run has started none of that name, what an earlier one has left is removed.
+
+    :param name: the fault's name; empty for all of this run.
+    :param jobs_namespace: where the Jobs of an earlier run are.
+    :returns: `faults`, as stop_injection returns it, and `removed`: Jobs of an earlier run.
+    :raises ActivityFailed: of some nodes it could not be confirmed; the line lists them.
+    """
+    with failing_in_one_line():
+        stopped = stop_injection(name)
+        removed: list = []
+        if name and not stopped["faults"]:
+            reached = access(secrets, namespace=jobs_namespace)
+            where = reached.settings.namespace
+            found = leftovers.find(reached.cluster, where, name)
+            removed = list(leftovers.remove(reached.cluster, where, found))
+        if wrong := [f"{left.job}: {trouble}" for left, trouble in removed if trouble]:
+            raise EngineError("; ".join(wrong))
+        return {**stopped, "removed": [left.job for left, _ in removed]}
+
+
 def apply_kernel_chaos(
     manifest: str,
     pids: list = None,
@@ -148,6 +307,13 @@ def apply_kernel_chaos(
     mechanism: str = "auto",
     engine: str = "auto",
     dry_run: bool = False,
+    kubernetes: bool = False,
+    max_nodes: int = 10,
+    system_pods: bool = False,
+    jobs_namespace: str = "",
+    image: str = "",
+    privileged: bool = False,
+    secrets: dict = None,
 ) -> dict:
     """Inject what KernelChaos and Schedule documents (chaos-mesh.org/v1alpha1) say.
 
@@ -166,22 +332,40 @@ def apply_kernel_chaos(
     :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
         and the kernel's headers.
     :param dry_run: true lets everything through, and counts what would have failed.
+    :param kubernetes: true injects on a cluster, into the pods that the documents select at
+        each injection; the arguments after it are those of start_pod_injection.
     :returns: `applied`: the state of each, as kernel_chaos_state returns it.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
-        scope = syntax.scope(
-            pids=pids,
-            pid_files=pid_files,
-            commands=commands,
-            cgroups=cgroups,
-            containers=containers,
-            system_wide=system_wide,
-        )
-        manner = applied.Manner(
-            lambda: scope, mechanism_named(mechanism), engine_named(engine), dry_run
-        )
-        new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
+        how = mechanism_named(mechanism), engine_named(engine), dry_run
+        given = {
+            "pids": pids,
+            "pid_files": pid_files,
+            "commands": commands,
+            "cgroups": cgroups,
+            "containers": containers,
+            "system_wide": system_wide,
+        }
+        if not kubernetes:
+            scope = syntax.scope(**given)
+            manner = applied.Manner(lambda: scope, *how)
+            new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
+        else:
+            _refuse_beside_pods(given)
+            bounded(max_nodes, system_pods, None)
+            loaded = documents.load(manifest)
+            reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+            choose = functools.partial(reached.scope, max_nodes=max_nodes, system_pods=system_pods)
+            target = reached.target(shared())
+            new = [
+                applied.Applied(
+                    chaos,
+                    applied.Manner(functools.partial(choose, chaos.selection), *how),
+                    target,
+                )
+                for chaos in loaded
+            ]
         applied.shared().apply(new)
         return {"applied": [each.state() for each in new]}
 
@@ -223,3 +407,11 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
         found = applied.shared().get(name, namespace)
         found.resume()
         return found.state()
+
+
+def _refuse_beside_pods(given: dict) -> None:
+    for key, value in given.items():
+        if value:
+            raise InvalidFault(
+                key, value, "possible on a cluster", hint="the documents select pods there"
+            )

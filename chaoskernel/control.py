@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 from chaoskernel import applied, evidence
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.local import shared
 from chaoskernel.target import Record, State
+from chaoskernel.targets import shared
 
 __all__ = [
     "after_experiment_control",
@@ -35,15 +35,15 @@ logger = logging.getLogger("chaostoolkit.kernel")
 class _Run:
     """The experiment that is running: the toolkit runs one at a time.
 
-    :param earlier: how many faults this process had started before it.
+    :param earlier: the faults that this process had started before it.
     :param played: the method's runs, once the method is over.
     """
 
-    earlier: int = 0
+    earlier: frozenset[tuple[str, str]] = frozenset()
     played: list | None = None
 
     def records(self) -> list[Record]:
-        return list(shared().records())[self.earlier :]
+        return [record for record in shared().records() if _identity(record) not in self.earlier]
 
 
 _run = _Run()
@@ -51,7 +51,7 @@ _run = _Run()
 
 def before_experiment_control(context: dict, **kwargs: object) -> None:
     """Note which faults are not this experiment's."""
-    _run.earlier = len(shared().records())
+    _run.earlier = frozenset(map(_identity, shared().records()))
     _run.played = None
 
 
@@ -103,6 +103,10 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
 def cleanup_control() -> None:
     """Stop what is left: the toolkit calls this even after an error that it does not handle."""
     _stop_all()
+
+
+def _identity(record: Record) -> tuple[str, str]:
+    return record.fault.name, str(record.armed.get("armed_at", ""))
 
 
 def _stop_all() -> None:

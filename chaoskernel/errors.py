@@ -104,6 +104,17 @@ class TimeLimit(ChaosKernelError):
     """Something took longer than it was allowed to, and was ended."""
 
 
+class ClusterError(ChaosKernelError):
+    """The cluster refused something, or could not be asked.
+
+    :param status: of HTTP; 0 when there was no answer.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 class LabError(ChaosKernelError):
     """The lab's kernel could not be built or found."""
 

@@ -17,6 +17,7 @@ JOURNAL_KEY = "chaoskernel"
 
 _STARTS = (
     ("chaoskernel.actions", "start_injection"),
+    ("chaoskernel.actions", "start_pod_injection"),
     ("chaoskernel.actions", "apply_kernel_chaos"),
 )
 _ENSURE = ("chaoskernel.probes", "ensure_injected")

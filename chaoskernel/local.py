@@ -19,7 +19,7 @@ from chaoskernel.errors import AgentError, EngineError, InvalidFault, UnknownFau
 from chaoskernel.launch import launch_agent, start_seconds
 from chaoskernel.objects import with_object
 from chaoskernel.spec import Fault
-from chaoskernel.target import Record, State, Target
+from chaoskernel.target import Record, State
 
 
 class LocalTarget:
@@ -157,30 +157,6 @@ class LocalTarget:
             f"no fault named '{name}' was started by this process",
             hint=f"there are: {known}" if known else "start_injection starts one",
         )
-
-
-_shared: list[Target] = []
-_shared_lock = threading.Lock()
-
-
-def shared() -> Target:
-    """Return the one target of this process: it has all the faults that its activities start."""
-    with _shared_lock:
-        if not _shared:
-            _shared.append(LocalTarget())
-        return _shared[-1]
-
-
-@contextlib.contextmanager
-def sharing(target: Target) -> Iterator[None]:
-    """Make another target the shared one for a while."""
-    with _shared_lock:
-        _shared.append(target)
-    try:
-        yield
-    finally:
-        with _shared_lock:
-            _shared.remove(target)
 
 
 class _Held:

@@ -11,9 +11,9 @@ from chaoskernel.activity import failing_in_one_line
 from chaoskernel.checks import is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.evidence import chain_end
-from chaoskernel.local import shared
 from chaoskernel.spec import hook_named, symbol_of
 from chaoskernel.target import State
+from chaoskernel.targets import shared
 
 __all__ = [
     "counters",
@@ -38,7 +38,8 @@ def counters(name: str) -> dict:
     """Return a fault's counters: `reached`, `matched`, `injected`, and `held_…` by reason.
 
     `frames` tells of each function of the call chain how often it was `entered` and how often
-    it `matched`, so that one sees where a chain ends; `processes` tells who was hit.
+    it `matched`, so that one sees where a chain ends; `processes` tells who was hit.  On a
+    cluster these are sums, as of the last second; `pods` and `nodes` have those of each.
 
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """

@@ -26,6 +26,7 @@ from chaoskernel.checks import (
     sequence_of,
 )
 from chaoskernel.errors import InvalidFault
+from chaoskernel.pods import PodScope, pods_of
 
 MAX_FRAMES = 16
 """Longest call chain: bpfki and inject.py keep as many."""
@@ -160,6 +161,7 @@ class Scope:
         has such a name or takes it by exec, with its descendants.
     :param cgroups: control groups (v2) by path, each with all its descendants.
     :param containers: ids of containers, with or without `containerd://` and the like.
+    :param pods: pods of a cluster, each with its containers as they come and go.
     :param system_wide: every process but the agent and its ancestors.
     """
 
@@ -168,6 +170,7 @@ class Scope:
     commands: tuple[str, ...] = ()
     cgroups: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    pods: tuple[PodScope, ...] = ()
     system_wide: bool = False
 
     def __post_init__(self) -> None:
@@ -195,12 +198,25 @@ class Scope:
                 )
         self._require_one_way()
 
+    @property
+    def by_cgroup(self) -> bool:
+        """Whether control groups have to be told apart."""
+        return bool(self.cgroups or self.containers or self.pods)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scope as a document of JSON types."""
+        listed = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+        return {**listed, "pods": [pod.to_json() for pod in self.pods]}
+
     def _require_one_way(self) -> None:
         if not isinstance(self.system_wide, bool):
             raise InvalidFault("system_wide", self.system_wide, "true or false")
-        named = bool(
-            self.pids or self.pid_files or self.commands or self.cgroups or self.containers
-        )
+        named = any(
+            (*self.pids, *self.pid_files, *self.commands, *self.cgroups, *self.containers)
+        ) or bool(self.pods)
         ways = "pids, pid_files, commands, cgroups or containers"
         if named and self.system_wide:
             raise InvalidFault(
@@ -324,10 +340,7 @@ class Fault:
             "fault": self.hook.value,
             "callchain": [dataclasses.asdict(frame) for frame in self.callchain],
             "limits": dataclasses.asdict(self.limits),
-            "scope": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in dataclasses.asdict(self.scope).items()
-            },
+            "scope": self.scope.to_json(),
             "mechanism": self.mechanism.value,
             "function": self.function,
             "errno": self.errno,
@@ -454,4 +467,4 @@ def _scope_of(scope: Mapping[str, Any]) -> Scope:
         key: value if key == "system_wide" else sequence_of(key, value)
         for key, value in scope.items()
     }
-    return Scope(**parts)
+    return Scope(**{**parts, "pods": pods_of(parts.get("pods", ()))})

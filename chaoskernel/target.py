@@ -86,6 +86,9 @@ def in_words(target: Mapping[str, Any]) -> str:
     """Return one of a record's `targets` in words."""
     if target.get("system_wide"):
         return "the whole system"
+    if "pod" in target:
+        named = ", ".join(target.get("containers", [])) or "all containers"
+        return f"{target['pod']} ({named})"
     if "cgroup" in target:
         return str(target["cgroup"])
     if "pid" in target:

@@ -19,6 +19,9 @@ _NAP_SECONDS = 0.5
 """Longest wait without a look at the clock: who is stopped in the middle of one (SIGSTOP), and then
 continued, waits once more for all that was left of it."""
 
+DEADLINE = "deadline"
+"""The reason when nothing else was."""
+
 ORPHANED = 3
 """Exit status after the owner's death: nobody is left to read it but a tracer."""
 
@@ -126,7 +129,7 @@ class Lifeline:
             pass
         finally:
             self._waiting = False
-        return "deadline"
+        return DEADLINE
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel.agent import protocol
-from chaoskernel.agent.lifeline import Lifeline, Requests
+from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.engine import ArmedFault, Engine, events
 from chaoskernel.engine.choice import engine_for
@@ -25,16 +25,23 @@ from chaoskernel.spec import Fault
 FAILED = 1
 
 
-def main(owner: int) -> int:
+_LOOK_SECONDS = 1.0
+"""How often an agent looks after its pods, and reports what has changed."""
+_REPORT_SECONDS = 10.0
+"""How often it reports all the same: one that says nothing is cut off."""
+
+
+def main(owner: int, document: str = "") -> int:
     """Serve one fault on standard input and output; return the exit status.
 
     :param owner: the process that the fault must not outlive; 0 for none.
+    :param document: the fault; empty when it comes on standard input.
     """
     if owner:
         Lifeline.tie_to(owner)
     requests = Requests(sys.stdin.fileno())
     try:
-        fault = _read_fault(requests)
+        fault = Fault.from_json(protocol.decode(document)) if document else _read_fault(requests)
         serve(fault, engine_for(fault), requests)
     except ChaosKernelError as error:
         send(protocol.error_message(error))
@@ -49,7 +56,10 @@ def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
         message = _armed_message(fault, engine, armed)
         with posted(message), Lifeline(requests) as lifeline:
             send(message)
-            reason = _answer(lifeline, armed)
+            if fault.scope.pods:
+                reason = _report(lifeline, armed)
+            else:
+                reason = _answer(lifeline, armed, until=armed.expires)
     finally:
         leftovers = armed.disarm()
     send(
@@ -80,10 +90,32 @@ def _read_fault(requests: Requests) -> Fault:
     return Fault.from_json(protocol.decode(line))
 
 
-def _answer(lifeline: Lifeline, armed: ArmedFault) -> str:
-    """Answer requests until the fault is to end; return why it ends."""
+def _report(lifeline: Lifeline, armed: ArmedFault) -> str:
+    """Report the counters, and follow the pods, until the fault is to end; return why it ends.
+
+    On a node nobody can ask: what is read there is the log.
+    """
+    said: Mapping[str, Any] = {}
+    said_at = 0.0
     while True:
-        line = lifeline.wait(until=armed.expires)
+        armed.follow()
+        now, seen = time.monotonic(), armed.counters()
+        if seen != said or now - said_at >= _REPORT_SECONDS:
+            send({"type": protocol.COUNTERS, "counters": dict(seen)})
+            said, said_at = seen, now
+        look = time.monotonic_ns() + round(_LOOK_SECONDS * 1e9)
+        reason = _answer(lifeline, armed, until=min(look, armed.expires))
+        if reason != DEADLINE or time.monotonic_ns() >= armed.expires:
+            return reason
+
+
+def _answer(lifeline: Lifeline, armed: ArmedFault, *, until: int) -> str:
+    """Answer requests until the fault is to end; return why it ends.
+
+    :param until: CLOCK_MONOTONIC, ns.
+    """
+    while True:
+        line = lifeline.wait(until=until)
         if isinstance(line, str):
             return line
         message = protocol.decode(line.text)

@@ -11,7 +11,8 @@ In, on standard input: one Fault document, then any number of requests
     (the resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601,
     UTC), `programs` (ids, as in `bpftool prog`).
 `counters`
-    `counters`: the answer to a request.
+    `counters`: the answer to a request.  With pods in the scope they come by themselves: when
+    they have changed, and every 10 s.
 `events`
     `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
     `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were

@@ -107,5 +107,6 @@ static __always_inline bool should_fail(u64 position, bool chosen, int guard)
 	}
 	count(DRY_RUN ? COUNT_HELD_DRY_RUN : COUNT_INJECTED);
 	count_hit(task);
+	count_pod();
 	return true;
 }

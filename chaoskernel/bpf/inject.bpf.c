@@ -159,8 +159,16 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_CGROUPS);
 	__type(key, u64);
-	__type(value, u8);
-} cgroups SEC(".maps"); /* ids in one hierarchy: those of the scope and all below them */
+	__type(value, u16);
+} cgroups SEC(".maps"); /* ids in one hierarchy, with the number of the pod, or 0 */
+
+/* For each pod of the scope: requests that failed, or would have in a dry run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1); /* core.py says how many */
+	__type(key, u32);
+	__type(value, u64);
+} pods SEC(".maps");
 
 struct chaos_command {
 	char name[COMMAND_LENGTH];
@@ -464,6 +472,24 @@ struct {
 	__type(value, struct chaos_hits);
 } hit SEC(".maps");
 
+static __always_inline void count_pod(void)
+{
+	u64 cgroup, *hits;
+	u16 *pod;
+	u32 index;
+
+	if (switches.scope != CHAOS_BY_CGROUP)
+		return;
+	cgroup = current_cgroup();
+	pod = bpf_map_lookup_elem(&cgroups, &cgroup);
+	if (!pod || !*pod)
+		return;
+	index = *pod - 1;
+	hits = bpf_map_lookup_elem(&pods, &index);
+	if (hits)
+		(*hits)++;
+}
+
 static __always_inline void count_hit(struct task_struct *task)
 {
 	struct chaos_process process = {.started = task->group_leader->start_time,
@@ -651,6 +677,7 @@ static __always_inline bool fails(void *ctx, u64 id, const u64 *registers)
 	}
 	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
 	count_hit(task);
+	count_pod();
 	keep_event(ctx, task, arguments);
 	return !switches.dry_run;
 }
@@ -836,15 +863,17 @@ int track_mkdir(u64 *ctx)
 {
 	struct cgroup *child = (void *)ctx[0];
 	u64 id = child->kn->id, parent;
-	u8 in_scope = CHAOS_IN_SCOPE;
+	u16 *pod, inherited;
 
 	if (!in_hierarchy(child))
 		return 0;
 	parent = BPF_CORE_READ(child, self.parent, cgroup, kn, id);
-	if (!bpf_map_lookup_elem(&cgroups, &parent))
+	pod = bpf_map_lookup_elem(&cgroups, &parent);
+	if (!pod)
 		return 0;
+	inherited = *pod;
 	state.cgroups[id % NR_SIEVE] = 1;
-	if (bpf_map_update_elem(&cgroups, &id, &in_scope, BPF_ANY))
+	if (bpf_map_update_elem(&cgroups, &id, &inherited, BPF_ANY))
 		count(COUNT_UNTRACKED);
 	return 0;
 }

@@ -132,7 +132,7 @@ def entries(fault: Fault, placement: Placement) -> list[Entry]:
 def _scope(fault: Fault) -> int:
     if fault.scope.system_wide:
         return _SYSTEM_WIDE
-    return _BY_CGROUP if fault.scope.cgroups or fault.scope.containers else _PROCESSES
+    return _BY_CGROUP if fault.scope.by_cgroup else _PROCESSES
 
 
 def _entry(
@@ -149,7 +149,7 @@ def _trackers(fault: Fault) -> Iterator[Entry]:
         names["fork"] = "sched_process_fork"
     if fault.scope.commands:
         names["exec"] = "sched_process_exec"
-    if fault.scope.cgroups or fault.scope.containers:
+    if fault.scope.by_cgroup:
         names |= {"mkdir": "cgroup_mkdir", "rmdir": "cgroup_rmdir"}
     for name, tracepoint in names.items():
         yield Entry(f"track_{name}", Attach.RAW_TRACEPOINT, tracepoint)

@@ -184,7 +184,8 @@ def _switches(fault: Fault, layout: Layout) -> str:
 #define HOOK_{fault.hook.name} 1
 #define NR_FRAMES {len(fault.callchain)}
 #define SYSTEM_WIDE {int(fault.scope.system_wide)}
-#define SCOPED_BY_CGROUP {int(bool(fault.scope.cgroups or fault.scope.containers))}
+#define SCOPED_BY_CGROUP {int(fault.scope.by_cgroup)}
+#define NR_PODS {len(fault.scope.pods)}
 #define SCOPED_BY_COMMAND {int(bool(fault.scope.commands))}
 #define PROBABILITY_OF_2_32 {threshold}ULL
 #define TIMES {fault.limits.times}ULL
@@ -209,7 +210,7 @@ def _tracepoints(fault: Fault) -> Iterator[Entry]:
         names.append("sched_process_fork")
     if fault.scope.commands:
         names.append("sched_process_exec")
-    if fault.scope.cgroups or fault.scope.containers:
+    if fault.scope.by_cgroup:
         names += ["cgroup_mkdir", "cgroup_rmdir"]
     for name in names:
         yield Entry(f"raw_tracepoint__{name}", Attach.RAW_TRACEPOINT, name)

@@ -24,8 +24,11 @@ enum membership {
 };
 
 #if SCOPED_BY_CGROUP
-/* Ids in one hierarchy: those that the scope names and all that lie below them. */
-BPF_HASH(cgroups, u64, u8, MAX_CGROUPS);
+/*
+ * Ids in one hierarchy: those that the scope names and all that lie below them.
+ * Those of the scope's first pod are marked with 1, and so on; others with 0.
+ */
+BPF_HASH(cgroups, u64, u16, MAX_CGROUPS);
 
 static __always_inline u64 id_of(struct cgroup *cgroup)
 {
@@ -83,6 +86,24 @@ static __always_inline bool in_scope(bool at_hook)
 	return SYSTEM_WIDE;
 #endif
 }
+
+#if NR_PODS > 0
+/* For each pod of the scope: requests that failed, or would have in a dry run. */
+BPF_PERCPU_ARRAY(pods, u64, NR_PODS);
+
+static __always_inline void count_pod(void)
+{
+	u64 cgroup = current_cgroup();
+	u16 *pod = cgroups.lookup(&cgroup);
+
+	if (pod && *pod > 0)
+		pods.increment(*pod - 1);
+}
+#else
+static __always_inline void count_pod(void)
+{
+}
+#endif
 
 /* Who leaves takes the books along: the ids will be used again. */
 RAW_TRACEPOINT_PROBE(sched_process_exit)
@@ -154,7 +175,7 @@ RAW_TRACEPOINT_PROBE(cgroup_mkdir)
 {
 	struct cgroup *child = (struct cgroup *)ctx->args[0];
 	struct cgroup *parent = NULL;
-	u8 in_scope = IN_SCOPE;
+	u16 *found, pod;
 	u64 id;
 
 	if (!in_hierarchy(child))
@@ -162,10 +183,12 @@ RAW_TRACEPOINT_PROBE(cgroup_mkdir)
 	/* The css that lies first in a cgroup is its own. */
 	bpf_probe_read_kernel(&parent, sizeof(parent), &child->self.parent);
 	id = id_of(parent);
-	if (!cgroups.lookup(&id))
+	found = cgroups.lookup(&id);
+	if (!found)
 		return 0;
+	pod = *found;
 	id = id_of(child);
-	if (cgroups.update(&id, &in_scope))
+	if (cgroups.update(&id, &pod))
 		count(COUNT_UNTRACKED);
 	return 0;
 }

@@ -19,10 +19,10 @@ _COMMANDS = {
     "completion": "Print what makes a shell complete commands and options.",
     "convert": "Write an experiment that does what KernelChaos documents say.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
-    "ps": "Show the faults that are in force on this host.",
+    "ps": "Show the faults of this host, or of a cluster.",
     "render": "Print the program that would run on this kernel.",
     "run": "Inject without an experiment, and show the counters.",
-    "stop": "End faults on this host, whoever started them.",
+    "stop": "End faults of this host, or of a cluster, whoever started them.",
     "summary": "Show what an experiment made the kernel do.",
 }
 

@@ -156,6 +156,18 @@ describing_a_fault = _together(
 """Adds the options that describe faults; `wanted` reads them."""
 
 
+in_a_cluster = _together(
+    click.option("--kubernetes", is_flag=True, help="Those of the cluster of the kubeconfig."),
+    click.option(
+        "--namespace",
+        default="",
+        metavar="NAME",
+        help="Where the Jobs are; else CHAOSKERNEL_NAMESPACE, else chaoskernel.",
+    ),
+)
+"""Adds what leads to the faults of a cluster."""
+
+
 def scope_of(options: dict[str, Any]) -> Scope:
     """Return the scope that the options name.
 

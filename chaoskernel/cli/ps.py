@@ -1,4 +1,4 @@
-"""`chaoskernel ps`: the faults that are in force on this host, whoever started them."""
+"""`chaoskernel ps`: the faults of this host, or of a cluster, whoever started them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from rich.table import Table
 from rich.text import Text
 
 from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.cli.options import in_a_cluster
 from chaoskernel.cli.summary import chain, targets
+from chaoskernel.k8s import leftovers
+from chaoskernel.k8s.access import access
+from chaoskernel.k8s.leftovers import Left
 
 
 @click.command(name="ps")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-def command(as_json: bool) -> None:
-    """Show the faults that are in force on this host.
+@in_a_cluster
+def command(as_json: bool, kubernetes: bool, namespace: str) -> None:
+    """Show the faults that are in force on this host, or those of a cluster.
 
     \b
     Examples:
       sudo chaoskernel ps
       sudo chaoskernel ps --json
+      chaoskernel ps --kubernetes
     """
+    if kubernetes:
+        _show_jobs(as_json, namespace)
+        return
     found = notices()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(notice) for notice in found], indent=2))
@@ -36,6 +45,25 @@ def command(as_json: bool) -> None:
         click.echo("no fault is in force")
     if os.geteuid() != 0:
         click.echo("faults that root started may be missing here; run it as root", err=True)
+
+
+def _show_jobs(as_json: bool, namespace: str) -> None:
+    reached = access(namespace=namespace)
+    found = leftovers.find(reached.cluster, reached.settings.namespace)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(left) for left in found], indent=2))
+    elif found:
+        Console().print(_jobs(found))
+    else:
+        click.echo(f"no fault has a Job in namespace {reached.settings.namespace}")
+
+
+def _jobs(found: list[Left]) -> Table:
+    table = Table("fault", "node", "pods", "job", "state", "started by", "ends in")
+    for left in found:
+        cells = (left.fault, left.node, left.pods, left.job, left.state, left.started_by)
+        table.add_row(*map(Text, (*cells, _left(left.ends_at))))
+    return table
 
 
 def _table(found: list[Notice]) -> Table:

@@ -1,4 +1,4 @@
-"""`chaoskernel stop`: end faults on this host, whoever started them."""
+"""`chaoskernel stop`: end faults of this host, or of a cluster, whoever started them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import json
 import os
 import select
 import signal
+import time
 
 import click
 
 from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.cli.options import in_a_cluster
 from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
+from chaoskernel.k8s import leftovers
+from chaoskernel.k8s.access import access
+from chaoskernel.k8s.leftovers import Jobs, Left
 from chaoskernel.kernel import bpf, processes
+
+_LOOK_SECONDS = 1.0
 
 
 @click.command(name="stop")
@@ -26,16 +33,28 @@ from chaoskernel.kernel import bpf, processes
     help="Seconds that an agent gets before it is killed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-def command(names: tuple[str, ...], everything: bool, timeout: float, as_json: bool) -> None:
+@in_a_cluster
+def command(
+    names: tuple[str, ...],
+    everything: bool,
+    timeout: float,
+    as_json: bool,
+    kubernetes: bool,
+    namespace: str,
+) -> None:
     """End the faults of these NAMEs, and verify that nothing stays attached.
 
     \b
     Examples:
       sudo chaoskernel stop mount-enomem
       sudo chaoskernel stop --all
+      chaoskernel stop --kubernetes pod-enomem
     """
     if bool(names) == everything:
         raise click.UsageError("name the faults to end, or give --all")
+    if kubernetes:
+        _stop_jobs(names, as_json, namespace, timeout)
+        return
     stopped = [(notice, _stop(notice, timeout)) for notice in _chosen(names)]
     if as_json:
         rows = [{"name": each.name, "agent": each.pid, "ended_by": how} for each, how in stopped]
@@ -45,6 +64,42 @@ def command(names: tuple[str, ...], everything: bool, timeout: float, as_json: b
         click.echo(f"stopped {notice.name} (agent {notice.pid}, {how})")
     if not stopped:
         click.echo("no fault is in force")
+
+
+def _stop_jobs(names: tuple[str, ...], as_json: bool, namespace: str, seconds: float) -> None:
+    """Delete the Jobs of faults, and wait until their pods are gone.
+
+    :raises EngineError: some are there still.
+    """
+    reached = access(namespace=namespace)
+    cluster, where = reached.cluster, reached.settings.namespace
+    found = [left for left in leftovers.find(cluster, where) if not names or left.fault in names]
+    if missing := sorted(set(names) - {left.fault for left in found}):
+        raise UnknownFault(
+            f"no fault named '{missing[0]}' has a Job in namespace {where}",
+            hint="chaoskernel ps --kubernetes shows those that have",
+        )
+    troubles = [
+        f"{left.job}: {why}" for left, why in leftovers.remove(cluster, where, found) if why
+    ]
+    jobs = {left.job for left in found}
+    end = time.monotonic() + seconds
+    while (left := _left(cluster, where, jobs)) and time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+    troubles += [f"{each.job} on node {each.node} is {each.state} still" for each in left]
+    if as_json:
+        click.echo(json.dumps([{"name": each.fault, "job": each.job} for each in found], indent=2))
+    else:
+        for each in found:
+            click.echo(f"stopped {each.fault} (Job {each.job} on node {each.node})")
+        if not found:
+            click.echo(f"no fault has a Job in namespace {where}")
+    if troubles:
+        raise EngineError("; ".join(troubles), hint="a fault ends at its deadline all the same")
+
+
+def _left(cluster: Jobs, namespace: str, jobs: set[str]) -> list[Left]:
+    return [left for left in leftovers.find(cluster, namespace) if left.job in jobs]
 
 
 def _chosen(names: tuple[str, ...]) -> list[Notice]:

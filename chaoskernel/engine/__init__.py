@@ -36,7 +36,8 @@ class ArmedFault(Protocol):
         Beside those of bpf.program.COUNTERS there are `frames`: of each frame its
         `symbol`, how often it was `entered` by tasks in scope and how often it
         `matched`, that is took its place in the chain; and `processes`: `pid`, `command` and
-        `injected` of each that was hit (in a dry run: that would have been).
+        `injected` of each that was hit (in a dry run: that would have been).  Where the
+        scope has pods, `pods` tells the same of each `pod`.
         """
 
     def events(self, limit: int) -> Mapping[str, Any]:
@@ -44,6 +45,12 @@ class ArmedFault(Protocol):
 
         :param limit: how many `events` to return at most; of more than
             events.KEPT the older ones are gone, and counted as `dropped`.
+        """
+
+    def follow(self) -> None:
+        """Take in what has come into scope that the program does not see by itself.
+
+        That is a container of a pod that was made anew.
         """
 
     def disarm(self) -> list[int]:

@@ -7,6 +7,7 @@ fault's program with its entry points and tables.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,10 +17,10 @@ from chaoskernel.bpf.program import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import Witness, prove
-from chaoskernel.engine.seed import seed
+from chaoskernel.engine.seed import Follower, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import bpf, btf, cgroups, features, processes, symbols
-from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.kernel import bpf, btf, cgroups, features, podgroups, processes, symbols
+from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.spec import Fault
 
 
@@ -45,6 +46,9 @@ class Module(Witness, Protocol):
 
     def frame(self, number: int) -> Mapping[str, int]:
         """Return how often a frame's function was `entered`, and `matched`."""
+
+    def pod(self, number: int) -> int:
+        """Return how many requests of the scope's pod failed; 0 is its first."""
 
     def hits(self) -> Sequence[Mapping[str, Any]]:
         """Return the processes that were hit, the first one first, and how often."""
@@ -73,11 +77,16 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     processes.require_kernels_ids()
     progress("looking at the kernel")
     kernel_symbols, kernel_features = symbols.running(), features.running()
-    hierarchy, groups = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
+    pods = fault.scope.pods
+    hierarchy, groups = cgroups.scoped(
+        fault.scope.cgroups,
+        fault.scope.containers,
+        needed=(lambda each: podgroups.require(pods, each.directory)) if pods else None,
+    )
     refused: EngineError | None = None
     for placement in placements(fault, kernel_symbols, kernel_features, btf.running(), hierarchy):
         try:
-            return _arm_at(fault, placement, groups, opened, progress)
+            return _arm_at(fault, placement, _Groups(hierarchy, groups), opened, progress)
         except EngineError as error:
             refused = refused or error
             progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
@@ -86,10 +95,21 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     raise refused
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Groups:
+    """The control groups that a scope names.
+
+    :param hierarchy: that has them, and those of its pods.
+    """
+
+    hierarchy: Hierarchy | None
+    named: Sequence[Cgroup]
+
+
 def _arm_at(
     fault: Fault,
     placement: Placement,
-    groups: Sequence[Cgroup],
+    groups: _Groups,
     opened: Open,
     progress: Progress,
 ) -> Armed:
@@ -105,14 +125,17 @@ def _arm_at(
         # in scope must be settled before anything can be overridden.
         for entry in trackers:
             undo.callback(module.attach(entry))
-        targets = seed(module, fault.scope, groups)
+        follower = None
+        if fault.scope.pods and groups.hierarchy:
+            follower = Follower(module, fault.scope.pods, groups.hierarchy.directory)
+        targets = seed(module, fault.scope, groups.named, follower)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
         prove(module, fault, placement.hook.symbol)
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        return Armed(fault, placement, targets, module, undo.pop_all(), expires)
+        return Armed(fault, placement, targets, module, undo.pop_all(), expires, follower)
 
 
 class Armed:
@@ -126,7 +149,9 @@ class Armed:
         module: Module,
         undo: contextlib.ExitStack,
         expires: int,
+        follower: Follower | None,
     ) -> None:
+        self._follower = follower
         self.placement = placement
         self._fault = fault
         self._boot = time.time() - time.monotonic()
@@ -153,6 +178,11 @@ class Armed:
             "dropped": dropped,
         }
 
+    def follow(self) -> None:
+        """See `ArmedFault.follow`."""
+        if self._follower and self._final is None:
+            self._follower.look()
+
     def disarm(self) -> list[int]:
         """See `ArmedFault.disarm`."""
         if self._final is None:
@@ -171,4 +201,11 @@ class Armed:
                 for number, probe in enumerate(self.placement.frames)
             ],
             "processes": self._module.hits(),
+            **({"pods": self._pods()} if self._fault.scope.pods else {}),
         }
+
+    def _pods(self) -> list[dict[str, Any]]:
+        return [
+            {"pod": str(pod), "injected": self._module.pod(number)}
+            for number, pod in enumerate(self._fault.scope.pods)
+        ]

@@ -127,6 +127,10 @@ class _Module:
         entered, matched = (int(sum(table[ctypes.c_int(2 * number + n)])) for n in (0, 1))
         return {"entered": entered, "matched": matched}
 
+    def pod(self, number: int) -> int:
+        """Return how many requests of the scope's pod failed; 0 is its first."""
+        return int(sum(self._bpf[b"pods"][ctypes.c_int(number)]))
+
     def hits(self) -> list[dict[str, Any]]:
         """Return the processes that were hit, the first one first, and how often."""
         found = sorted(self._bpf[b"hit"].items(), key=lambda item: int(item[0].started))
@@ -163,10 +167,10 @@ class _Module:
             with contextlib.suppress(KeyError):  # the program took it off before us
                 del table[ctypes.c_uint32(pid)]
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         """See `Tables.list_cgroups`."""
         for identity in identities:
-            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint8(1)
+            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint16(pod)
 
     def list_commands(self, names: Iterable[str]) -> None:
         """See `Tables.list_commands`."""

@@ -93,6 +93,7 @@ def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
         for entry in wanted:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
+        module.resize("pods", max(1, len(fault.scope.pods)))
         module.load()
         undo.pop_all()
     try:
@@ -153,7 +154,7 @@ class _Module:
         self._state = module.shared(".bss", inject.State)
         per_cpu = inject.Counts * libbpf.possible_cpus()
         self._counts = module.table("counts", ctypes.c_uint32, per_cpu)
-        self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint8)
+        self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
 
     @property
     def programs(self) -> Sequence[int]:
@@ -198,6 +199,11 @@ class _Module:
             "matched": sum(cpu.matched[number] for cpu in each),
         }
 
+    def pod(self, number: int) -> int:
+        """See `Module.pod`."""
+        per_cpu = ctypes.c_uint64 * libbpf.possible_cpus()
+        return sum(self._object.table("pods", ctypes.c_uint32, per_cpu)[number])
+
     def hits(self) -> list[dict[str, Any]]:
         """See `Module.hits`."""
         table = self._object.table("hit", inject.Process, inject.Hits)
@@ -226,11 +232,11 @@ class _Module:
         for pid in pids:
             self._state.members[pid] = 0
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         """See `Tables.list_cgroups`."""
         for identity in identities:
             self._state.cgroups[identity % inject.SIEVE] = _LISTED
-            self._cgroups[identity] = _LISTED
+            self._cgroups[identity] = pod
 
     def list_commands(self, names: Iterable[str]) -> None:
         """See `Tables.list_commands`."""

@@ -43,6 +43,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__attach_kprobe": (_POINTER, (_POINTER, _BOOL, _TEXT)),
     "bpf_link__destroy": (_INT, (_POINTER,)),
     "bpf_map__fd": (_INT, (_POINTER,)),
+    "bpf_map__set_max_entries": (_INT, (_POINTER, _U32)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
     "bpf_map_update_elem": (_INT, (_INT, _POINTER, _POINTER, _U64)),
     "bpf_map_lookup_elem": (_INT, (_INT, _POINTER, _POINTER)),
@@ -155,6 +156,10 @@ class Object:
                 f"{function} cannot be found",
                 lambda: self._calls.bpf_program__set_attach_target(handle, 0, function.encode()),
             )
+
+    def resize(self, table: str, entries: int) -> None:
+        """Say how many values a table of an object that is not loaded yet has."""
+        self._calls.bpf_map__set_max_entries(self._map(table), entries)
 
     def load(self) -> None:
         """Load the programs that are wanted, and the tables.

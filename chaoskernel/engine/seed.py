@@ -8,10 +8,12 @@ again, until nothing is new.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from chaoskernel.kernel import cgroups, processes
+from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.pods import PodScope
 from chaoskernel.spec import Scope
 
 IN_SCOPE = 1
@@ -31,17 +33,46 @@ class Tables(Protocol):
     def unlist_processes(self, pids: Iterable[int]) -> None:
         """Take processes out; one that is not there is no error."""
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
-        """Enter control groups."""
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
+        """Enter control groups.
+
+        :param pod: whose they are: 1 is the scope's first; 0 is nobody's.
+        """
 
     def list_commands(self, names: Iterable[str]) -> None:
         """Enter names of commands."""
 
 
-def seed(tables: Tables, scope: Scope, groups: Sequence[Cgroup] = ()) -> list[Mapping[str, Any]]:
+class Follower:
+    """Enters the control groups of a scope's pods, as their containers come and go."""
+
+    def __init__(self, tables: Tables, pods: Sequence[PodScope], root: Path) -> None:
+        self._tables = tables
+        self._pods = pods
+        self._root = root
+        self._listed: set[int] = set()
+
+    def look(self) -> bool:
+        """Enter those that are new; tell whether there were any."""
+        before = len(self._listed)
+        for number, pod in enumerate(self._pods, 1):
+            groups = podgroups.groups_of(pod, self._root)
+            found = {identity for group in groups for identity in cgroups.with_descendants(group)}
+            self._tables.list_cgroups(found - self._listed, number)
+            self._listed |= found
+        return len(self._listed) > before
+
+
+def seed(
+    tables: Tables,
+    scope: Scope,
+    groups: Sequence[Cgroup] = (),
+    follower: Follower | None = None,
+) -> list[Mapping[str, Any]]:
     """Enter whoever is in scope, and who is exempt; return what the scope names.
 
     :param groups: the control groups that the scope names.
+    :param follower: of its pods.
     :raises InvalidFault: the scope names what is not there or must not be hit.
     """
     seen = processes.snapshot()
@@ -52,11 +83,18 @@ def seed(tables: Tables, scope: Scope, groups: Sequence[Cgroup] = ()) -> list[Ma
         return [{"system_wide": True}]
     tables.list_commands(scope.commands)
     _seed_cgroups(tables, groups)
+    rounds = _ROUNDS if follower else 0
+    while follower and rounds and follower.look():
+        rounds -= 1
     _seed_processes(tables, [root.pid for root in roots], scope.commands, own)
     return [
         *({"pid": root.pid, "command": root.command} for root in roots),
         *({"command": command} for command in scope.commands),
         *({"cgroup": group.path} for group in groups),
+        *(
+            {"pod": str(pod), "containers": [container.name for container in pod.containers]}
+            for pod in scope.pods
+        ),
     ]
 
 

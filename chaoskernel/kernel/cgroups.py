@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
@@ -20,12 +20,14 @@ _PROC = Path("/proc")
 _NEAR = 3
 _SHORTEST_ID = 12
 
-_SCHEME = re.compile(r"^(?:containerd|cri-o|docker|podman)://")
+SCHEME = re.compile(r"^(?:containerd|cri-o|docker|podman)://")
 _ID = re.compile(r"[0-9a-f]{12,64}")
 # systemd's driver makes a scope of a container, and cgroupfs's a directory; helpers such as
-# crio-conmon-ID.scope are no containers.
-_CONTAINER = re.compile(
-    r"(?:(?:cri-containerd|crio|docker|libpod|nerdctl)-)?(?P<id>[0-9a-f]{64})(?:\.scope)?"
+# crio-conmon-ID.scope are no containers.  Where a kubelet has systemd's driver and its runtime
+# cgroupfs's, there are directories SLICE:cri-containerd:ID.
+CONTAINER = re.compile(
+    r"(?:(?:cri-containerd|crio|docker|libpod|nerdctl)-|[^/:]+\.slice:[\w-]+:)?"
+    r"(?P<id>[0-9a-f]{64})(?:\.scope)?"
 )
 
 
@@ -70,21 +72,28 @@ class Cgroup:
 
 
 def scoped(
-    paths: Sequence[str], containers: Sequence[str], *, proc: Path = _PROC
+    paths: Sequence[str],
+    containers: Sequence[str],
+    *,
+    needed: Callable[[Hierarchy], None] | None = None,
+    proc: Path = _PROC,
 ) -> tuple[Hierarchy | None, list[Cgroup]]:
     """Return the control groups that a scope names, and the hierarchy that has them all.
 
     :param paths: within the hierarchy, or in the file system.
     :param containers: ids, with or without the runtime's scheme.
+    :param needed: raises InvalidFault of a hierarchy that lacks something else.
     :return: no hierarchy where none is named.
     :raises InvalidFault: one is not there, is empty, or is this process's own.
     :raises UnsupportedKernel: the host has no hierarchy.
     """
-    if not paths and not containers:
+    if not paths and not containers and not needed:
         return None, []
     refused: InvalidFault | None = None
     for hierarchy in hierarchies(proc):
         try:
+            if needed:
+                needed(hierarchy)
             return hierarchy, _scoped_in(hierarchy, paths, containers, proc)
         except InvalidFault as error:
             refused = refused or error
@@ -192,7 +201,7 @@ def _named(path: str, hierarchy: Hierarchy) -> Cgroup:
 
 
 def _container(given: str, root: Path) -> Cgroup:
-    identity = _SCHEME.sub("", given)
+    identity = SCHEME.sub("", given)
     if not _ID.fullmatch(identity):
         raise InvalidFault(
             "containers",
@@ -222,7 +231,7 @@ def _containers(root: Path) -> Iterator[tuple[str, Cgroup]]:
     """Yield each container's id and control group, the outermost of nested ones."""
     for directory, below, _ in os.walk(root):
         for name in tuple(below):
-            if match := _CONTAINER.fullmatch(name):
+            if match := CONTAINER.fullmatch(name):
                 below.remove(name)
                 place = Path(directory, name)
                 yield match["id"], Cgroup(f"/{place.relative_to(root)}", place)

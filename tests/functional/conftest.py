@@ -83,6 +83,19 @@ def file_systems(lab: None, tmp_path: Path) -> Iterator[dict[str, str]]:
             _run("losetup", "--detach", device)
 
 
+@pytest.fixture
+def devices(lab: None, tmp_path: Path) -> Iterator[Path]:
+    """A hierarchy of v1, beside that of v2: its controller is one that v2 has not."""
+    place = tmp_path / "devices"
+    place.mkdir()
+    command = ["mount", "-t", "cgroup", "-o", "devices", "devices", str(place)]
+    subprocess.run(command, check=True, timeout=60)
+    yield place
+    for directory in sorted(place.rglob("*/"), reverse=True):
+        directory.rmdir()
+    subprocess.run(["umount", str(place)], check=True, timeout=60)
+
+
 def _run(*command: str) -> str:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,19 +123,6 @@ def test_a_cgroup_that_is_empty_and_a_container_that_is_gone_are_refused(
 
 def move(victim: Victim, cgroup: Path) -> None:
     (cgroup / "cgroup.procs").write_text(str(victim.pid))
-
-
-@pytest.fixture
-def devices(lab: None, tmp_path: Path) -> Iterator[Path]:
-    """A hierarchy of v1, beside that of v2: its controller is one that v2 has not."""
-    place = tmp_path / "devices"
-    place.mkdir()
-    command = ["mount", "-t", "cgroup", "-o", "devices", "devices", str(place)]
-    subprocess.run(command, check=True, timeout=60)
-    yield place
-    for directory in sorted(place.rglob("*/"), reverse=True):
-        directory.rmdir()
-    subprocess.run(["umount", str(place)], check=True, timeout=60)
 
 
 def test_a_container_that_v1_alone_knows_is_hit_and_a_sibling_never(

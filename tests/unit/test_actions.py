@@ -11,8 +11,8 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions
 from chaoskernel.errors import MissingTool
-from chaoskernel.local import sharing
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 
 

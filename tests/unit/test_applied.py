@@ -14,9 +14,9 @@ from chaoslib.exceptions import ActivityFailed
 from chaoskernel import actions, applied, manifest, probes
 from chaoskernel.applied import Applied, Manner
 from chaoskernel.errors import EngineError, MissingTool
-from chaoskernel.local import sharing
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
 from chaoskernel.target import Record
+from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 from tests.unit.manifest.documents import SEED, as_json, document, schedule
 

@@ -15,8 +15,9 @@ from chaoslib.types import Dry, Strategy
 from chaoskernel import applied, control
 from chaoskernel.child import Waits
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.local import LocalTarget, sharing
+from chaoskernel.local import LocalTarget
 from chaoskernel.target import State, Target
+from chaoskernel.targets import sharing
 from tests.unit.fake_agent import COUNTERS, launcher
 from tests.unit.fakes import FakeTarget
 from tests.unit.manifest.documents import SEED, as_json, schedule

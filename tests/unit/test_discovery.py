@@ -33,7 +33,9 @@ def test_actions_are_discovered_as_actions() -> None:
         "pause_kernel_chaos",
         "resume_kernel_chaos",
         "start_injection",
+        "start_pod_injection",
         "stop_injection",
+        "stop_pod_injection",
     ]
 
 
@@ -105,8 +107,9 @@ def test_every_shipped_experiment_is_valid_and_always_rolls_back(path: Path) -> 
 
 
 def test_the_documents_of_the_experiments_are_valid() -> None:
-    found = [manifest.load(str(path)) for path in (ROOT / "experiments/manifests").iterdir()]
-    assert [chaos.name for documents in found for chaos in documents] == ["kernel-chaos-example"]
+    paths = sorted((ROOT / "experiments/manifests").iterdir())
+    found = [chaos.name for path in paths for chaos in manifest.load(str(path))]
+    assert found == ["kernel-chaos-example", "pod-mount-enomem"]
 
 
 def test_the_docs_name_experiments_and_tests_that_are_there() -> None:

@@ -9,7 +9,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
 from chaoskernel.evidence import chain_end, shortfalls
-from chaoskernel.local import sharing
+from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 
 

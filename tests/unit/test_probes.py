@@ -8,7 +8,7 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.local import sharing
+from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from chaoskernel.agent.main import serve
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.errors import EngineError
+from chaoskernel.pods import PodScope
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,12 +34,16 @@ class FakeArmed:
     def __init__(self, seconds: float) -> None:
         self.expires = time.monotonic_ns() + round(seconds * 1e9)
         self.disarmed = 0
+        self.followed = 0
 
     def counters(self) -> dict[str, int]:
         return {"injected": 3 + self.disarmed}
 
     def events(self, limit: int) -> dict[str, object]:
         return {"events": [{"pid": 42}, {"pid": 43}][-limit:], "dropped": 7}
+
+    def follow(self) -> None:
+        self.followed += 1
 
     def disarm(self) -> list[int]:
         self.disarmed += 1
@@ -219,3 +225,17 @@ def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
     continued = time.monotonic()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert time.monotonic() - continued < 1.5
+
+
+def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(
+    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests, writer = pipe
+    os.close(writer)
+    engine = FakeEngine()
+    pods = Scope(pods=(PodScope("shop", "db-0", "1234abcd"),))
+    serve(dataclasses.replace(a_fault(1.5), scope=pods), engine, requests)
+    assert engine.armed is not None
+    assert engine.armed.followed == 2
+    kinds = [message["type"] for message in said(capsys)]
+    assert kinds == ["progress", "armed", "counters", "disarmed"]

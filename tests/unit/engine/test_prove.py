@@ -26,7 +26,7 @@ class FakeProgram:
     def unlist_processes(self, pids: Iterable[int]) -> None:
         raise NotImplementedError
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         raise NotImplementedError
 
     def list_commands(self, names: Iterable[str]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, seed
+from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, Follower, seed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel import processes
+from chaoskernel.pods import PodScope
 from chaoskernel.spec import Scope
 
 
@@ -20,6 +22,7 @@ class FakeTables:
     def __init__(self) -> None:
         self.processes: dict[int, int] = {}
         self.cgroups: set[int] = set()
+        self.pods: dict[int, int] = {}
         self.commands: set[str] = set()
 
     def list_processes(self, pids: Iterable[int], membership: int) -> None:
@@ -29,8 +32,10 @@ class FakeTables:
         for pid in pids:
             self.processes.pop(pid, None)
 
-    def list_cgroups(self, identities: Iterable[int]) -> None:
-        self.cgroups |= set(identities)
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
+        identities = set(identities)
+        self.cgroups |= identities
+        self.pods |= dict.fromkeys(identities, pod)
 
     def list_commands(self, names: Iterable[str]) -> None:
         self.commands |= set(names)
@@ -83,3 +88,23 @@ def test_a_scope_that_names_nobody_enters_nobody() -> None:
     with pytest.raises(InvalidFault, match="is not a running process"):
         seed(tables, Scope(pids=(4_000_000,)))
     assert tables.processes == {}
+
+
+def test_a_pods_control_groups_are_entered_with_its_number_and_followed(tmp_path: Path) -> None:
+    tables = FakeTables()
+    pods = [PodScope("shop", f"db-{n}", f"{n:08d}") for n in range(2)]
+    places = [tmp_path / f"kubepods/pod{pod.uid}" for pod in pods]
+    for place in places:
+        place.mkdir(parents=True)
+    follower = Follower(tables, pods, tmp_path)
+    targets = seed(tables, Scope(pods=tuple(pods)), (), follower)
+    assert targets == [
+        {"pod": "shop/db-0", "containers": []},
+        {"pod": "shop/db-1", "containers": []},
+    ]
+    assert tables.pods == {place.stat().st_ino: n for n, place in enumerate(places, 1)}
+    new = places[1] / ("a" * 64)
+    new.mkdir()
+    assert follower.look()
+    assert tables.pods[new.stat().st_ino] == 2
+    assert not follower.look()

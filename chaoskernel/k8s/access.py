@@ -1,0 +1,129 @@
+"""A cluster as activities and commands reach it: connection, settings, and who asks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from chaoskernel.checks import is_int
+from chaoskernel.errors import ChaosKernelError, InvalidFault
+from chaoskernel.k8s.cluster import ApiCluster
+from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
+from chaoskernel.k8s.injection import Cluster, Waits
+from chaoskernel.k8s.job import Owner, Settings
+from chaoskernel.k8s.job import settings as job_settings
+from chaoskernel.k8s.leftovers import Jobs
+from chaoskernel.k8s.nodes import MAX_NODES, Bounds
+from chaoskernel.k8s.select import Pods, select
+from chaoskernel.k8s.target import ClusterTarget
+from chaoskernel.manifest import Selection
+from chaoskernel.spec import Scope
+from chaoskernel.target import Target
+from chaoskernel.targets import Targets
+
+logger = logging.getLogger("chaostoolkit.kernel")
+
+
+class Api(Cluster, Pods, Jobs, Protocol):
+    """All that is asked of a cluster."""
+
+    def pod(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a pod."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Access:
+    """One cluster, and how faults are brought there.
+
+    :param own: the pod of this process; None outside of a cluster.
+    """
+
+    cluster: Api
+    connection: Connection
+    settings: Settings
+    own: Self | None
+
+    def scope(
+        self,
+        selection: Selection,
+        *,
+        max_nodes: int = MAX_NODES,
+        system_pods: bool = False,
+        all_containers: bool = False,
+        seed: int | None = None,
+    ) -> Scope:
+        """Return the scope that a selection is now.
+
+        :raises ChaosKernelError: it is empty, or must not be hit.
+        """
+        bounds = bounded(max_nodes, system_pods, self.own)
+        pods = select(selection, self.cluster, bounds, all_containers=all_containers, seed=seed)
+        for pod in pods:
+            if not selection.containers and pod.containers:
+                logger.info("Pod %s: its first container, %s, is hit", pod, pod.containers[0].name)
+        return Scope(pods=pods)
+
+    def target(self, targets: Targets, waits: Waits | None = None) -> Target:
+        """Return the target of this cluster, which is one of the process's."""
+        return targets.other(
+            (self.connection, self.settings),
+            lambda: ClusterTarget(self.cluster, self.settings, self._owner(), waits),
+        )
+
+    def _owner(self) -> Owner | None:
+        """Return this process's pod where the Jobs can be its own: they end with it."""
+        if self.own is None or self.own.namespace != self.settings.namespace:
+            return None
+        try:
+            document = self.cluster.pod(self.own.namespace, self.own.name)
+        except ChaosKernelError as error:
+            logger.debug("The Jobs will have no owner: %s", error)
+            return None
+        return Owner(self.own.name, document["metadata"]["uid"])
+
+
+def bounded(max_nodes: Any, system_pods: Any, own: Self | None) -> Bounds:
+    """Return the bounds that arguments name.
+
+    :raises InvalidFault: one is of a wrong type.
+    """
+    if not is_int(max_nodes) or max_nodes < 1:
+        raise InvalidFault("max_nodes", max_nodes, "a whole number above 0")
+    if not isinstance(system_pods, bool):
+        raise InvalidFault("system_pods", system_pods, "true or false")
+    return Bounds(max_nodes, system_pods, own)
+
+
+_open: list[Callable[[Connection], Api]] = [ApiCluster]
+
+
+@contextlib.contextmanager
+def reaching(cluster: Api) -> Iterator[None]:
+    """Have every connection lead to a given cluster for a while."""
+    _open.append(lambda _: cluster)
+    try:
+        yield
+    finally:
+        _open.pop()
+
+
+def access(
+    secrets: Mapping[str, str] | None = None,
+    *,
+    namespace: str = "",
+    image: str = "",
+    privileged: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Access:
+    """Return the cluster that secrets and environment name.
+
+    :param namespace: that of the Jobs.
+    :raises ChaosKernelError: they name none, or it cannot be used.
+    """
+    given = connection(secrets, environment)
+    settings = job_settings(namespace, image, privileged, environment)
+    return Access(_open[-1](given), given, settings, own_pod(environment))

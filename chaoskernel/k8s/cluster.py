@@ -1,0 +1,270 @@
+"""The API server: the only module that imports kubernetes, and it does so when it is used.
+
+Answers are documents, and not the client's classes: those of five thousand pods take
+more memory and time than all the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from chaoskernel.errors import ClusterError, InvalidFault
+from chaoskernel.k8s.connection import Connection
+from chaoskernel.k8s.refusal import error_of
+
+PAGE = 500
+"""Objects of one answer; kubectl asks for as many."""
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_WATCH_SECONDS = 300
+_RETRY_SECONDS = 1.0
+_CONNECTIONS = 1024
+"""Kept open at most: a log is followed on each node at the same time."""
+
+Document = dict[str, Any]
+
+
+class ApiCluster:
+    """A cluster by its API server.  Every method may be called from any thread.
+
+    :raises InvalidFault: what the connection names is not there.
+    """
+
+    def __init__(self, given: Connection) -> None:
+        from kubernetes import client  # noqa: PLC0415 - see the module's text
+
+        api = client.ApiClient(_configuration(given))
+        self._core = client.CoreV1Api(api)
+        self._batch = client.BatchV1Api(api)
+
+    def pods(self, namespace: str, labels: str = "") -> Iterator[Document]:
+        """Yield the pods of a namespace.
+
+        :param labels: a label selector, which the server applies.
+        """
+        ask = self._core.list_namespaced_pod
+        yield from _pages(f"list pods of {namespace}", ask, namespace, label_selector=labels)
+
+    def pod(self, namespace: str, name: str) -> Document:
+        """Return a pod."""
+        return _asked(f"get pod {name}", self._core.read_namespaced_pod, name, namespace)
+
+    def nodes(self) -> Iterator[Document]:
+        """Yield the nodes."""
+        yield from _pages("list nodes", self._core.list_node)
+
+    def jobs(self, namespace: str, labels: str) -> Iterator[Document]:
+        """Yield the Jobs of a namespace that have these labels."""
+        ask = self._batch.list_namespaced_job
+        yield from _pages(f"list Jobs of {namespace}", ask, namespace, label_selector=labels)
+
+    def warnings(self, namespace: str) -> Iterator[Document]:
+        """Yield the events that warn of Jobs."""
+        yield from _pages(
+            f"list events of {namespace}",
+            self._core.list_namespaced_event,
+            namespace,
+            field_selector="involvedObject.kind=Job,type=Warning",
+        )
+
+    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create a Job."""
+        _asked("create a Job", self._batch.create_namespaced_job, namespace, manifest)
+
+    def delete_job(self, namespace: str, name: str) -> None:
+        """Delete a Job and its pod; one that is not there is no error."""
+        with _absent_is_well():
+            _asked(
+                f"delete Job {name}",
+                self._batch.delete_namespaced_job,
+                name,
+                namespace,
+                propagation_policy="Background",
+            )
+
+    def watch_pods(
+        self, namespace: str, labels: str, over: threading.Event
+    ) -> Iterator[tuple[str, Document]]:
+        """Yield what becomes of pods: ADDED, MODIFIED or DELETED, and the pod.
+
+        It starts with those that are there, and does so again after an interruption.
+
+        :param over: ends it, within the time that one answer of the server lasts.
+        :raises NotPermitted: watching is not allowed.
+        """
+        while not over.is_set():
+            with _interruption_is_well(over):
+                stream = _opened(
+                    f"watch pods of {namespace}",
+                    self._core.list_namespaced_pod,
+                    namespace,
+                    label_selector=labels,
+                    watch=True,
+                    timeout_seconds=_WATCH_SECONDS,
+                    _request_timeout=(_CONNECT_SECONDS, _WATCH_SECONDS + _READ_SECONDS),
+                )
+                for line in _lines(stream, over):
+                    event = json.loads(line)
+                    if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
+                        yield event["type"], event["object"]
+
+    def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
+        """Yield the lines of a container's log, as they are written, until it ends.
+
+        The stream is held open while the pod is deleted: what it says last is in it.
+
+        :raises ClusterError: there is no such pod, or no log yet.
+        """
+        stream = _opened(
+            f"read the log of pod {pod}",
+            self._core.read_namespaced_pod_log,
+            pod,
+            namespace,
+            container=container,
+            follow=True,
+            # An agent says something more often: a connection that is dead is made anew.
+            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        )
+        yield from _lines(stream, over)
+
+
+def _configuration(given: Connection) -> Any:
+    from kubernetes import client, config  # noqa: PLC0415 - see the module's text
+
+    found: Any = client.Configuration()
+    try:
+        if given.kubeconfig:
+            config.load_kube_config(
+                given.kubeconfig, context=given.context or None, client_configuration=found
+            )
+        elif given.in_pod:
+            config.load_incluster_config(client_configuration=found)
+        else:
+            _direct(found, given)
+    except (config.ConfigException, OSError) as error:
+        key = "KUBERNETES_CONTEXT" if given.context else "KUBECONFIG"
+        value = given.context or given.kubeconfig or "CHAOSTOOLKIT_IN_POD=true"
+        raise InvalidFault(
+            key, value, f"usable: {error}", hint="kubectl config get-contexts shows what there is"
+        ) from error
+    found.connection_pool_maxsize = _CONNECTIONS
+    found.retries = False  # the target knows what may be asked again, and for how long
+    if given.proxy:
+        found.proxy = given.proxy
+    if given.no_proxy:
+        found.no_proxy = given.no_proxy
+    return found
+
+
+def _direct(found: Any, given: Connection) -> None:
+    found.host = given.host
+    found.verify_ssl = given.verify_ssl
+    found.ssl_ca_cert = given.ca_cert_file or None
+    if given.api_key:
+        found.api_key["authorization"] = given.api_key
+        found.api_key_prefix["authorization"] = given.api_key_prefix
+    elif given.cert_file:
+        found.cert_file, found.key_file = given.cert_file, given.key_file or None
+    elif given.username:
+        found.username, found.password = given.username, given.password
+
+
+def _pages(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Iterator[Any]:
+    """Yield the items of a list, page by page."""
+    details = {key: value for key, value in details.items() if value}
+    more: dict[str, Any] = {}
+    while True:
+        page = _asked(what, ask, *arguments, limit=PAGE, **details, **more)
+        yield from page.get("items") or []
+        token = page.get("metadata", {}).get("continue")
+        if not token:
+            return
+        more = {"_continue": token}
+
+
+def _asked(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Document:
+    with _errors(what):
+        limit = (_CONNECT_SECONDS, _READ_SECONDS)
+        answer = ask(*arguments, **details, _preload_content=False, _request_timeout=limit)
+        _check(answer, what)
+        found = json.loads(answer.data)
+        return found if isinstance(found, dict) else {}
+
+
+def _opened(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Any:
+    with _errors(what):
+        answer = ask(*arguments, **details, _preload_content=False)
+        _check(answer, what)
+        return answer
+
+
+def _check(answer: Any, what: str) -> None:
+    """Raise what the client does not: it leaves raw answers alone."""
+    if not 200 <= answer.status < 300:
+        body = answer.data
+        answer.close()
+        raise error_of(answer.status, body.decode(errors="replace"), what)
+
+
+@contextlib.contextmanager
+def _errors(what: str) -> Iterator[None]:
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client's own transport
+
+    try:
+        yield
+    except ApiException as error:
+        raise error_of(error.status or 0, str(error.body or error.reason), what) from error
+    except (HTTPError, OSError, ValueError) as error:
+        raise ClusterError(
+            f"the cluster could not be asked to {what}: {_reason(error)}",
+            hint="is its API server up, and is it the one that KUBECONFIG names?",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    inner = getattr(error, "reason", None)
+    return str(inner if isinstance(inner, BaseException) else error)[:200]
+
+
+def _lines(stream: Any, over: threading.Event) -> Iterator[str]:
+    """Yield the lines of an answer as they come; one that breaks off ends."""
+    from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+    try:
+        with contextlib.suppress(HTTPError, OSError, ValueError):
+            for line in iter_resp_lines(stream):
+                if over.is_set():
+                    return
+                if line:
+                    yield line
+    finally:
+        with contextlib.suppress(HTTPError, OSError):
+            stream.close()
+            stream.release_conn()
+
+
+@contextlib.contextmanager
+def _absent_is_well() -> Iterator[None]:
+    try:
+        yield
+    except ClusterError as error:
+        if error.status != 404:
+            raise
+
+
+@contextlib.contextmanager
+def _interruption_is_well(over: threading.Event) -> Iterator[None]:
+    """Wait a moment after an error that may pass; a missing right does not."""
+    try:
+        yield
+    except ClusterError as error:
+        if error.status and error.status < 500 and error.status not in (410, 429):
+            raise
+    over.wait(_RETRY_SECONDS)

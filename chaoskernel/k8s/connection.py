@@ -1,0 +1,120 @@
+"""How a cluster is reached: the settings of chaostoolkit-kubernetes, and their order.
+
+Both extensions share a configuration: the same keys of secrets, which come before the environment
+variables of the same names.  A kubeconfig that is there comes before everything else, and a pod's
+own account (CHAOSTOOLKIT_IN_POD) before KUBERNETES_HOST.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from chaoskernel.errors import InvalidFault
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its account's token and namespace."""
+
+IN_POD = "CHAOSTOOLKIT_IN_POD"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the API server is, and who asks.
+
+    :param kubeconfig: a file; everything but `context` is in it.
+    :param context: of the kubeconfig; empty is its current one.
+    :param in_pod: the pod's own account is used.
+    :param host: a URL, where there is neither.
+    :param verify_ssl: whether the server's certificate is checked at that host; of the others the
+        configuration says.
+    """
+
+    kubeconfig: str = ""
+    context: str = ""
+    in_pod: bool = False
+    host: str = ""
+    verify_ssl: bool = False
+    ca_cert_file: str = ""
+    api_key: str = dataclasses.field(default="", repr=False)
+    api_key_prefix: str = "Bearer"
+    cert_file: str = ""
+    key_file: str = ""
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+    proxy: str = ""
+    no_proxy: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Self:
+    """The pod that this process runs in."""
+
+    namespace: str
+    name: str
+
+
+def connection(
+    secrets: Mapping[str, str] | None = None, environment: Mapping[str, str] = os.environ
+) -> Connection:
+    """Return how the cluster is reached.
+
+    :raises InvalidFault: nothing says where it is.
+    """
+    given = secrets or {}
+
+    def look_up(key: str, default: str = "") -> str:
+        return str(given.get(key, environment.get(key, default)) or "")
+
+    proxies: dict[str, Any] = {
+        "proxy": environment.get("HTTP_PROXY", ""),
+        "no_proxy": environment.get("NO_PROXY", ""),
+    }
+    file = Path(environment.get("KUBECONFIG", "~/.kube/config")).expanduser()
+    if file.exists():
+        return Connection(kubeconfig=str(file), context=look_up("KUBERNETES_CONTEXT"), **proxies)
+    if environment.get(IN_POD) == "true":
+        return Connection(in_pod=True, **proxies)
+    host = look_up("KUBERNETES_HOST")
+    if not host:
+        raise InvalidFault(
+            "KUBERNETES_HOST",
+            "",
+            "the address of a cluster",
+            hint=f"no {file} is there; set KUBECONFIG, or {IN_POD}=true in a pod of the cluster, "
+            "or KUBERNETES_HOST and KUBERNETES_API_KEY as secrets",
+        )
+    return Connection(
+        host=host,
+        verify_ssl=bool(look_up("KUBERNETES_VERIFY_SSL")),
+        ca_cert_file=look_up("KUBERNETES_CA_CERT_FILE"),
+        **_identity(look_up),
+        **proxies,
+    )
+
+
+def own_pod(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Self | None:
+    """Return the pod that this process runs in; nothing outside of a cluster.
+
+    POD_NAMESPACE and POD_NAME say it where the host's name is not the pod's (hostNetwork).
+    """
+    try:
+        namespace = (account / "namespace").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    name = environment.get("POD_NAME") or environment.get("HOSTNAME", "")
+    return Self(environment.get("POD_NAMESPACE") or namespace, name) if name else None
+
+
+def _identity(look_up: Callable[..., str]) -> dict[str, Any]:
+    """Return who asks: by a key, else by a certificate, else by name and password."""
+    if key := look_up("KUBERNETES_API_KEY"):
+        prefix = look_up("KUBERNETES_API_KEY_PREFIX", "Bearer")
+        return {"api_key": key, "api_key_prefix": prefix}
+    if certificate := look_up("KUBERNETES_CERT_FILE"):
+        return {"cert_file": certificate, "key_file": look_up("KUBERNETES_KEY_FILE")}
+    name = look_up("KUBERNETES_USERNAME")
+    return {"username": name, "password": look_up("KUBERNETES_PASSWORD")} if name else {}

@@ -1,0 +1,337 @@
+"""One fault on the nodes of a cluster: a Job for each, their logs, and one watch of their pods."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from chaoskernel.errors import (
+    AgentError,
+    ChaosKernelError,
+    ClusterError,
+    NotPermitted,
+    TimeLimit,
+)
+from chaoskernel.k8s import sums
+from chaoskernel.k8s.job import (
+    CONTAINER,
+    LABEL_FAULT,
+    LABEL_RUN,
+    Owner,
+    Settings,
+    job,
+    job_name,
+)
+from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
+from chaoskernel.k8s.nodes import by_node
+from chaoskernel.k8s.refusal import event_trouble
+from chaoskernel.launch import START_VARIABLE
+from chaoskernel.spec import Fault
+from chaoskernel.target import Record
+
+logger = logging.getLogger("chaostoolkit.kernel")
+
+_AT_ONCE = 16
+"""Requests to the API server at the same time: it allows a client 400 in all."""
+
+_RIGHTS_TIMES = 5
+"""How many times a right that is missing is asked for again: a server that has just started
+knows nobody's rights."""
+
+Document = dict[str, Any]
+
+
+class Cluster(Protocol):
+    """What a target asks of a cluster; cluster.py is the one that there is."""
+
+    def warnings(self, namespace: str) -> Iterator[Document]:
+        """Yield the events that warn of Jobs."""
+
+    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Create a Job."""
+
+    def delete_job(self, namespace: str, name: str) -> None:
+        """Delete a Job and its pod; one that is not there is no error."""
+
+    def watch_pods(
+        self, namespace: str, labels: str, over: threading.Event
+    ) -> Iterator[tuple[str, Document]]:
+        """Yield what becomes of pods."""
+
+    def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
+        """Yield the lines of a container's log until it ends."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waits:
+    """How many seconds the target waits.
+
+    :param start: until all agents are armed; None is what launch.start_seconds() says.
+    :param stop: until all agents have said that they are disarmed.
+    :param retry: between two attempts to reach a server or a log.
+    """
+
+    start: float | None = None
+    stop: float = 60.0
+    retry: float = 1.0
+
+
+class Injection:
+    """One fault on its nodes."""
+
+    def __init__(self, fault: Fault, cluster: Cluster, settings: Settings, waits: Waits) -> None:
+        self.fault = fault
+        self._cluster = cluster
+        self._settings = settings
+        self._waits = waits
+        self._run = secrets.token_hex(3)
+        self._news = threading.Condition()
+        self._over = threading.Event()
+        self._stopping = False
+        self._told = False
+        self._agents = [
+            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._news)
+            for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
+        ]
+        self._by_job = {agent.job: agent for agent in self._agents}
+
+    @property
+    def armed(self) -> bool:
+        return bool(self._agents) and all(agent.armed for agent in self._agents)
+
+    def record(self) -> Record:
+        with self._news:
+            return sums.record(self.fault, self._agents)
+
+    def create(self, seconds: float, owner: Owner | None) -> None:
+        """Watch, then create the Jobs."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        by = f"process {os.getpid()} of user {os.getuid()} on {socket.gethostname()}"
+
+        def create(numbered: tuple[int, NodeAgent]) -> None:
+            number, agent = numbered
+            if self._stopping:
+                return
+            scope = dataclasses.replace(self.fault.scope, pods=tuple(agent.pods))
+            manifest = job(
+                dataclasses.replace(self.fault, scope=scope),
+                self._run,
+                number,
+                self._settings,
+                start_seconds=seconds,
+                owner=owner,
+                started_by=by,
+            )
+            # Noted before: an answer that is lost may have been of a Job that was made.
+            agent.created = True
+            try:
+                self._cluster.create_job(self._settings.namespace, manifest)
+            except ChaosKernelError:
+                self._stopping = True  # the others need not be made
+                raise
+
+        for agent, error in _each(create, list(enumerate(self._agents))):
+            raise _named_error(error, self.fault, [agent[1]], str(error))
+
+    def await_armed(self, seconds: float) -> None:
+        """Wait until all agents are armed.
+
+        :raises ChaosKernelError: one is not.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self.armed or self._failed() or self._stopping, seconds)
+            failed = self._failed()
+            if self.armed and not failed:
+                return
+            late = [agent for agent in self._agents if not agent.armed]
+        if failed:
+            error = failed[0].error()
+            raise _named_error(error, self.fault, failed, str(error))
+        if self._stopping:
+            raise AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
+        why = self._refusals().get(late[0].job) or late[0].waits_for()
+        raise _named_error(
+            TimeLimit("", hint=f"set {START_VARIABLE} to more where nodes are slow"),
+            self.fault,
+            late,
+            f"it was not armed within {seconds:g} s: {why}",
+        )
+
+    def require_voices(self) -> None:
+        """Check that every agent of a fault in force is heard.
+
+        :raises AgentError: one is not.
+        """
+        with self._news:
+            silent = [a for a in self._agents if a.active and a.silent_for() > SILENT_SECONDS]
+        if silent:
+            raise AgentError(
+                f"the agent on node {silent[0].node} of fault '{self.fault.name}' has been silent "
+                f"for {silent[0].silent_for():.0f} s",
+                hint="is the node cut off? its fault ends at its deadline all the same",
+            )
+
+    def give_up(self) -> None:
+        """Undo a start; what could not be undone is logged, for an error is on its way."""
+        for trouble in self.stop():
+            logger.error("Kernel faults: %s", trouble)
+
+    def stop(self) -> list[str]:
+        """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        end = time.monotonic() + self._waits.stop
+        there = [agent for agent in self._agents if agent.created]
+        undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
+        with self._news:
+            self._news.wait_for(
+                lambda: all(_is_settled(agent) for agent in there),
+                max(0.0, end - time.monotonic()),
+            )
+            unsure = [agent for agent in there if not _is_settled(agent)]
+            troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
+            troubles += [
+                f"Job {agent.job} is left: {undeleted[agent.job]}"
+                for agent in there
+                if agent.job in undeleted and agent not in unsure
+            ]
+            troubles += self._leftovers()
+        told, self._told = self._told, True
+        self._over.set()
+        return [] if told else troubles
+
+    def _leftovers(self) -> list[str]:
+        return [
+            f"on node {agent.node} the fault has ended, but its programs are loaded still: "
+            f"{', '.join(map(str, left))}"
+            for agent in self._agents
+            if (left := agent.said("disarmed").get("leftovers"))
+        ]
+
+    def _failed(self) -> list[NodeAgent]:
+        return [agent for agent in self._agents if agent.error()]
+
+    def _refusals(self) -> dict[str, str]:
+        """Return why Jobs make no pods, as far as the cluster's events tell."""
+        if all(agent.pod for agent in self._agents):
+            return {}
+        with contextlib.suppress(ChaosKernelError):
+            return dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
+        return {}
+
+    def _delete(self, agent: NodeAgent) -> None:
+        """Delete a Job; a server that is not there is asked again for as long as a stop waits."""
+        begun = time.monotonic()
+        while True:
+            try:
+                self._cluster.delete_job(self._settings.namespace, agent.job)
+            except (ClusterError, NotPermitted) as error:
+                patience = self._patience(error)
+                if time.monotonic() + self._waits.retry > begun + patience:
+                    raise
+                time.sleep(self._waits.retry)
+            else:
+                return
+
+    def _patience(self, error: ClusterError | NotPermitted) -> float:
+        """Return for how many seconds it is worth to ask again."""
+        if isinstance(error, NotPermitted):
+            return _RIGHTS_TIMES * self._waits.retry
+        passes = error.status in (0, 429) or error.status >= 500
+        return self._waits.stop if passes else 0.0
+
+    def _watch(self) -> None:
+        labels = f"{LABEL_FAULT}={self.fault.name},{LABEL_RUN}={self._run}"
+        while not self._over.is_set():
+            try:
+                for kind, pod in self._cluster.watch_pods(
+                    self._settings.namespace, labels, self._over
+                ):
+                    self._see(kind, pod)
+            except ChaosKernelError as error:
+                if not self.armed:
+                    for agent in self._agents:
+                        agent.fail(str(error))
+                    return
+                self._over.wait(self._waits.retry)
+
+    def _see(self, kind: str, pod: Document) -> None:
+        agent = self._by_job.get(pod["metadata"].get("labels", {}).get("job-name", ""))
+        if agent and agent.see(kind, pod):
+            threading.Thread(target=self._listen, args=(agent,), daemon=True).start()
+
+    def _listen(self, agent: NodeAgent) -> None:
+        """Hear an agent until its last word, whatever becomes of the connection."""
+        pod_is_gone = False
+        for attempt in itertools.count():
+            last = agent.finished
+            try:
+                for line in self._cluster.log(
+                    self._settings.namespace, agent.pod, CONTAINER, self._over
+                ):
+                    agent.hear(line)
+            except ClusterError as error:
+                pod_is_gone = error.status == 404
+            except ChaosKernelError as error:
+                if not agent.armed:
+                    agent.fail(str(error))
+                    break
+            if agent.over or last or pod_is_gone or self._over.is_set():
+                break
+            logger.debug("Log of %s broke off (%d)", agent.pod, attempt)
+            self._over.wait(self._waits.retry)
+        agent.log_ended(pod_is_gone=pod_is_gone)
+
+
+def _each(do: Callable[[Any], None], items: Sequence[Any]) -> list[tuple[Any, ChaosKernelError]]:
+    """Do something with each item, several at once; return those that failed, and how."""
+
+    def attempt(item: Any) -> ChaosKernelError | None:
+        try:
+            do(item)
+        except ChaosKernelError as error:
+            return error
+        return None
+
+    if not items:
+        return []
+    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
+        outcomes = list(pool.map(attempt, items))
+    return [(item, error) for item, error in zip(items, outcomes, strict=True) if error]
+
+
+def _named_error(
+    cause: ChaosKernelError | None, fault: Fault, agents: Iterable[NodeAgent], why: str
+) -> ChaosKernelError:
+    """Return an error of the same kind that names the node and its pods."""
+    first, *others = agents
+    more = f", and on {len(others)} more nodes" if others else ""
+    pods = ", ".join(map(str, first.pods))
+    text = f"fault '{fault.name}' is not armed on node {first.node} (pods {pods}){more}: {why}"
+    if isinstance(cause, TimeLimit):
+        return TimeLimit(text, hint=cause.hint)
+    return ClusterError(text)
+
+
+def _is_settled(agent: NodeAgent) -> bool:
+    """Tell whether nothing of an agent is left: it said so, failed, or never came to life."""
+    return agent.disarmed or agent.over or (not agent.pod and not agent.armed)
+
+
+def _unconfirmed(agent: NodeAgent, undeleted: str) -> str:
+    pods = ", ".join(map(str, agent.pods))
+    expires = agent.expires_at()
+    until = f"it ends by itself at {expires}" if expires else "its Job's deadline ends it"
+    why = undeleted or "its agent did not answer"
+    return f"node {agent.node} (pods {pods}) could not be confirmed: {why}; {until}"

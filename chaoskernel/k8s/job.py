@@ -1,0 +1,214 @@
+"""The Job that brings an agent onto a node; pure.
+
+It may do what an agent needs and no more, ends by itself, and is found by its labels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from chaoskernel import __version__
+from chaoskernel.errors import InvalidFault
+from chaoskernel.spec import Fault
+
+NAMESPACE_VARIABLE = "CHAOSKERNEL_NAMESPACE"
+IMAGE_VARIABLE = "CHAOSKERNEL_IMAGE"
+
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_FAULT = "chaoskernel/fault"
+LABEL_RUN = "chaoskernel/run"
+ANNOTATION_PODS = "chaoskernel/pods"
+ANNOTATION_NODE = "chaoskernel/node"
+ANNOTATION_BY = "chaoskernel/started-by"
+CONTAINER = "agent"
+
+EVERY_JOB = f"{LABEL_NAME}=chaoskernel"
+"""Selects the Jobs of all faults, and their pods."""
+
+# SYS_ADMIN has BPF and PERFMON in it, which older runtimes do not know, and is needed to list
+# programs by id.
+CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE", "SYSLOG", "DAC_READ_SEARCH")
+
+_MARGIN_SECONDS = 60
+_KEPT_SECONDS = 300
+_GRACE_SECONDS = 30
+_MAX_FAULT_BYTES = 128 * 1024 - 64
+"""One string of an environment is no longer (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h)."""
+
+# The whole of /sys has the kernel's types, its lists of functions, and the control groups of
+# the host, which a container otherwise sees only its own of.  BCC compiles with the host's headers.
+_HOST = {
+    "sys": "/sys",
+    "cgroup": "/sys/fs/cgroup",
+    "modules": "/lib/modules",
+    "headers": "/usr/src",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How the agents of a cluster run.
+
+    :param namespace: that of the Jobs.
+    :param image: of the agent; by digest, it is that very one.
+    :param privileged: they may do everything, where capabilities are not enough.
+    """
+
+    namespace: str
+    image: str
+    privileged: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """The pod whose end is the end of the Jobs: they are in its namespace."""
+
+    name: str
+    uid: str
+
+
+def settings(
+    namespace: str = "",
+    image: str = "",
+    privileged: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Return how agents run: what is given, else what the environment says, else the defaults.
+
+    :raises InvalidFault: something is of a wrong type.
+    """
+    for key, value, kind in (
+        ("jobs_namespace", namespace, str),
+        ("image", image, str),
+        ("privileged", privileged, bool),
+    ):
+        if not isinstance(value, kind):
+            raise InvalidFault(key, value, "text" if kind is str else "true or false")
+    return Settings(
+        namespace or environment.get(NAMESPACE_VARIABLE, "") or "chaoskernel",
+        image or environment.get(IMAGE_VARIABLE, "") or f"localhost/chaoskernel:{__version__}",
+        privileged,
+    )
+
+
+def job_name(fault: str, run: str, number: int) -> str:
+    """Return the name of a Job: a name of DNS, of which each pod's is made."""
+    plain = "".join(c if c.isalnum() else "-" for c in fault.lower())[:30].strip("-")
+    return f"chaoskernel-{plain}-{run}-{number}"
+
+
+def job(
+    fault: Fault,
+    run: str,
+    number: int,
+    given: Settings,
+    *,
+    start_seconds: float,
+    owner: Owner | None = None,
+    started_by: str = "",
+) -> dict[str, Any]:
+    """Return the Job of one node.
+
+    :param fault: its scope has the pods of that node alone.
+    :param run: tells this start of the fault from others.
+    :param start_seconds: how long arming may take; the Job's deadline comes after it and the
+        fault's duration.
+    :raises InvalidFault: the fault is too long for it.
+    """
+    document = _document(fault)
+    seconds = math.ceil(start_seconds + fault.limits.duration + _MARGIN_SECONDS)
+    node = fault.scope.pods[0].node
+    labels = {
+        LABEL_NAME: "chaoskernel",
+        "app.kubernetes.io/managed-by": "chaoskernel",
+        LABEL_FAULT: fault.name,
+        LABEL_RUN: run,
+    }
+    annotations = {
+        ANNOTATION_PODS: ", ".join(map(str, fault.scope.pods)),
+        ANNOTATION_NODE: node,
+        ANNOTATION_BY: started_by,
+    }
+    metadata: dict[str, Any] = {
+        "name": job_name(fault.name, run, number),
+        "namespace": given.namespace,
+        "labels": labels,
+        "annotations": annotations,
+    }
+    if owner:
+        kind = {"apiVersion": "v1", "kind": "Pod"}
+        metadata["ownerReferences"] = [{**kind, "name": owner.name, "uid": owner.uid}]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": seconds,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "template": {
+                "metadata": {"labels": labels, "annotations": annotations},
+                "spec": _pod(node, document, given, seconds),
+            },
+        },
+    }
+
+
+def _pod(node: str, document: str, given: Settings, seconds: int) -> dict[str, Any]:
+    return {
+        # No scheduler is asked: the agent belongs where the pods are, whatever taints are there.
+        "nodeName": node,
+        "tolerations": [{"operator": "Exists"}],
+        "restartPolicy": "Never",
+        # The Job's is kept by a controller, this one by the node, also when that is cut off.
+        "activeDeadlineSeconds": seconds,
+        "hostPID": True,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": given.image,
+                "imagePullPolicy": "IfNotPresent",
+                "env": [{"name": "CHAOSKERNEL_FAULT", "value": document}],
+                "securityContext": _security(given.privileged),
+                "volumeMounts": [
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+                    *(
+                        {"name": name, "mountPath": path, "readOnly": True}
+                        for name, path in _HOST.items()
+                    ),
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            *({"name": name, "hostPath": {"path": path}} for name, path in _HOST.items()),
+        ],
+    }
+
+
+def _security(privileged: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True}
+    if privileged:
+        return {**found, "privileged": True}
+    return {**found, "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)}}
+
+
+def _document(fault: Fault) -> str:
+    # Kubernetes replaces $(NAME) in the value of a variable.
+    text = json.dumps(fault.to_json(), separators=(",", ":")).replace("$", "\\u0024")
+    if len(text) > _MAX_FAULT_BYTES:
+        raise InvalidFault(
+            "the fault",
+            f"{len(text)} bytes",
+            f"at most {_MAX_FAULT_BYTES} bytes long",
+            hint="shorten its predicates, or select fewer pods of a node",
+        )
+    return text

@@ -1,0 +1,119 @@
+"""Jobs of faults on a cluster, whoever started them: found by their labels, and removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from chaoskernel.errors import ChaosKernelError
+from chaoskernel.k8s.job import (
+    ANNOTATION_BY,
+    ANNOTATION_NODE,
+    ANNOTATION_PODS,
+    EVERY_JOB,
+    LABEL_FAULT,
+)
+
+
+class Jobs(Protocol):
+    """What is asked of a cluster; cluster.py is the one that there is."""
+
+    def jobs(self, namespace: str, labels: str) -> Iterator[dict[str, Any]]:
+        """Yield the Jobs of a namespace that have these labels."""
+
+    def pods(self, namespace: str, labels: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the pods of a namespace that have these labels."""
+
+    def delete_job(self, namespace: str, name: str) -> None:
+        """Delete a Job and its pod; one that is not there is no error."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """One Job of a fault, or the pod of one that is gone.
+
+    :param state: running, ended, or terminating: the pod of a Job that was deleted, on a node
+        that does not answer.
+    :param ends_at: when it is over at the latest; ISO 8601, UTC.
+    """
+
+    fault: str
+    node: str
+    pods: str
+    job: str
+    started_by: str
+    state: str
+    ends_at: str
+
+
+def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
+    """Return the Jobs of a fault, or of all, and the pods whose Job is gone.
+
+    :raises ChaosKernelError: the cluster refuses to say.
+    """
+    labels = f"{EVERY_JOB},{LABEL_FAULT}={name}" if name else EVERY_JOB
+    jobs = [_of_job(document) for document in cluster.jobs(namespace, labels)]
+    known = {left.job for left in jobs}
+    orphans = [
+        left
+        for document in cluster.pods(namespace, labels)
+        if (left := _of_pod(document)).job not in known
+    ]
+    return sorted([*jobs, *orphans], key=lambda left: (left.fault, left.node))
+
+
+def remove(cluster: Jobs, namespace: str, lefts: Sequence[Left]) -> Iterator[tuple[Left, str]]:
+    """Delete Jobs; yield each, with what went wrong or nothing.  It goes on past errors."""
+    for left in lefts:
+        trouble = ""
+        try:
+            cluster.delete_job(namespace, left.job)
+        except ChaosKernelError as error:
+            trouble = str(error)
+        yield left, trouble
+
+
+def _of_job(document: Mapping[str, Any]) -> Left:
+    metadata, status = document["metadata"], document.get("status", {})
+    over = status.get("succeeded") or status.get("failed")
+    return _left(
+        metadata,
+        job=metadata["name"],
+        state="ended" if over else "running",
+        begun=status.get("startTime") or metadata.get("creationTimestamp", ""),
+        seconds=document.get("spec", {}).get("activeDeadlineSeconds", 0),
+    )
+
+
+def _of_pod(document: Mapping[str, Any]) -> Left:
+    metadata = document["metadata"]
+    return _left(
+        metadata,
+        job=(metadata.get("labels") or {}).get("job-name", metadata["name"]),
+        state="terminating",
+        begun=document.get("status", {}).get("startTime") or "",
+        seconds=document.get("spec", {}).get("activeDeadlineSeconds", 0),
+    )
+
+
+def _left(metadata: Mapping[str, Any], *, job: str, state: str, begun: str, seconds: int) -> Left:
+    annotations = metadata.get("annotations") or {}
+    return Left(
+        fault=(metadata.get("labels") or {}).get(LABEL_FAULT, ""),
+        node=annotations.get(ANNOTATION_NODE, ""),
+        pods=annotations.get(ANNOTATION_PODS, ""),
+        job=job,
+        started_by=annotations.get(ANNOTATION_BY, ""),
+        state=state,
+        ends_at=_after(begun, seconds),
+    )
+
+
+def _after(begun: str, seconds: int) -> str:
+    try:
+        at = datetime.datetime.fromisoformat(begun)
+    except ValueError:
+        return ""
+    return (at + datetime.timedelta(seconds=seconds)).isoformat() if seconds else ""

@@ -1,0 +1,184 @@
+"""One node's agent, as its pod and its log tell of it."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaoskernel.agent import protocol
+from chaoskernel.errors import AgentError, ChaosKernelError
+from chaoskernel.k8s.refusal import pod_trouble
+from chaoskernel.pods import PodScope
+
+SILENT_SECONDS = 45.0
+"""An agent says something every 10 s; one that has not for so long is cut off."""
+
+_TAIL = 200
+
+
+class NodeAgent:
+    """What is known of the agent of one node.
+
+    :param job: the Job's name.
+    :param pods: what it is to hit.
+    :param news: guards and announces every change.
+    """
+
+    def __init__(
+        self, node: str, job: str, pods: Sequence[PodScope], news: threading.Condition
+    ) -> None:
+        self.node = node
+        self.job = job
+        self.pods = pods
+        self.pod = ""
+        self.created = False
+        self._news = news
+        self._said: dict[str, Mapping[str, Any]] = {}
+        self._heard_at = time.monotonic()
+        self._trouble = ""
+        self._other = ""  # a last line that is no message: an interpreter's own
+        self._readable = False
+        self._gone_at = ""
+        self._finished = False
+        self._log_ended = False
+
+    @property
+    def armed(self) -> bool:
+        """Whether its fault came into force at any time."""
+        return protocol.ARMED in self._said
+
+    @property
+    def disarmed(self) -> bool:
+        """Whether it has said that its fault is over."""
+        return protocol.DISARMED in self._said
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be learnt of it."""
+        if protocol.ERROR in self._said or self.disarmed:
+            return True
+        # The end of the log may come after that of the pod: it has the last words.
+        return self.finished and (self._log_ended or not self._readable)
+
+    @property
+    def active(self) -> bool:
+        """Whether its fault is in force, as far as is known."""
+        return self.armed and not self.over and not self._is_past()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its pod runs no more, or is gone: its log gets no more lines."""
+        return self._finished or bool(self._gone_at)
+
+    def said(self, kind: str) -> Mapping[str, Any]:
+        """Return its last message of a type; empty when there was none."""
+        return self._said.get(kind, {})
+
+    def counters(self) -> Mapping[str, Any]:
+        """Return the final counters, else the last ones that it reported."""
+        last = self.said(protocol.DISARMED) or self.said(protocol.COUNTERS)
+        found: Mapping[str, Any] = last.get("counters", {})
+        return found
+
+    def silent_for(self) -> float:
+        """Return for how many seconds nothing was heard of it."""
+        return time.monotonic() - self._heard_at
+
+    def ended_at(self) -> str:
+        """Return when it ended, as far as is known: ISO 8601, UTC."""
+        said = self.said(protocol.DISARMED)
+        return str(said.get("ended_at", "")) or self._gone_at or self.expires_at()
+
+    def expires_at(self) -> str:
+        """Return when its fault ends by itself; empty when it was not armed."""
+        return str(self.said(protocol.ARMED).get("expires_at", ""))
+
+    def error(self) -> ChaosKernelError | None:
+        """Return why its fault is not, or no longer, in force; None when it is or may come."""
+        if said := self.said(protocol.ERROR):
+            return protocol.error_of(said)
+        # Once a container has run, its log says it better than its status does.
+        if self._trouble and (self._log_ended or not self._readable):
+            return AgentError(self._trouble + (f" ({self._other})" if self._other else ""))
+        if self._gone_at and not self.disarmed:
+            return AgentError("its agent's pod is gone", hint="somebody deleted it, or its Job")
+        if self.disarmed:
+            return AgentError(f"its agent has ended: {self.said(protocol.DISARMED).get('reason')}")
+        return None
+
+    def waits_for(self) -> str:
+        """Return what its start waits for."""
+        if not self.pod:
+            return "its Job has made no pod"
+        if not self._readable:
+            return f"pod {self.pod} has not started; is the node ready?"
+        step = self.said(protocol.PROGRESS).get("step", "its first word")
+        return f"pod {self.pod} is at: {step}"
+
+    def see(self, kind: str, document: dict[str, Any]) -> bool:
+        """Take in what the API server says of its pod; tell whether its log can be read now.
+
+        :param kind: ADDED, MODIFIED or DELETED.
+        """
+        with self._news:
+            self.pod = document["metadata"]["name"]
+            first = not self._readable and _has_started(document)
+            self._readable = self._readable or first
+            self._trouble = pod_trouble(document) or self._trouble
+            phase = document.get("status", {}).get("phase")
+            self._finished = self._finished or phase in ("Failed", "Succeeded")
+            if kind == "DELETED":
+                self._gone_at = now()
+            self._news.notify_all()
+        return first
+
+    def hear(self, line: str) -> None:
+        """Take in a line of its log."""
+        try:
+            message = protocol.decode(line)
+        except AgentError:
+            self._other = line.strip()[:_TAIL]
+            return
+        with self._news:
+            self._said[str(message.get("type", ""))] = message
+            self._heard_at = time.monotonic()
+            self._news.notify_all()
+
+    def fail(self, trouble: str) -> None:
+        """Note why it does not start."""
+        with self._news:
+            self._trouble = self._trouble or trouble
+            self._news.notify_all()
+
+    def log_ended(self, *, pod_is_gone: bool) -> None:
+        """Note that its log has no more lines."""
+        with self._news:
+            self._log_ended = True
+            if pod_is_gone:
+                self._gone_at = self._gone_at or now()
+            self._news.notify_all()
+
+    def _is_past(self) -> bool:
+        """Tell whether its deadline is long over, by this host's clock."""
+        try:
+            expires = datetime.datetime.fromisoformat(self.expires_at())
+        except ValueError:
+            return False
+        late = datetime.datetime.now(datetime.UTC) - expires
+        return late.total_seconds() > SILENT_SECONDS
+
+
+def now() -> str:
+    """Return the time in ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+def _has_started(document: Mapping[str, Any]) -> bool:
+    for container in document.get("status", {}).get("containerStatuses") or []:
+        state = container.get("state") or {}
+        if "running" in state or "terminated" in state:
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""What the agents of a fault have said, as one record; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chaoskernel.agent import protocol
+from chaoskernel.k8s.node import NodeAgent
+from chaoskernel.spec import Fault
+from chaoskernel.target import Record, State
+
+_EVENTS = 256
+
+
+def record(fault: Fault, agents: Sequence[NodeAgent]) -> Record:
+    """Return what is known of a fault on all its nodes."""
+    active = any(agent.active for agent in agents)
+    lost = [agent for agent in agents if not agent.disarmed]
+    state = State.ACTIVE if active else State.LOST if lost else State.ENDED
+    last = [agent.said(protocol.DISARMED) for agent in agents]
+    return Record(
+        fault=fault,
+        state=state,
+        armed=armed(fault, agents),
+        counters=counters(agents),
+        ended_at="" if active else max((agent.ended_at() for agent in agents), default=""),
+        reason="" if active else _reason(agents),
+        leftovers=tuple(each for said in last for each in said.get("leftovers", ())),
+        events=tuple(_events(agents)),
+        dropped=sum(int(said.get("dropped", 0)) for said in last),
+    )
+
+
+def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
+    """Return one `armed` message for those of all nodes; what differs is under `nodes`."""
+    said = [(agent, agent.said(protocol.ARMED)) for agent in agents]
+    first: Mapping[str, Any] = next((message for _, message in said if message), {})
+    return {
+        **{key: first.get(key, "") for key in ("hook", "mechanism", "engine")},
+        "name": fault.name,
+        "callchain": first.get("callchain", []),
+        "targets": [
+            {**target, "node": agent.node}
+            for agent, message in said
+            for target in message.get("targets", [])
+        ],
+        "armed_at": max((str(message.get("armed_at", "")) for _, message in said), default=""),
+        "expires_at": max((agent.expires_at() for agent in agents), default=""),
+        "programs": [],
+        "nodes": [agent.node for agent in agents],
+    }
+
+
+def counters(agents: Sequence[NodeAgent]) -> dict[str, Any]:
+    """Return the sums of all nodes; `pods` and `nodes` have what each of them counted."""
+    seen = [(agent.node, agent.counters()) for agent in agents]
+    known = [each for _, each in seen if each]
+    if not known:
+        return {}
+    names = dict.fromkeys(key for each in known for key, value in each.items() if _is_count(value))
+    return {
+        **{name: sum(int(each.get(name, 0)) for each in known) for name in names},
+        "frames": _frames([each.get("frames", []) for each in known]),
+        "processes": _with_node(seen, "processes"),
+        "pods": _with_node(seen, "pods"),
+        "nodes": [
+            {"node": node, **{name: int(each.get(name, 0)) for name in _OF_A_NODE}}
+            for node, each in seen
+        ],
+    }
+
+
+_OF_A_NODE = ("reached", "matched", "injected")
+
+
+def _frames(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the sums of each frame; nodes with other kernels may have another symbol for one."""
+    return [
+        {
+            "symbol": " or ".join(dict.fromkeys(str(frame["symbol"]) for frame in same)),
+            "entered": sum(int(frame["entered"]) for frame in same),
+            "matched": sum(int(frame["matched"]) for frame in same),
+        }
+        for same in zip(*lists, strict=False)
+    ]
+
+
+def _with_node(seen: Iterable[tuple[str, Mapping[str, Any]]], key: str) -> list[dict[str, Any]]:
+    return [{**each, "node": node} for node, counted in seen for each in counted.get(key, [])]
+
+
+def _events(agents: Iterable[NodeAgent]) -> list[dict[str, Any]]:
+    found = [
+        {**event, "node": agent.node}
+        for agent in agents
+        for event in agent.said(protocol.DISARMED).get("events", [])
+    ]
+    return sorted(found, key=lambda event: str(event.get("at", "")))[-_EVENTS:]
+
+
+def _reason(agents: Sequence[NodeAgent]) -> str:
+    said = dict.fromkeys(_ended(agent) for agent in agents)
+    return "; ".join(said)
+
+
+def _ended(agent: NodeAgent) -> str:
+    if agent.disarmed:
+        reason = str(agent.said(protocol.DISARMED).get("reason", ""))
+        # A pod that is deleted gets SIGTERM: that is how a fault on a node is stopped.
+        return "stop" if reason == "SIGTERM" else reason
+    return f"node {agent.node}: {agent.error() or 'its agent went without a word'}"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

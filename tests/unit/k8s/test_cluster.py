@@ -1,0 +1,207 @@
+"""The client against a server that answers as an API server does: pages, streams, refusals."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
+from chaoskernel.k8s.cluster import ApiCluster
+from chaoskernel.k8s.connection import Connection
+from chaoskernel.k8s.job import Owner, Settings, job
+from chaoskernel.pods import PodScope
+from chaoskernel.spec import Fault, Hook, Scope
+
+Answer = tuple[int, Any]
+
+
+class Server:
+    """Answers by a function of method, path and query; a list of lines is streamed."""
+
+    def __init__(self, answer: Callable[[str, str, dict[str, str]], Answer]) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                url = urllib.parse.urlsplit(self.path)
+                query = dict(urllib.parse.parse_qsl(url.query))
+                outer.asked.append((self.command, url.path, query))
+                outer.headers.append(dict(self.headers))
+                if size := int(self.headers.get("Content-Length", 0)):
+                    outer.bodies.append(json.loads(self.rfile.read(size)))
+                status, body = answer(self.command, url.path, query)
+                self.send_response(status)
+                if isinstance(body, list):
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    for line in [*body, ""]:
+                        data = f"{line}\n".encode() if line else b""
+                        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                else:
+                    data = json.dumps(body).encode()
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = handle_any  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+Make = Callable[[Callable[[str, str, dict[str, str]], Answer]], tuple[ApiCluster, Server]]
+
+
+@pytest.fixture
+def serving() -> Iterator[Make]:
+    servers: list[Server] = []
+
+    def make(answer: Callable[[str, str, dict[str, str]], Answer]) -> tuple[ApiCluster, Server]:
+        servers.append(Server(answer))
+        given = Connection(host=servers[-1].url, api_key="secret")
+        return ApiCluster(given), servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def refusal(code: int, message: str) -> Answer:
+    return code, {"kind": "Status", "code": code, "message": message}
+
+
+def test_a_list_is_read_page_by_page_with_the_labels_and_the_key(serving: Make) -> None:
+    def answer(_: str, path: str, query: dict[str, str]) -> Answer:
+        if "continue" in query:
+            return 200, {"items": [{"n": 2}], "metadata": {}}
+        return 200, {"items": [{"n": 0}, {"n": 1}], "metadata": {"continue": "more"}}
+
+    cluster, server = serving(answer)
+    assert [item["n"] for item in cluster.pods("shop", "app=db")] == [0, 1, 2]
+    path, limit = "/api/v1/namespaces/shop/pods", {"limit": "500", "labelSelector": "app=db"}
+    assert server.asked == [("GET", path, limit), ("GET", path, {**limit, "continue": "more"})]
+    assert server.headers[0]["authorization"] == "Bearer secret"
+
+
+def test_a_job_is_created_and_deleted_with_its_pod(serving: Make) -> None:
+    cluster, server = serving(lambda *_: (200, {"kind": "Job"}))
+    scope = Scope(pods=(PodScope("shop", "db-0", "1234abcd", "n"),))
+    fault = Fault(name="x", hook=Hook.SLAB, scope=scope)
+    owner = Owner("chaos", "u")
+    manifest = job(fault, "r", 0, Settings("c", "i"), start_seconds=9, owner=owner)
+    cluster.create_job("c", manifest)
+    cluster.delete_job("c", "j")
+    assert server.bodies[0] == manifest
+    method, path, query = server.asked[1]
+    assert (method, path) == ("DELETE", "/apis/batch/v1/namespaces/c/jobs/j")
+    assert query == {"propagationPolicy": "Background"}
+
+
+def test_deleting_what_is_not_there_is_no_error(serving: Make) -> None:
+    cluster, _ = serving(lambda *_: refusal(404, 'jobs.batch "j" not found'))
+    cluster.delete_job("c", "j")
+    with pytest.raises(ClusterError, match="not found"):
+        cluster.create_job("c", {})
+
+
+def test_a_missing_right_is_named(serving: Make) -> None:
+    message = 'User "u" cannot list resource "nodes" in API group "" at the cluster scope'
+    cluster, _ = serving(lambda *_: refusal(403, f"nodes is forbidden: {message}"))
+    with pytest.raises(NotPermitted, match="u may not list nodes in the cluster; grant the verb"):
+        list(cluster.nodes())
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+    cluster = ApiCluster(Connection(host="http://127.0.0.1:1"))
+    with pytest.raises(ClusterError, match="could not be asked to list nodes") as caught:
+        list(cluster.nodes())
+    assert "\n" not in str(caught.value)
+    assert caught.value.status == 0
+
+
+def test_a_watch_yields_pods_and_goes_on_after_an_interruption(serving: Make) -> None:
+    over = threading.Event()
+    answers: list[Answer] = [
+        (200, [json.dumps({"type": "ADDED", "object": {"n": 0}})]),
+        refusal(503, "starting"),
+        (
+            200,
+            [
+                json.dumps({"type": "ERROR", "object": {"code": 410}}),
+                json.dumps({"type": "DELETED", "object": {"n": 1}}),
+            ],
+        ),
+    ]
+    cluster, server = serving(lambda *_: answers.pop(0))
+    seen = []
+    for kind, document in cluster.watch_pods("c", "a=b", over):
+        seen.append((kind, document["n"]))
+        if kind == "DELETED":
+            break
+    assert seen == [("ADDED", 0), ("DELETED", 1)]
+    _, path, query = server.asked[0]
+    assert path == "/api/v1/namespaces/c/pods"
+    assert (query["watch"].lower(), query["labelSelector"]) == ("true", "a=b")
+
+
+def test_a_watch_that_is_not_allowed_ends(serving: Make) -> None:
+    message = 'User "u" cannot watch resource "pods" in API group "" in the namespace "c"'
+    cluster, _ = serving(lambda *_: refusal(403, message))
+    with pytest.raises(NotPermitted, match="u may not watch pods in namespace c"):
+        next(cluster.watch_pods("c", "a=b", threading.Event()))
+
+
+def test_a_log_is_followed_line_by_line(serving: Make) -> None:
+    cluster, server = serving(lambda *_: (200, ['{"type":"armed"}', '{"type":"disarmed"}']))
+    lines = list(cluster.log("c", "p", "agent", threading.Event()))
+    assert lines == ['{"type":"armed"}', '{"type":"disarmed"}']
+    _, path, query = server.asked[0]
+    assert path == "/api/v1/namespaces/c/pods/p/log"
+    assert (query["container"], query["follow"].lower()) == ("agent", "true")
+
+
+def test_a_log_of_a_pod_that_is_gone(serving: Make) -> None:
+    cluster, _ = serving(lambda *_: refusal(404, 'pods "p" not found'))
+    with pytest.raises(ClusterError) as caught:
+        list(cluster.log("c", "p", "agent", threading.Event()))
+    assert caught.value.status == 404
+
+
+def test_warnings_are_those_of_jobs(serving: Make) -> None:
+    cluster, server = serving(lambda *_: (200, {"items": []}))
+    assert list(cluster.warnings("c")) == []
+    assert server.asked[0][2]["fieldSelector"] == "involvedObject.kind=Job,type=Warning"
+
+
+def test_a_context_that_the_kubeconfig_has_not(tmp_path: Any) -> None:
+    file = tmp_path / "config"
+    file.write_text(
+        "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://h'}}]\n"
+        "users: [{name: u, user: {}}]\ncurrent-context: a\n"
+        "contexts: [{name: a, context: {cluster: a, user: u}}]\n"
+    )
+    ApiCluster(Connection(kubeconfig=str(file)))
+    with pytest.raises(InvalidFault, match="KUBERNETES_CONTEXT: 'b' is not usable"):
+        ApiCluster(Connection(kubeconfig=str(file), context="b"))

@@ -1,0 +1,109 @@
+"""The Job of a node: what it may do, where it runs, how it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.k8s import job
+from chaoskernel.k8s.job import Owner, Settings, settings
+from chaoskernel.pods import PodContainer, PodScope
+from chaoskernel.spec import Fault, Hook, Limits, Scope
+
+POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "containerd://1"),))
+
+
+def a_fault(**more: Any) -> Fault:
+    given = {"limits": Limits(duration=30), "scope": Scope(pods=(POD,)), **more}
+    return Fault(name="Pod_enomem.1", hook=Hook.SLAB, **given)
+
+
+def made(fault: Fault | None = None, *, privileged: bool = False, **more: Any) -> dict[str, Any]:
+    given = Settings("chaoskernel", "i@sha256:1", privileged)
+    return job.job(fault or a_fault(), "abc123", 2, given, start_seconds=60, **more)
+
+
+def pod_of(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["spec"]["template"]["spec"]
+    return found
+
+
+def test_it_is_pinned_to_its_node_and_runs_once() -> None:
+    document = made()
+    spec = pod_of(document)
+    assert (document["apiVersion"], document["kind"]) == ("batch/v1", "Job")
+    assert spec["nodeName"] == "worker-1"
+    assert spec["tolerations"] == [{"operator": "Exists"}]
+    assert (document["spec"]["backoffLimit"], spec["restartPolicy"]) == (0, "Never")
+
+
+def test_it_ends_by_itself_after_start_duration_and_a_margin() -> None:
+    document = made()
+    assert document["spec"]["activeDeadlineSeconds"] == 60 + 30 + 60
+    assert pod_of(document)["activeDeadlineSeconds"] == 60 + 30 + 60
+    assert document["spec"]["ttlSecondsAfterFinished"] == 300
+
+
+def test_it_has_capabilities_and_no_privilege_token_or_writable_root() -> None:
+    spec = pod_of(made())
+    (container,) = spec["containers"]
+    security = container["securityContext"]
+    assert "privileged" not in security
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert {"SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE"} <= set(security["capabilities"]["add"])
+    assert security["readOnlyRootFilesystem"] is True
+    assert (spec["hostPID"], spec["automountServiceAccountToken"]) == (True, False)
+    mounts = {m["name"]: m.get("readOnly", False) for m in container["volumeMounts"]}
+    assert mounts == {
+        "tmp": False,
+        "sys": True,
+        "cgroup": True,
+        "modules": True,
+        "headers": True,
+    }
+
+
+def test_privilege_is_given_when_it_is_asked_for() -> None:
+    (container,) = pod_of(made(privileged=True))["containers"]
+    assert container["securityContext"]["privileged"] is True
+    assert "capabilities" not in container["securityContext"]
+
+
+def test_it_is_found_by_labels_which_its_pod_has_too() -> None:
+    document = made()
+    labels = document["metadata"]["labels"]
+    assert document["spec"]["template"]["metadata"]["labels"] == labels
+    assert labels["app.kubernetes.io/name"] == "chaoskernel"
+    assert (labels["chaoskernel/fault"], labels["chaoskernel/run"]) == ("Pod_enomem.1", "abc123")
+    assert document["metadata"]["name"] == "chaoskernel-pod-enomem-1-abc123-2"
+    assert document["metadata"]["annotations"]["chaoskernel/pods"] == "shop/db-0"
+
+
+def test_its_owner_is_the_pod_of_the_experiment() -> None:
+    (reference,) = made(owner=Owner("chaos", "u-1"))["metadata"]["ownerReferences"]
+    assert reference == {"apiVersion": "v1", "kind": "Pod", "name": "chaos", "uid": "u-1"}
+
+
+def test_the_agent_gets_the_fault_as_it_is() -> None:
+    fault = a_fault(predicate="order == 1 && $(HOME)")
+    (variable,) = pod_of(made(fault))["containers"][0]["env"]
+    assert "$" not in variable["value"]
+    assert Fault.from_json(json.loads(variable["value"])) == fault
+
+
+def test_a_fault_that_no_environment_can_hold_is_refused() -> None:
+    pods = tuple(PodScope("shop", f"p{'x' * 200}{n}", "1234abcd", "n") for n in range(500))
+    with pytest.raises(InvalidFault, match="at most .* bytes long"):
+        made(a_fault(scope=Scope(pods=pods)))
+
+
+def test_settings_are_arguments_then_environment_then_defaults() -> None:
+    environment = {"CHAOSKERNEL_NAMESPACE": "faults", "CHAOSKERNEL_IMAGE": "r/i:1"}
+    assert settings(environment=environment) == Settings("faults", "r/i:1")
+    assert settings("mine", "mine:2", True, environment) == Settings("mine", "mine:2", True)
+    assert settings(environment={}).namespace == "chaoskernel"
+    with pytest.raises(InvalidFault, match="image"):
+        settings(image=1)  # type: ignore[arg-type]
