@@ -76,28 +76,29 @@ format: $(READY)
 lab: $(OBJECT)
 	@$(BIN)/chaoskernel lab build
 
-IMAGE := build/image/chaoskernel.tar
-ROOTFS := build/image/rootfs.tar
 # BCC unpacks the headers of a kernel that has them in itself (CONFIG_IKHEADERS) with xz.
-IN_IMAGE := python3-minimal,python3-bpfcc,kmod,xz-utils
+BOTH_ENGINES := python3-minimal,python3-bpfcc,libbpf1,kmod,xz-utils
+CORE_ALONE := python3-minimal,libpython3-stdlib,libbpf1
 AGENT_FILES := $(shell find chaoskernel -name '*.py' -o -name '*.c')
 
-image: $(IMAGE)
+image: build/image/chaoskernel.tar build/image/chaoskernel-slim.tar
 
 # Without a container engine: the chroot isolation asks for no namespaces of its own.
-$(IMAGE): Containerfile .containerignore $(ROOTFS) $(AGENT_FILES) | $(READY)
+build/image/%.tar: build/image/%.rootfs Containerfile .containerignore $(OBJECT) $(AGENT_FILES)
 	@version=$$($(BIN)/python -c 'import chaoskernel; print(chaoskernel.__version__)'); \
-	tag=localhost/chaoskernel:$$version; rm -f $@; \
-	buildah bud --quiet --isolation chroot --build-arg VERSION=$$version --tag $$tag . \
-		>build/image/id; \
+	tag=localhost/$*:$$version; rm -f $@; \
+	buildah bud --quiet --isolation chroot --build-arg VERSION=$$version \
+		--build-arg ROOTFS=$< --tag $$tag . >build/image/$*.id; \
 	buildah push --quiet $$tag oci-archive:$@:$$tag; \
 	echo "$$tag is in $@"
 
-$(ROOTFS): Makefile
+build/image/chaoskernel.rootfs: WITH := $(BOTH_ENGINES)
+build/image/chaoskernel-slim.rootfs: WITH := $(CORE_ALONE)
+build/image/%.rootfs: Makefile
 	@mkdir -p $(@D)
 	@command -v buildah mmdebstrap >/dev/null || \
 		{ echo "make image needs both: apt-get install buildah mmdebstrap" >&2; exit 1; }
-	@mmdebstrap --quiet --variant=minbase --include=$(IN_IMAGE) \
+	@mmdebstrap --quiet --variant=minbase --include=$(WITH) --format=tar \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' bookworm $@
 
