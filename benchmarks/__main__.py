@@ -13,7 +13,8 @@ from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel import objects, syntax
 from chaoskernel.lab.kernel import find_or_build
 from chaoskernel.lab.progress import Lines
-from chaoskernel.spec import EngineName, Fault, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import EngineName, Fault, Hook, Limits
 
 ROOT = HERE.parent
 

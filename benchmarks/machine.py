@@ -26,6 +26,7 @@ _COMMAND_LINE = (
 )
 _MARK = "@@"
 _PYTHON = Path("/usr/bin/python3")
+_INJECT_PY = Path("/usr/sbin/inject-bpfcc")
 _SKIPPED = shutil.ignore_patterns(
     *("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*")
 )
@@ -83,6 +84,7 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     shutil.copytree(HERE, bench / "benchmarks", ignore=_SKIPPED)
     # As an installation has it: what is imported is compiled already.
     process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
+    _add(root, _INJECT_PY)
     init = root / "init"
     main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")
     init.write_text(f"#!{_PYTHON}\n{main}", encoding="utf-8")

@@ -16,15 +16,8 @@ from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import check_namespaces
 from chaoskernel.manifest.arguments import selected_by
-from chaoskernel.spec import (
-    Fault,
-    Limits,
-    Scope,
-    engine_named,
-    errno_of,
-    hook_named,
-    mechanism_named,
-)
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Limits, engine_named, errno_of, hook_named, mechanism_named
 from chaoskernel.targets import shared
 
 __all__ = [

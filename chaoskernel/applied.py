@@ -16,7 +16,8 @@ from typing import Any
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault, UnknownFault
 from chaoskernel.manifest import KernelChaos
 from chaoskernel.schedule import Book, decide, remembered
-from chaoskernel.spec import EngineName, Fault, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import EngineName, Fault, Mechanism
 from chaoskernel.target import Record, State, Target, in_words
 
 logger = logging.getLogger("chaostoolkit.kernel")

@@ -26,7 +26,7 @@ from chaoskernel.checks import (
     sequence_of,
 )
 from chaoskernel.errors import InvalidFault
-from chaoskernel.pods import PodScope, pods_of
+from chaoskernel.scope import Scope, scope_of
 
 MAX_FRAMES = 16
 """Longest call chain: bpfki and inject.py keep as many."""
@@ -35,16 +35,12 @@ MAX_DURATION = 24 * 60 * 60.0
 """Longest duration of a fault, in seconds."""
 
 MAX_TIMES = 2**63 - 1
-MAX_PID = 2**22
-"""PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
-
 MAX_ERRNO = 4095
 """Largest error number that a kernel function can return (include/linux/err.h)."""
 
 MAX_HEADERS = 32
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_COMMAND = re.compile(r"[^\0/\n]{1,15}")
 _HEADER = re.compile(r"(?!\.)[A-Za-z0-9_.-]+(/(?!\.)[A-Za-z0-9_.-]+)*\.h")
 
 
@@ -147,87 +143,6 @@ class Limits:
                 self.duration,
                 f"a time above 0 and up to {MAX_DURATION:g} s",
                 hint="write it as 30s, 5m or 1h30m; every fault ends by itself",
-            )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose requests may fail: the union of what is named.
-
-    :param pids: processes, each with all its descendants.
-    :param pid_files: files that each hold one such process id, read when the
-        fault starts, on the host where it starts.
-    :param commands: names of commands, as in /proc/PID/comm; every process that
-        has such a name or takes it by exec, with its descendants.
-    :param cgroups: control groups (v2) by path, each with all its descendants.
-    :param containers: ids of containers, with or without `containerd://` and the like.
-    :param pods: pods of a cluster, each with its containers as they come and go.
-    :param system_wide: every process but the agent and its ancestors.
-    """
-
-    pids: tuple[int, ...] = ()
-    pid_files: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-    cgroups: tuple[str, ...] = ()
-    containers: tuple[str, ...] = ()
-    pods: tuple[PodScope, ...] = ()
-    system_wide: bool = False
-
-    def __post_init__(self) -> None:
-        for pid in self.pids:
-            if not is_int(pid) or not 1 < pid <= MAX_PID:
-                raise InvalidFault(
-                    "pids", pid, f"a process id from 2 to {MAX_PID}", hint="ps -e shows them"
-                )
-        for key, paths in (("pid_files", self.pid_files), ("cgroups", self.cgroups)):
-            for path in paths:
-                if not isinstance(path, str) or not path.startswith("/"):
-                    raise InvalidFault(key, path, "an absolute path", hint="write it from / on")
-        for command in self.commands:
-            if not isinstance(command, str) or not _COMMAND.fullmatch(command):
-                raise InvalidFault(
-                    "commands",
-                    command,
-                    "the name of a command, up to 15 characters",
-                    hint="ps -e -o comm shows them; the kernel keeps no more of a name",
-                )
-        for container in self.containers:
-            if not isinstance(container, str) or not container:
-                raise InvalidFault(
-                    "containers", container, "a container's id", hint="crictl ps shows them"
-                )
-        self._require_one_way()
-
-    @property
-    def by_cgroup(self) -> bool:
-        """Whether control groups have to be told apart."""
-        return bool(self.cgroups or self.containers or self.pods)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the scope as a document of JSON types."""
-        listed = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(self).items()
-        }
-        return {**listed, "pods": [pod.to_json() for pod in self.pods]}
-
-    def _require_one_way(self) -> None:
-        if not isinstance(self.system_wide, bool):
-            raise InvalidFault("system_wide", self.system_wide, "true or false")
-        named = any(
-            (*self.pids, *self.pid_files, *self.commands, *self.cgroups, *self.containers)
-        ) or bool(self.pods)
-        ways = "pids, pid_files, commands, cgroups or containers"
-        if named and self.system_wide:
-            raise InvalidFault(
-                "system_wide", True, f"possible together with {ways}", hint="keep one"
-            )
-        if not named and not self.system_wide:
-            raise InvalidFault(
-                "scope",
-                "",
-                "a scope",
-                hint=f"name {ways}, or say system_wide: true to hit every process",
             )
 
 
@@ -367,7 +282,7 @@ class Fault:
             hook=hook_named(body.get("fault", "")),
             callchain=frames_of(body.get("callchain", [])),
             limits=Limits(**limits),
-            scope=_scope_of(mapping("scope", body.get("scope", {}))),
+            scope=scope_of(mapping("scope", body.get("scope", {}))),
             mechanism=mechanism_named(body.get("mechanism", Mechanism.AUTO.value)),
             function=body.get("function", ""),
             errno=errno_of(body.get("errno", 0)),
@@ -459,12 +374,3 @@ def _only_of_functions(key: str, value: Any, hook: Hook) -> InvalidFault:
         f"allowed when the fault is {hook.value}",
         hint="leave it out, or use fault: function",
     )
-
-
-def _scope_of(scope: Mapping[str, Any]) -> Scope:
-    only(scope, {field.name for field in dataclasses.fields(Scope)}, "scope.")
-    parts: dict[str, Any] = {
-        key: value if key == "system_wide" else sequence_of(key, value)
-        for key, value in scope.items()
-    }
-    return Scope(**{**parts, "pods": pods_of(parts.get("pods", ()))})

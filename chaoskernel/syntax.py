@@ -14,7 +14,8 @@ import durationpy
 from chaoskernel import predicate
 from chaoskernel.checks import check_function, sequence_of
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Frame, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Frame, frames_of
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar

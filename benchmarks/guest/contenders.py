@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 from chaoskernel.engine import libbpf
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.kernel import symbols
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 
 ITERATIONS = 10_000
 HOOK = "should_failslab"
@@ -28,6 +30,8 @@ PATH = (
 
 NEVER = "__x64_sys_mount"
 """One that the job never comes by."""
+
+_KPROBES = Path("/sys/kernel/debug/kprobes/list")
 
 ELSEWHERE = "filp_close"
 """One that the job comes by twice in an iteration, and in which it allocates nothing."""
@@ -131,6 +135,24 @@ def like_inject_py(frames: Sequence[str]) -> contextlib.AbstractContextManager[N
 
 
 @contextlib.contextmanager
+def inject_py(spec: str) -> Iterator[None]:
+    """Hold what BCC's own inject.py attaches; it says nothing when it has."""
+    process = subprocess.Popen(
+        ["/usr/sbin/inject-bpfcc", "kmalloc", spec], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while HOOK not in _KPROBES.read_text(encoding="ascii"):
+            if process.poll() is not None:
+                assert process.stderr
+                raise OSError(f"it ended: {process.stderr.read().strip().splitlines()[-1]}")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
 def failslab(pid: int, *, marked: bool) -> Iterator[None]:
     """Use the kernel's own fault injection, with its filter by task; it fails nothing."""
     directory = Path("/sys/kernel/debug/failslab")
@@ -217,6 +239,7 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     for length in (1, 4, 8):
         frames = chain(length)
         yield f"inject.py's technique, {length} frame(s) that do not match", technique(frames)
+    yield "inject.py itself, a predicate does not hold", lambda _: inject_py("(gfpflags == 1)")
     pipes = list(PATH[:1])
     yield "core, injecting: each pipe(2) fails", in_scope(pipes)
     yield "inject.py's technique, injecting: each pipe(2) fails", technique(pipes)

@@ -19,7 +19,8 @@ from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from chaoskernel.launch import agent_python
 from chaoskernel.local import LocalTarget
-from chaoskernel.spec import Fault, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits
 from chaoskernel.target import Target
 
 _PROOF_SECONDS = 600.0

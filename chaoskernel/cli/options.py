@@ -11,13 +11,13 @@ import click
 
 from chaoskernel import manifest, syntax
 from chaoskernel.manifest import KernelChaos
+from chaoskernel.scope import Scope
 from chaoskernel.spec import (
     EngineName,
     Fault,
     Hook,
     Limits,
     Mechanism,
-    Scope,
     engine_named,
     errno_of,
     hook_named,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup
 from chaoskernel.pods import PodScope
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 
 IN_SCOPE = 1
 EXEMPT = 2

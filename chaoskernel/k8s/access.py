@@ -21,7 +21,7 @@ from chaoskernel.k8s.nodes import MAX_NODES, Bounds
 from chaoskernel.k8s.select import Pods, select
 from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.manifest import Selection
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 from chaoskernel.target import Target
 from chaoskernel.targets import Targets
 

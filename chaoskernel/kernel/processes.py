@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 
 _PROC = Path("/proc")
 _PF_KTHREAD = 0x00200000

@@ -7,7 +7,8 @@ import enum
 from collections.abc import Mapping
 
 from chaoskernel.cron import Cron
-from chaoskernel.spec import MAX_DURATION, EngineName, Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import MAX_DURATION, EngineName, Fault, Frame, Hook, Limits, Mechanism
 
 
 class Mode(enum.StrEnum):

@@ -18,7 +18,8 @@ from chaoskernel.manifest.document import Problems, Value
 from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Concurrency, KernelChaos, Plan
 from chaoskernel.manifest.selector import SELECTION, selection
-from chaoskernel.spec import MAX_DURATION, Frame, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import MAX_DURATION, Frame, Hook
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 PAUSE = "experiment.chaos-mesh.org/pause"

@@ -15,7 +15,8 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.local import LocalTarget
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits
 from chaoskernel.target import State
 from tests.functional.agents import Agent, armed_agents, command
 from tests.programs import gone_within, loaded_programs

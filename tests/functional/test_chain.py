@@ -14,7 +14,8 @@ import pytest
 from chaoskernel.bpf.program import Probe
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.kernel import features, symbols
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

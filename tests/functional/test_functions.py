@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaoskernel.engine.events import KEPT
-from chaoskernel.spec import Fault, Hook, Limits, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

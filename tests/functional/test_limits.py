@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import time
 
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits
 from tests.functional.agents import Agent, armed_agents, command
 from tests.functional.conftest import Arm
 from tests.programs import gone_within

@@ -16,7 +16,8 @@ from chaoskernel.agent.__main__ import FAULT_VARIABLE
 from chaoskernel.k8s.job import CAPABILITIES
 from chaoskernel.launch import agent_python
 from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

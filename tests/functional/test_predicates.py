@@ -9,7 +9,8 @@ import pytest
 
 from chaoskernel import syntax
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
 from tests.victim import Victim

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from chaoskernel import syntax
 from chaoskernel.engine import ArmedFault
-from chaoskernel.spec import Fault, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

@@ -11,7 +11,8 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions
 from chaoskernel.errors import MissingTool
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 

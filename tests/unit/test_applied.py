@@ -14,7 +14,8 @@ from chaoslib.exceptions import ActivityFailed
 from chaoskernel import actions, applied, manifest, probes
 from chaoskernel.applied import Applied, Manner
 from chaoskernel.errors import EngineError, MissingTool
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.target import Record
 from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget

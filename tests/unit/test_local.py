@@ -21,7 +21,8 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.local import LocalTarget
-from chaoskernel.spec import Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 from chaoskernel.target import State
 from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
 

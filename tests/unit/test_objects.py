@@ -10,7 +10,8 @@ import pytest
 from chaoskernel import objects, syntax
 from chaoskernel.checks import packed, unpacked
 from chaoskernel.errors import InvalidFault, MissingTool
-from chaoskernel.spec import EngineName, Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import EngineName, Fault, Hook
 
 LOOK_UP = "struct dentry *parent, const struct qstr *name"
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope, symbol_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, symbol_of
 
 FULL = Fault(
     name="a-b.c_1",

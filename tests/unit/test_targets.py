@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chaoskernel.errors import EngineError, UnknownFault
-from chaoskernel.spec import Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 from chaoskernel.target import State
 from chaoskernel.targets import Targets
 from tests.unit.fakes import FakeTarget

@@ -21,7 +21,8 @@ from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.errors import EngineError
 from chaoskernel.pods import PodScope
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism
 
 ROOT = Path(__file__).resolve().parents[3]
 

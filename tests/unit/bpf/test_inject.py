@@ -16,7 +16,8 @@ import pytest
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, Layout, Placement, Probe
 from chaoskernel.engine import events
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 
 ONE = Scope(pids=(42,))
 

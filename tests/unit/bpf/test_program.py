@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Placement, Probe, Program, origin, render
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 
 EVERYONE = Scope(system_wide=True)
 ONE = Scope(pids=(42,))

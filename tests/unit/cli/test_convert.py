@@ -16,7 +16,7 @@ from chaoskernel import actions
 from chaoskernel.cli.convert import command
 from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.manifest import parse
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 from tests.unit.manifest.documents import SEED, as_json, document, schedule

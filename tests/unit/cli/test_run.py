@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from chaoskernel.cli import logger, run
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.target import Record
 from tests.unit.fakes import FakeTarget
 from tests.unit.manifest.documents import SEED

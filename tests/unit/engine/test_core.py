@@ -13,7 +13,8 @@ from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
-from chaoskernel.spec import EngineName, Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import EngineName, Fault, Hook
 
 OBJECT = packed(b"\x7fELF and so on")
 

@@ -10,7 +10,8 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.spec import Fault, Hook, Mechanism, Scope, frames_of
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Mechanism, frames_of
 from tests.unit.kernel.types import kernel
 
 SYMBOLS = Symbols(

@@ -10,7 +10,8 @@ import pytest
 from chaoskernel.engine import prove
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
-from chaoskernel.spec import Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 
 
 class FakeProgram:

@@ -13,7 +13,7 @@ from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, Follower, seed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel import processes
 from chaoskernel.pods import PodScope
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 
 
 class FakeTables:

@@ -16,7 +16,8 @@ from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection
 from chaoskernel.k8s.job import Owner, Settings, job
 from chaoskernel.pods import PodScope
-from chaoskernel.spec import Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 
 Answer = tuple[int, Any]
 

@@ -11,7 +11,8 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Owner, Settings, settings
 from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.spec import Fault, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits
 
 POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "containerd://1"),))
 

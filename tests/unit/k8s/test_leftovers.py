@@ -6,7 +6,8 @@ from chaoskernel.errors import ClusterError
 from chaoskernel.k8s import job, leftovers
 from chaoskernel.k8s.job import Settings
 from chaoskernel.pods import PodScope
-from chaoskernel.spec import Fault, Hook, Limits, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Limits
 from tests.unit.k8s.fake_cluster import FakeCluster
 
 

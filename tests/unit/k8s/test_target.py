@@ -18,7 +18,8 @@ from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.spec import Fault, Hook, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 from chaoskernel.target import State
 from tests.unit.k8s.fake_cluster import FakeCluster, Script, counted, disarmed
 from tests.waiting import within

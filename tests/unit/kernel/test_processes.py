@@ -12,7 +12,7 @@ import pytest
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import processes
 from chaoskernel.kernel.processes import Process
-from chaoskernel.spec import Scope
+from chaoskernel.scope import Scope
 
 
 def tree(*edges: tuple[int, int]) -> dict[int, Process]:

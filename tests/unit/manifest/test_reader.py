@@ -19,7 +19,8 @@ from chaoskernel.manifest import (
     Selection,
     Selector,
 )
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, Scope
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.unit.manifest.documents import SEED, as_json, document, schedule
 
 
