@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ EXPECTED = {
 """Added cost as a multiple of the floor's, as docs/performance.md has it."""
 
 _TOLERANCE = 0.25
+_INJECTS = re.compile("injecting|dry run")
+"""What an injection itself costs is another scale, and a pipe(2) that fails another job."""
 
 
 def instructions(fact: Mapping[str, Any]) -> float:
@@ -93,7 +96,7 @@ def plot(facts: Facts, directory: Path) -> None:
     from matplotlib import pyplot  # noqa: PLC0415 - slow to import, and not always wanted
 
     more = added(facts)
-    names = [name for name in more if name != NOTHING][::-1]
+    names = [name for name in more if name != NOTHING and not _INJECTS.search(name)][::-1]
     figure, axes = pyplot.subplots(figsize=(9, 0.36 * len(names) + 1), layout="constrained")
     colours = ["#1b6ca8" if name.startswith("core") else "#9aa5b1" for name in names]
     bars = axes.barh(names, [more[name] for name in names], color=colours)
