@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.engine import Engine
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits
+from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
 from tests.functional.agents import Agent, armed_agents, command
 from tests.functional.conftest import Arm
 from tests.programs import gone_within
@@ -26,13 +27,14 @@ SECONDS = 120.0
 TROUBLES = ("stopped", "squeezed", "failing", "clock", "twin", "other twin")
 
 
-def fault(name: str, victim: Victim) -> Fault:
+def fault(name: str, victim: Victim, engine: Engine) -> Fault:
     return Fault(
         name=name,
         hook=Hook.SLAB,
         callchain=(Frame("sys_mount"),),
         scope=Scope(pids=(victim.pid,)),
         limits=Limits(duration=600 if name == "twin" else SECONDS),
+        engine=EngineName(engine.name),
     )
 
 
@@ -62,10 +64,12 @@ def full_disk(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 @pytest.fixture(scope="module")
-def agents(victims: dict[str, Victim], full_disk: Path, arm: Arm) -> Iterator[dict[str, Agent]]:
+def agents(
+    victims: dict[str, Victim], full_disk: Path, arm: Arm, engine: Engine
+) -> Iterator[dict[str, Agent]]:
     """Agents that are armed, and in trouble from then on."""
     faults = {
-        trouble: fault(trouble.removeprefix("other "), victim)
+        trouble: fault(trouble.removeprefix("other "), victim, engine)
         for trouble, victim in victims.items()
     }
     with armed_agents(faults, {"twin": {"TMPDIR": str(full_disk)}}) as started:
@@ -83,7 +87,7 @@ def squeeze(agent: Agent) -> None:
     """Put an agent into a memory cgroup that is full from then on."""
     group = Path("/sys/fs/cgroup/squeezed")
     Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
-    group.mkdir()
+    group.mkdir(exist_ok=True)
     (group / "cgroup.procs").write_text(str(agent.process.pid))
     (group / "memory.max").write_text("65536")
     with contextlib.suppress(BrokenPipeError):
