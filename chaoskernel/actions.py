@@ -88,7 +88,7 @@ def start_injection(
     :param system_wide: true hits every process of the host.
     :param mechanism: auto, fmod_ret or kprobe.
     :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
-        and the kernel's headers.
+        and the kernel's headers.  none attaches nothing: a rehearsal, with dry_run.
     :param function: for a fault of a function, its name: one of the kernel's
         error-injection list, such as sys_openat.
     :param errno: for a fault of a function, what it returns, such as EMFILE.
@@ -323,7 +323,7 @@ def apply_kernel_chaos(
     :param system_wide: true hits every process of the host.
     :param mechanism: auto, fmod_ret or kprobe.
     :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
-        and the kernel's headers.
+        and the kernel's headers.  none attaches nothing: a rehearsal, with dry_run.
     :param dry_run: true lets everything through, and counts what would have failed.
     :param kubernetes: true injects on a cluster, into the pods that the documents select at
         each injection; the arguments after it are those of start_pod_injection.

@@ -24,6 +24,7 @@ _HELPERS = Path("/usr/include/bpf/bpf_helpers.h")
 _STRICT = ("-Wno-everything", "-Werror=implicit-function-declaration")
 """A macro that is none is an error here, and not when the program is loaded."""
 
+_WITHOUT_OBJECT = (EngineName.BCC, EngineName.NONE)
 _MAX_PARAMETERS = 6
 _SECONDS = 60.0
 
@@ -36,7 +37,7 @@ def with_object(fault: Fault) -> Fault:
     :raises InvalidFault: the compiler does not take what the user wrote.
     :raises MissingTool: core was asked for, and something that compiling takes is not there.
     """
-    if not fault.has_predicates or fault.object or fault.engine is EngineName.BCC:
+    if not fault.has_predicates or fault.object or fault.engine in _WITHOUT_OBJECT:
         return fault
     wanted = fault.engine is EngineName.CORE
     try:

@@ -82,11 +82,12 @@ class Mechanism(enum.StrEnum):
 
 
 class EngineName(enum.StrEnum):
-    """A way to bring the program onto a kernel."""
+    """A way to bring the program onto a kernel; `none` brings none, for a rehearsal."""
 
     AUTO = "auto"
     BCC = "bcc"
     CORE = "core"
+    NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,6 +198,13 @@ class Fault:
         self._check_code()
         if not isinstance(self.dry_run, bool):
             raise InvalidFault("dry_run", self.dry_run, "true or false")
+        if self.engine is EngineName.NONE and not self.dry_run:
+            raise InvalidFault(
+                "engine",
+                self.engine.value,
+                "core, bcc or auto where something is to fail",
+                hint="a rehearsal, which attaches nothing, has dry_run: true",
+            )
         check_object("object", self.object)
 
     @property

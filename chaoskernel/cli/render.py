@@ -13,8 +13,9 @@ from chaoskernel.cli import options
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.core import subsystem
 from chaoskernel.engine.place import placements, with_offsets
+from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel import btf, cgroups, features, symbols
-from chaoskernel.spec import Fault
+from chaoskernel.spec import EngineName, Fault
 
 
 @click.command(name="render")
@@ -42,6 +43,8 @@ def program_text(fault: Fault) -> str:
 
     :raises ChaosKernelError: the kernel does not have what the fault needs.
     """
+    if fault.engine is EngineName.NONE:
+        raise InvalidFault("engine", "none", "core, bcc or auto", hint="a rehearsal has no program")
     hierarchy, _ = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
     types = btf.running()
     placement = next(placements(fault, symbols.running(), features.running(), types, hierarchy))

@@ -73,7 +73,7 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     counters = fault.get("counters", {})
     table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
     rows = {
-        "hook": f"{fault.get('hook', '')} by {fault.get('mechanism', '')} ({fault.get('engine')})",
+        "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
         "targets": targets(fault.get("targets", [])),
         "reached": counters.get("reached", "unknown"),
@@ -92,6 +92,12 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
                 label, Text(str(value))
             )  # Text, for a reason may hold what looks like markup
     return table
+
+
+def _hook(fault: Mapping[str, Any]) -> str:
+    engine = fault.get("engine", "")
+    how = f"by {fault.get('mechanism', '')} ({engine})"
+    return f"{fault.get('hook', '')} {how if engine != 'none' else '(a rehearsal: not attached)'}"
 
 
 def chain(frames: list[Mapping[str, Any]]) -> str:

@@ -7,7 +7,6 @@ fault's program with its entry points and tables.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,10 +16,9 @@ from chaoskernel.bpf.program import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import Witness, prove
-from chaoskernel.engine.seed import Follower, seed
+from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import bpf, btf, cgroups, features, podgroups, processes, symbols
-from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
+from chaoskernel.kernel import bpf, btf, features, processes, symbols
 from chaoskernel.spec import Fault
 
 
@@ -77,16 +75,13 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     processes.require_kernels_ids()
     progress("looking at the kernel")
     kernel_symbols, kernel_features = symbols.running(), features.running()
-    pods = fault.scope.pods
-    hierarchy, groups = cgroups.scoped(
-        fault.scope.cgroups,
-        fault.scope.containers,
-        needed=(lambda each: podgroups.require(pods, each.directory)) if pods else None,
-    )
+    groups = groups_of(fault.scope)
     refused: EngineError | None = None
-    for placement in placements(fault, kernel_symbols, kernel_features, btf.running(), hierarchy):
+    for placement in placements(
+        fault, kernel_symbols, kernel_features, btf.running(), groups.hierarchy
+    ):
         try:
-            return _arm_at(fault, placement, _Groups(hierarchy, groups), opened, progress)
+            return _arm_at(fault, placement, groups, opened, progress)
         except EngineError as error:
             refused = refused or error
             progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
@@ -95,21 +90,10 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     raise refused
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Groups:
-    """The control groups that a scope names.
-
-    :param hierarchy: that has them, and those of its pods.
-    """
-
-    hierarchy: Hierarchy | None
-    named: Sequence[Cgroup]
-
-
 def _arm_at(
     fault: Fault,
     placement: Placement,
-    groups: _Groups,
+    groups: Groups,
     opened: Open,
     progress: Progress,
 ) -> Armed:

@@ -7,12 +7,13 @@ again, until nothing is new.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from chaoskernel.kernel import cgroups, podgroups, processes
-from chaoskernel.kernel.cgroups import Cgroup
+from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 
@@ -41,6 +42,32 @@ class Tables(Protocol):
 
     def list_commands(self, names: Iterable[str]) -> None:
         """Enter names of commands."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Groups:
+    """The control groups that a scope names.
+
+    :param hierarchy: that has them, and those of its pods; None where it names neither.
+    """
+
+    hierarchy: Hierarchy | None
+    named: Sequence[Cgroup]
+
+
+def groups_of(scope: Scope) -> Groups:
+    """Return the control groups that a scope names.
+
+    :raises InvalidFault: one of them, or a pod, is not here.
+    :raises UnsupportedKernel: this host has no hierarchy with all of them.
+    """
+    pods = scope.pods
+    hierarchy, named = cgroups.scoped(
+        scope.cgroups,
+        scope.containers,
+        needed=(lambda each: podgroups.require(pods, each.directory)) if pods else None,
+    )
+    return Groups(hierarchy, named)
 
 
 class Follower:

@@ -9,7 +9,7 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism, symbol_of
+from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism, symbol_of
 
 FULL = Fault(
     name="a-b.c_1",
@@ -167,3 +167,11 @@ def test_a_document_that_is_no_object_is_refused(document: object) -> None:
 def test_sixteen_frames_are_allowed() -> None:
     fault = Fault.from_json({**SMALL, "callchain": ["f"] * 16})
     assert len(fault.callchain) == 16
+
+
+def test_a_rehearsal_is_a_dry_run() -> None:
+    scope = Scope(system_wide=True)
+    rehearsal = Fault("a", Hook.SLAB, scope, engine=EngineName.NONE, dry_run=True)
+    assert Fault.from_json(rehearsal.to_json()) == rehearsal
+    with pytest.raises(InvalidFault, match="^engine: 'none' is not core, bcc or auto .*dry_run"):
+        Fault("a", Hook.SLAB, scope, engine=EngineName.NONE)

@@ -172,3 +172,10 @@ def test_it_names_no_more_processes_than_a_table_has_room_for(tmp_path: Path) ->
     table = rows(shown(journal(tmp_path, chaoskernel={"faults": [fault], "shortfalls": []})))
     assert table["hit"] == "x (7): 7, x (6): 6, x (5): 5, x (4): 4, and 3 more"
     assert "last one" not in table
+
+
+def test_a_rehearsal_is_told_from_a_fault(tmp_path: Path) -> None:
+    rehearsal = {**FAULT, "engine": "none", "dry_run": True}
+    path = journal(tmp_path, chaoskernel={"faults": [rehearsal], "shortfalls": []})
+    shown = CliRunner().invoke(command, [str(path)]).output
+    assert "should_failslab (a rehearsal: not attached)" in shown

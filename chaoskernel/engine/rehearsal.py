@@ -1,0 +1,96 @@
+"""The engine `none`: a rehearsal, which finds who is in scope and attaches nothing.
+
+Selection, rights, Jobs, deadlines and clean-up of an experiment can be tried where no kernel can
+be made to fail.  What counts is the same as of any fault, and stays 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chaoskernel.bpf.program import COUNTERS, Placement, Probe
+from chaoskernel.engine import Progress
+from chaoskernel.engine.seed import Follower, groups_of, seed
+from chaoskernel.kernel import processes
+from chaoskernel.spec import Fault, Mechanism
+
+
+class RehearsalEngine:
+    """Looks for the scope, and leaves the kernel alone; see `Engine`."""
+
+    name = "none"
+
+    def arm(self, fault: Fault, *, progress: Progress) -> Rehearsed:
+        """See `Engine.arm`: of its errors only those of a scope can come."""
+        processes.require_kernels_ids()
+        progress("looking for the scope; nothing is attached")
+        return Rehearsed(fault)
+
+
+class Rehearsed:
+    """A fault that is in force nowhere; see `ArmedFault`."""
+
+    programs: Sequence[int] = ()
+
+    def __init__(self, fault: Fault) -> None:
+        groups = groups_of(fault.scope)
+        pods = fault.scope.pods
+        self._pods = pods
+        self._follower = (
+            Follower(_NoTables(), pods, groups.hierarchy.directory)
+            if pods and groups.hierarchy
+            else None
+        )
+        self.targets: Sequence[Mapping[str, Any]] = seed(
+            _NoTables(), fault.scope, groups.named, self._follower
+        )
+        self.placement = Placement(
+            hook=Probe(fault.symbol, Mechanism.AUTO),
+            frames=tuple(Probe(frame.funcname, Mechanism.AUTO) for frame in fault.callchain),
+            value="",
+        )
+        self.expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
+
+    def counters(self) -> dict[str, Any]:
+        """See `ArmedFault.counters`."""
+        pods = [{"pod": str(pod), "injected": 0} for pod in self._pods]
+        return {
+            **dict.fromkeys(COUNTERS, 0),
+            "frames": [
+                {"symbol": probe.symbol, "entered": 0, "matched": 0}
+                for probe in self.placement.frames
+            ],
+            "processes": [],
+            **({"pods": pods} if pods else {}),
+        }
+
+    def events(self, limit: int) -> dict[str, Any]:
+        """See `ArmedFault.events`."""
+        return {"events": [], "dropped": 0}
+
+    def follow(self) -> None:
+        """See `ArmedFault.follow`."""
+        if self._follower:
+            self._follower.look()
+
+    def disarm(self) -> list[int]:
+        """See `ArmedFault.disarm`."""
+        return []
+
+
+class _NoTables:
+    """There is no program; see `Tables`."""
+
+    def list_processes(self, pids: Iterable[int], membership: int) -> None:
+        """See `Tables.list_processes`."""
+
+    def unlist_processes(self, pids: Iterable[int]) -> None:
+        """See `Tables.unlist_processes`."""
+
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
+        """See `Tables.list_cgroups`."""
+
+    def list_commands(self, names: Iterable[str]) -> None:
+        """See `Tables.list_commands`."""
