@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
@@ -27,4 +28,15 @@ class BuildWithObject(build_py):
         clang.compile_object(place)
 
 
-setup(cmdclass={"build_py": BuildWithObject})
+class WheelOfOneMachine(bdist_wheel):
+    """Any Python 3 will do, but the object is for one machine."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(cmdclass={"build_py": BuildWithObject, "bdist_wheel": WheelOfOneMachine})
