@@ -7,6 +7,7 @@ fault's document; where the nodes' kernels have the members elsewhere, libbpf se
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import shutil
 import tempfile
@@ -63,10 +64,7 @@ def compiled(fault: Fault) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
         directory, text = Path(name), source(fault)
-        types = process.run(
-            ["bpftool", "btf", "dump", "file", str(_TYPES), "format", "c"], seconds=_SECONDS
-        )
-        (directory / "vmlinux.h").write_text(types.stdout, encoding="utf-8")
+        (directory / "vmlinux.h").write_text(_vmlinux_h(), encoding="utf-8")
         (directory / "users.h").write_text(text, encoding="utf-8")
         output = directory / "inject.bpf.o"
         try:
@@ -74,6 +72,13 @@ def compiled(fault: Fault) -> bytes:
         except CommandFailed as failed:
             raise _error(fault, text, failed) from failed
         return output.read_bytes()
+
+
+@functools.cache
+def _vmlinux_h() -> str:
+    """Return the types of the running kernel in C; schedules compile again and again."""
+    dump = ["bpftool", "btf", "dump", "file", str(_TYPES), "format", "c"]
+    return process.run(dump, seconds=_SECONDS).stdout
 
 
 def source(fault: Fault) -> str:
