@@ -14,6 +14,8 @@ _PROC = Path("/proc")
 _PF_KTHREAD = 0x00200000
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h)."""
+_PID_FILE_LENGTH = 64
+"""Characters of a file that are read: a process id has up to seven."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,8 +96,12 @@ def read_pid_file(path: str) -> int:
 
     :raises InvalidFault: the file cannot be read or holds something else.
     """
+    place = Path(path)
+    if place.exists() and not place.is_file():  # a device may never end, a fifo never begin
+        raise InvalidFault("pid_files", path, "a regular file", hint="name one with a process id")
     try:
-        text = Path(path).read_text(encoding="ascii", errors="replace").strip()
+        with place.open(encoding="ascii", errors="replace") as file:
+            text = file.read(_PID_FILE_LENGTH).strip()
     except OSError as error:
         raise InvalidFault(
             "pid_files", path, f"a readable file ({error.strerror})", hint="is the process running?"

@@ -88,6 +88,16 @@ def test_a_pid_file_that_holds_no_pid_is_refused(tmp_path: Path, text: str) -> N
         processes.read_pid_file(str(path))
 
 
+def test_what_never_ends_or_never_begins_is_no_pid_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    long = tmp_path / "long"
+    long.write_text("1" * 1000)
+    for path in ("/dev/zero", str(tmp_path / "fifo"), str(tmp_path)):
+        with pytest.raises(InvalidFault, match="is not a regular file"):
+            processes.read_pid_file(path)
+    assert processes.read_pid_file(str(long)) == int("1" * 64)
+
+
 def test_a_pid_file_that_is_absent_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidFault, match="No such file"):
         processes.read_pid_file(str(tmp_path / "none"))
