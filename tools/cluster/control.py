@@ -74,7 +74,7 @@ class ControlPlane:
             if self._has_accounts:
                 # No pod can be made before there is the account that it runs as.
                 account = "/api/v1/namespaces/default/serviceaccounts/default"
-                self.workers[0].await_(lambda: self.api.answers(account), _READY_SECONDS)
+                self.workers[0].await_(lambda: self.api.ask(account) is not None, _READY_SECONDS)
             self._undo = undo.pop_all()
         return self
 
@@ -153,10 +153,10 @@ class Api(Daemon):
         :raises TimeLimit: it was not ready in time.
         """
         super().start()
-        self.await_(lambda: self.answers("/readyz"), _READY_SECONDS)
+        self.await_(lambda: self.ask("/readyz") is not None, _READY_SECONDS)
 
-    def answers(self, path: str) -> bool:
-        """Tell whether it answers a question with success."""
+    def ask(self, path: str) -> str | None:
+        """Return its answer to a GET by an administrator; None where it gave none, or an error."""
         context = ssl.create_default_context(cafile=self._plane.authority.pair.certificate)
         context.load_cert_chain(self._admin.certificate, self._admin.key)
         opener = urllib.request.build_opener(
@@ -164,9 +164,9 @@ class Api(Daemon):
         )
         try:
             with opener.open(self._plane.url + path, timeout=_ASK_SECONDS) as answer:
-                return bool(answer.status == 200)
+                return str(answer.read(), "utf-8")
         except OSError:
-            return False
+            return None
 
     def _flags(self) -> list[str]:
         plane = self._plane
