@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import ssl
 import urllib.request
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ class ControlPlane:
         api_options: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
+        # Objects of an earlier cluster are none of this one's.
+        shutil.rmtree(directory / "etcd", ignore_errors=True)
         self.directory = directory
         self.programs = programs
         self.address = address
