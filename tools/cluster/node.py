@@ -48,6 +48,11 @@ class Node:
         """That of its containerd, as it is reached from outside of the node."""
         return self.state / settings.SOCKET.lstrip("/")
 
+    @property
+    def static(self) -> Path:
+        """The directory of its static pods: manifests that its kubelet runs by itself."""
+        return self.state / "static"
+
     def __enter__(self) -> Node:
         with contextlib.ExitStack() as undo:
             self._write_settings()
@@ -126,7 +131,8 @@ class Node:
 
     def _write_settings(self) -> None:
         network = self.state / "network"
-        network.mkdir(parents=True, exist_ok=True)
+        for directory in (network, self.static):
+            directory.mkdir(parents=True, exist_ok=True)
         (network / "pods.conflist").write_text(settings.network(self._pods), encoding="utf-8")
         (self.state / "containerd.toml").write_text(
             settings.containerd(images.PAUSE, network), encoding="utf-8"
@@ -134,7 +140,7 @@ class Node:
         authority = self._plane.authority
         own = authority.issue(self.name, hosts=[self.name, self.address])
         (self.state / "kubelet.json").write_text(
-            settings.kubelet(authority.pair.certificate, own), encoding="utf-8"
+            settings.kubelet(authority.pair.certificate, own, self.static), encoding="utf-8"
         )
 
     def _connect(self) -> None:

@@ -66,11 +66,12 @@ def network(pods: str) -> str:
     return _json({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]})
 
 
-def kubelet(authority: Path, own: Pair) -> str:
+def kubelet(authority: Path, own: Pair, static: Path) -> str:
     """Return the configuration of a kubelet.
 
     :param authority: the certificate that clients' are signed by.
     :param own: its certificate as a server.
+    :param static: the directory of its static pods.
     """
     return _json(
         {
@@ -90,6 +91,7 @@ def kubelet(authority: Path, own: Pair) -> str:
             "failSwapOn": False,
             "protectKernelDefaults": True,
             "resolvConf": "",
+            "staticPodPath": str(static),
             "tlsCertFile": str(own.certificate),
             "tlsPrivateKeyFile": str(own.key),
         }

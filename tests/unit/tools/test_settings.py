@@ -9,6 +9,8 @@ from pathlib import Path
 from tools.cluster import settings
 from tools.cluster.certificates import Pair
 
+PAIR = Pair(Path("/c"), Path("/k"))
+
 
 def test_containerd_has_the_drivers_and_places_of_a_node() -> None:
     read = tomllib.loads(settings.containerd("localhost/pause:1", Path("/state/network")))
@@ -17,12 +19,12 @@ def test_containerd_has_the_drivers_and_places_of_a_node() -> None:
     assert plugin["cni"] == {"bin_dir": "/usr/lib/cni", "conf_dir": "/state/network"}
     options = plugin["containerd"]["runtimes"]["runc"]["options"]
     # As the kubelet's: else containers are not below their pod's control group.
-    kubelet = json.loads(settings.kubelet(Path("/ca"), Pair(Path("/c"), Path("/k"))))
+    kubelet = json.loads(settings.kubelet(Path("/ca"), PAIR, Path("/static")))
     assert (options["SystemdCgroup"], kubelet["cgroupDriver"]) == (False, "cgroupfs")
 
 
 def test_a_kubelet_leaves_the_hosts_settings_alone() -> None:
-    kubelet = json.loads(settings.kubelet(Path("/ca"), Pair(Path("/c"), Path("/k"))))
+    kubelet = json.loads(settings.kubelet(Path("/ca"), PAIR, Path("/static")))
     assert kubelet["protectKernelDefaults"] is True
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
     assert all(Path("/proc/sys", name).exists() for name in settings.TUNABLES)
