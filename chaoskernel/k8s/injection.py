@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import logging
@@ -99,6 +98,7 @@ class Injection:
         self._over = threading.Event()
         self._stopping = False
         self._told = False
+        self._settled = False
         self._agents = [
             NodeAgent(node, job_name(fault.name, self._run, number), pods, self._news)
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
@@ -188,6 +188,8 @@ class Injection:
 
     def stop(self) -> list[str]:
         """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
+        if self._settled:  # a process stops all its faults, and may have had many
+            return []
         with self._news:
             self._stopping = True
             self._news.notify_all()
@@ -208,6 +210,7 @@ class Injection:
             ]
             troubles += self._leftovers()
         told, self._told = self._told, True
+        self._settled = not troubles
         self._over.set()
         return [] if told else troubles
 
