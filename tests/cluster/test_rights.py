@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from chaoskernel import actions
 from chaoskernel.errors import NotPermitted
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
+from chaoskernel.k8s.connection import ACCOUNT as MOUNTED
 from tests.cluster import agents
 from tests.cluster.conftest import ACCOUNT, ROOT, token
 from tests.cluster.kubectl import apply, kubectl
@@ -82,7 +84,7 @@ TRIES: dict[Rule, Callable[[str], None]] = {
     ("ClusterRole", "pods", "list"): by_labels,
     ("ClusterRole", "nodes", "list"): by_node_labels,
 }
-"""What comes upon the absence of each right; of ("Role", "pods", "get") see below."""
+"""What comes upon the absence of each right; of that to get pods, see the last test."""
 
 
 @pytest.fixture
@@ -143,3 +145,21 @@ def test_a_right_that_is_missing_is_named_in_one_line(space: str, rule: Rule) ->
     assert f"{account} may not {verb} {name} {where}" in said
     assert f"grant the verb {verb} on {name}; deploy/rbac.yaml" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("space", [("Role", "pods", "get")], indirect=True, ids="-".join)
+def test_without_the_right_to_see_its_own_pod_a_run_inside_says_what_that_costs(
+    space: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What a kubelet mounts into a pod; /run is that of the cluster's namespaces.
+    MOUNTED.mkdir(parents=True)
+    (MOUNTED / "namespace").write_text(space, encoding="utf-8")
+    monkeypatch.setenv("HOSTNAME", "chaos")
+    try:
+        start(space)
+    finally:
+        shutil.rmtree(MOUNTED)
+    (warning,) = caplog.messages
+    assert warning.startswith("Jobs of faults will outlive this pod, until their deadline: ")
+    assert f"may not get pods in namespace {space}; grant the verb get on pods" in warning
+    actions.stop_pod_injection("rights")
