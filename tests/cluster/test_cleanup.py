@@ -18,13 +18,8 @@ from click.testing import CliRunner
 from chaoskernel import actions, probes
 from chaoskernel.cli import ps, stop
 from chaoskernel.errors import EngineError
-from chaoskernel.k8s.access import access
-from chaoskernel.k8s.injection import Waits
-from chaoskernel.k8s.target import ClusterTarget
-from chaoskernel.manifest.arguments import selected_by
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
 from tests.cluster import agents
-from tests.cluster.conftest import ACCOUNT, Rehearse
+from tests.cluster.conftest import ACCOUNT, Rehearse, fault, impatient
 from tests.cluster.kubectl import jobs, kubectl
 from tests.waiting import within
 from tools.cluster.cluster import Cluster
@@ -47,8 +42,8 @@ def test_a_stop_leaves_no_job_no_agent_and_in_the_end_no_pod(rehearse: Rehearse)
         ("node-1", "shop/db-0", "running"),
         ("node-2", "shop/db-1, shop/db-2", "running"),
     }
-    (fault,) = actions.stop_pod_injection("x")["faults"]
-    assert (fault["state"], fault["reason"], fault["leftovers"]) == ("ended", "stop", [])
+    (ended,) = actions.stop_pod_injection("x")["faults"]
+    assert (ended["state"], ended["reason"], ended["leftovers"]) == ("ended", "stop", [])
     assert (jobs(), agents.running("x")) == ([], [])
     assert within(30, lambda: listed() == [], pause=1)
 
@@ -64,8 +59,8 @@ def test_a_job_that_somebody_deletes_ends_its_agent_which_still_reports(
     kubectl("delete", "jobs", "--all", "-n", ACCOUNT)
     assert within(10, lambda: not probes.injection_active("x"))
     assert agents.running("x") == []
-    (fault,) = actions.stop_pod_injection("x")["faults"]
-    assert (fault["state"], fault["reason"]) == ("ended", "stop")
+    (ended,) = actions.stop_pod_injection("x")["faults"]
+    assert (ended["state"], ended["reason"]) == ("ended", "stop")
 
 
 def test_an_api_server_that_restarts_is_taken_up_again(shop: Cluster, rehearse: Rehearse) -> None:
@@ -75,8 +70,8 @@ def test_an_api_server_that_restarts_is_taken_up_again(shop: Cluster, rehearse: 
         rehearse("y", **DB)
     assert len(agents.running("x")) == 2
     shop.plane.api.start()
-    (fault,) = actions.stop_pod_injection("x")["faults"]
-    assert (fault["state"], fault["reason"]) == ("ended", "stop")
+    (ended,) = actions.stop_pod_injection("x")["faults"]
+    assert (ended["state"], ended["reason"]) == ("ended", "stop")
     assert within(10, lambda: agents.running() == [])
     assert jobs() == []
 
@@ -142,27 +137,14 @@ def test_of_a_run_that_is_killed_faults_end_by_their_deadline_or_by_whoever_find
 def test_a_node_that_is_cut_off_is_listed_and_its_fault_ends_by_its_deadline(
     shop: Cluster,
 ) -> None:
-    reached = access()
-    patient = ClusterTarget(reached.cluster, reached.settings, waits=Waits(stop=5))
-    selection = selected_by(
-        "all", "", [], {"namespaces": ["shop"], "labelSelectors": {"app": "db"}}
-    )
+    target = impatient(stop=5)
     began = time.monotonic()
-    patient.start(
-        Fault(
-            name="cut",
-            hook=Hook.SLAB,
-            scope=reached.scope(selection),
-            limits=Limits(duration=20),
-            dry_run=True,
-            engine=EngineName.NONE,
-        )
-    )
+    target.start(fault("cut", {"app": "db"}, duration=20))
     node = shop.nodes[1]
     node.cut()
     try:
         with pytest.raises(EngineError) as caught:
-            patient.stop("cut")
+            target.stop("cut")
         assert "node node-2 (pods shop/db-1, shop/db-2) could not be confirmed" in str(caught.value)
         assert "it ends by itself at 20" in str(caught.value)
         assert "node-1" not in str(caught.value)

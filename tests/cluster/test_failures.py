@@ -8,16 +8,13 @@ from collections.abc import Iterator
 import pytest
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel.errors import ClusterError
-from chaoskernel.k8s.access import access
-from chaoskernel.manifest.arguments import selected_by
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
-from chaoskernel.targets import shared
+from chaoskernel import actions
+from chaoskernel.errors import ClusterError, TimeLimit
 from tests.cluster import agents
-from tests.cluster.conftest import ACCOUNT, Rehearse
+from tests.cluster.conftest import ACCOUNT, Rehearse, fault, impatient
 from tests.cluster.kubectl import apply, await_ready, get, jobs, kubectl, pod
 from tests.waiting import within
-from tools.cluster import images, spaces
+from tools.cluster import groups, images, spaces
 from tools.cluster.cluster import Cluster
 
 DB = {"label_selectors": {"app": "db"}}
@@ -52,27 +49,17 @@ def test_an_image_that_one_node_does_not_have(shop: Cluster, rehearse: Rehearse)
         rehearse("x", **DB, image=other)
 
 
-def test_a_pod_that_went_in_the_meantime(rehearse: Rehearse) -> None:
+def test_a_pod_that_went_in_the_meantime(shop: Cluster) -> None:
     apply(pod("brief", "node-1", labels={"app": "brief"}))
     await_ready("shop", "brief")
-    reached = access()
-    selection = selected_by(
-        "all", "", [], {"namespaces": ["shop"], "labelSelectors": {"app": "brief"}}
-    )
-    scope = reached.scope(selection)
+    chosen = fault("x", {"app": "brief"})
     kubectl("delete", "pod", "-n", "shop", "brief")
-    fault = Fault(
-        name="x",
-        hook=Hook.SLAB,
-        scope=scope,
-        limits=Limits(duration=60),
-        dry_run=True,
-        engine=EngineName.NONE,
-    )
+    (brief,) = chosen.scope.pods
+    assert within(20, lambda: not [*groups.TOP.rglob(f"pod{brief.uid}")])
     with pytest.raises(
         ClusterError, match=r"node node-1 \(pods shop/brief\): .* not a pod with app"
     ):
-        reached.target(shared()).start(fault)
+        impatient().start(chosen)
 
 
 def test_admission_that_refuses_a_job(rehearse: Rehearse) -> None:
@@ -91,14 +78,17 @@ def test_admission_that_refuses_a_pod(rehearse: Rehearse, monkeypatch: pytest.Mo
 
 
 def test_a_node_without_power_and_a_fault_that_was_in_force_when_it_went(
-    shop: Cluster, rehearse: Rehearse, monkeypatch: pytest.MonkeyPatch
+    shop: Cluster, rehearse: Rehearse
 ) -> None:
     rehearse("before", **DB)
     node = shop.nodes[1]
     node.stop()
-    monkeypatch.setenv("CHAOSKERNEL_START_SECONDS", "8")
-    with pytest.raises(ActivityFailed, match=f"{ON_NODE_2}it was not armed within 8 s: .*ready"):
-        rehearse("x", **DB)
+    assert len(agents.running("before")) == 1
+    with pytest.raises(TimeLimit, match=f"{ON_NODE_2}it was not armed within 5 s: .* node ready"):
+        impatient(start=5, stop=2).start(fault("x", {"app": "db"}))
     node.start()
     node.await_ready()
     await_ready("shop")
+    assert len(agents.running("before")) == 1
+    (before,) = actions.stop_pod_injection("before")["faults"]
+    assert before["leftovers"] == []
