@@ -43,6 +43,8 @@ logger = logging.getLogger("chaostoolkit.kernel")
 _AT_ONCE = 16
 """Requests to the API server at the same time: it allows a client 400 in all."""
 
+_LOOK_SECONDS = 1.0
+
 _RIGHTS_TIMES = 5
 """How many times a right that is missing is asked for again: a server that has just started
 knows nobody's rights."""
@@ -197,10 +199,9 @@ class Injection:
         there = [agent for agent in self._agents if agent.created]
         undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
         with self._news:
-            self._news.wait_for(
-                lambda: all(_is_settled(agent) for agent in there),
-                max(0.0, end - time.monotonic()),
-            )
+            # Some settle by the passing of time, which nobody announces.
+            while not all(map(_is_settled, there)) and (left := end - time.monotonic()) > 0:
+                self._news.wait(min(left, _LOOK_SECONDS))
             unsure = [agent for agent in there if not _is_settled(agent)]
             troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
             troubles += [
