@@ -90,7 +90,7 @@ def _build(home: Path, target: Path, progress: Progress) -> None:
         ["-tags", _TAGS, "-ldflags", flags, "-o", f"{partial}/", *(f"./cmd/{p}" for p in PROGRAMS)]
     )
     partial.rename(target)
-    for done in ("go", "source", "gocache", "apt"):
+    for done in ("go", "source", "gocache"):
         shutil.rmtree(home / done, ignore_errors=True)
 
 
@@ -150,7 +150,7 @@ def _generate(compiler: _Compiler, tree: Path, home: Path) -> None:
 
     The packages are those of the project's own build/root/Makefile.generated_files.
     """
-    generator = home / "openapi-gen"
+    generator = home / "go/openapi-gen"
     compiler.build(["-o", str(generator), "./vendor/k8s.io/kube-openapi/cmd/openapi-gen"])
     packages = ",".join(f"{_IMPORT_PATH}/{package}" for package in described(tree))
     compiler.run(
@@ -159,7 +159,7 @@ def _generate(compiler: _Compiler, tree: Path, home: Path) -> None:
             *("--output-package", f"{_IMPORT_PATH}/{_OPENAPI.parent}"),
             *("--output-file-base", _OPENAPI.stem, "--output-base", str(home / "go/src")),
             *("--go-header-file", "hack/boilerplate/boilerplate.generatego.txt"),
-            *("--report-filename", str(home / "api-violations")),
+            *("--report-filename", str(home / "go/api-violations")),
         ]
     )
 
