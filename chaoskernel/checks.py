@@ -50,7 +50,7 @@ def check_function(key: str, name: Any) -> None:
             key,
             name,
             "the name of a kernel function",
-            hint="take a name from /proc/kallsyms, such as ext4_mount or sys_mount",
+            hint="take a name from /proc/kallsyms, such as d_alloc_parallel or sys_mount",
         )
 
 
