@@ -133,6 +133,13 @@ def test_the_readme_names_every_activity_every_argument_and_every_command() -> N
     assert (activities | arguments | commands) - named == set()
 
 
+def test_every_room_has_its_line_in_the_architecture() -> None:
+    package = ROOT / "chaoskernel"
+    rooms = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    rooms |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert rooms - set(spans(ROOT / "docs/architecture.md")) == set()
+
+
 def test_what_was_decided_has_a_number_of_its_own() -> None:
     numbers = [path.name[:3] for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
     assert len(numbers) == len(set(numbers))
