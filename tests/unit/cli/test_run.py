@@ -221,6 +221,8 @@ def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(logger, "warning", said.append)
     ran(monkeypatch, "--pid", "12", target=BriefTarget(injected=0))
     assert said == ["nothing was injected; check that the scope and chain are the workload's"]
+    ran(monkeypatch, "--pid", "12", "--engine", "none", "--dry-run", target=BriefTarget(injected=0))
+    assert len(said) == 1
 
 
 def test_the_program_is_printed_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,11 @@ def test_what_is_absent_has_the_defaults_of_the_original() -> None:
     assert found.fault(Scope(system_wide=True)).limits == Limits(100, 0, 24 * 3600.0)
 
 
+def test_a_selector_without_a_namespace_is_of_the_objects_own() -> None:
+    assert one(document()).selection.selector.namespaces == ("apps",)
+    assert one(schedule()).selection.selector.namespaces == ("apps",)
+
+
 def test_null_is_absent() -> None:
     assert one(document(duration=None, scheduler=None, containerNames=None)) == one(document())
 
