@@ -72,6 +72,8 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "chaos.yaml"
     path.write_text(SEED, encoding="utf-8-sig")
     assert manifest.load(str(path)) == manifest.parse(SEED)
+    path.write_text(json.dumps(document(), indent="\t"), encoding="utf-8-sig")
+    assert manifest.load(str(path)) == manifest.parse(as_json(document()))
 
 
 @pytest.mark.parametrize("text", [TWICE, f"---\n{TWICE}", f"{TWICE}---\n", TWICE + "---\n# x\n"])
