@@ -159,7 +159,7 @@ class Injection:
             raise _named_error(error, self.fault, failed, str(error))
         if self._stopping:
             raise AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
-        why = self._refusals().get(late[0].job) or late[0].waits_for()
+        why = self._refusal(late[0]) or late[0].waits_for()
         raise _named_error(
             TimeLimit("", hint=f"set {START_VARIABLE} to more where nodes are slow"),
             self.fault,
@@ -222,13 +222,15 @@ class Injection:
     def _failed(self) -> list[NodeAgent]:
         return [agent for agent in self._agents if agent.error()]
 
-    def _refusals(self) -> dict[str, str]:
-        """Return why Jobs make no pods, as far as the cluster's events tell."""
-        if all(agent.pod for agent in self._agents):
-            return {}
-        with contextlib.suppress(ChaosKernelError):
-            return dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
-        return {}
+    def _refusal(self, agent: NodeAgent) -> str:
+        """Return why a Job makes no pod, as far as the cluster's events tell."""
+        if agent.pod:
+            return ""
+        try:
+            told = dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
+        except ChaosKernelError as error:
+            return f"{agent.waits_for()}, and why cannot be told: {error}"
+        return told.get(agent.job, "")
 
     def _delete(self, agent: NodeAgent) -> None:
         """Delete a Job; a server that is not there is asked again for as long as a stop waits."""
