@@ -67,6 +67,17 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
     return add
 
 
+def seconds(least: float, most: float) -> Callable[[click.Context, click.Parameter, float], float]:
+    """Return a check of an option of seconds."""
+
+    def check(_context: click.Context, _option: click.Parameter, value: float) -> float:
+        if not least <= value <= most:  # which is false of nan, too
+            raise click.BadParameter(f"{value:g} is not from {least:g} to {most:g} s")
+        return value
+
+    return check
+
+
 def _percent(_context: click.Context, _option: click.Parameter, value: float | None) -> Any:
     return None if value is None else value * 100
 
@@ -187,7 +198,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
     file: Path | None = options["file"]
     if file:
         _refuse_beside_a_file()
-        documents = manifest.load(str(file))
+        documents = manifest.load_file(file)
         return Wanted(documents, None, scope, mechanism, engine, options["dry_run"])
     chain = syntax.spec(options["spec"])
     fault = Fault(
