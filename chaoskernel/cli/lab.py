@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from chaoskernel.cli import logger
 from chaoskernel.cli.options import seconds
@@ -215,7 +215,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
         return
-    table = Table(show_header=False)
+    table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in facts.items():
         shown = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
         table.add_row(name.replace("_", " "), shown)

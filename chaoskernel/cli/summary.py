@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.errors import ChaosKernelError
@@ -81,7 +81,9 @@ def _read(journal: Path) -> Mapping[str, Any]:
 def fault_table(fault: Mapping[str, Any]) -> Table:
     """Return one fault as rows: a terminal is too narrow for a column for each fact."""
     counters = fault.get("counters", {})
-    table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
+    # Text, for a name or a reason may hold what looks like markup.
+    title = Text(f"fault {fault.get('name', '')}")
+    table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
     rows = {
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
@@ -98,9 +100,7 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     }
     for label, value in rows.items():
         if value is not None:
-            table.add_row(
-                label, Text(str(value))
-            )  # Text, for a reason may hold what looks like markup
+            table.add_row(label, Text(str(value)))
     return table
 
 

@@ -15,7 +15,12 @@ from typing import Any
 import pytest
 
 from chaoskernel import actions, probes
+from chaoskernel.k8s.access import access
+from chaoskernel.k8s.injection import Waits
+from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.lab.progress import Lines
+from chaoskernel.manifest.arguments import selected_by
+from chaoskernel.spec import EngineName, Fault, Hook, Limits
 from tests.cluster.kubectl import ADMIN, apply, await_ready, get, kubectl, namespace, pod
 from tests.waiting import within
 from tools.cluster import images, spaces
@@ -83,6 +88,25 @@ def rehearse(shop: Cluster) -> Iterator[Rehearse]:
 
     yield start
     actions.stop_injection()
+
+
+def fault(name: str, labels: dict[str, str], *, duration: float = 60) -> Fault:
+    """Return a rehearsal for pods of the shop, as they are now."""
+    chosen = {"namespaces": ["shop"], "labelSelectors": labels}
+    return Fault(
+        name=name,
+        hook=Hook.SLAB,
+        scope=access().scope(selected_by("all", "", [], chosen)),
+        limits=Limits(duration=duration),
+        dry_run=True,
+        engine=EngineName.NONE,
+    )
+
+
+def impatient(**waits: float) -> ClusterTarget:
+    """Return the cluster as a target that waits for less long than activities do."""
+    reached = access()
+    return ClusterTarget(reached.cluster, reached.settings, waits=Waits(**waits))
 
 
 def found(name: str) -> dict[str, set[str]]:

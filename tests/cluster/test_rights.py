@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from chaoskernel import actions
 from chaoskernel.errors import NotPermitted
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
+from chaoskernel.k8s.connection import ACCOUNT as MOUNTED
 from tests.cluster import agents
 from tests.cluster.conftest import ACCOUNT, ROOT, token
 from tests.cluster.kubectl import apply, kubectl
@@ -69,18 +71,20 @@ def against_a_quota(space: str) -> None:
         start(space)
 
 
+OWN_PODS = ("Role", "pods", "list")
+
 TRIES: dict[Rule, Callable[[str], None]] = {
     ("Role", "jobs", "create"): start,
     ("Role", "jobs", "delete"): stop,
     ("Role", "jobs", "list"): look,
-    ("Role", "pods", "list"): look,
+    OWN_PODS: look,
     ("Role", "pods", "watch"): start,
     ("Role", "pods/log", "get"): start,
     ("Role", "events", "list"): against_a_quota,
     ("ClusterRole", "pods", "list"): by_labels,
     ("ClusterRole", "nodes", "list"): by_node_labels,
 }
-"""What comes upon the absence of each right; of ("Role", "pods", "get") see below."""
+"""What comes upon the absence of each right; of that to get pods, see the last test."""
 
 
 @pytest.fixture
@@ -109,6 +113,10 @@ def _without(lacking: Rule, document: dict[str, Any], space: str) -> dict[str, A
         subject["namespace"] = space
     if made["kind"] == "ClusterRoleBinding":
         made["roleRef"]["name"] = space
+        if lacking == OWN_PODS:
+            # As the file's own text has it: else the right to all pods is one to these.
+            made["kind"] = "RoleBinding"
+            metadata["namespace"] = "shop"
     for rule in made.get("rules", []):
         if (made["kind"], rule["resources"][0]) == lacking[:2]:
             rule["verbs"].remove(lacking[2])
@@ -137,3 +145,21 @@ def test_a_right_that_is_missing_is_named_in_one_line(space: str, rule: Rule) ->
     assert f"{account} may not {verb} {name} {where}" in said
     assert f"grant the verb {verb} on {name}; deploy/rbac.yaml" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("space", [("Role", "pods", "get")], indirect=True, ids="-".join)
+def test_without_the_right_to_see_its_own_pod_a_run_inside_says_what_that_costs(
+    space: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What a kubelet mounts into a pod; /run is that of the cluster's namespaces.
+    MOUNTED.mkdir(parents=True)
+    (MOUNTED / "namespace").write_text(space, encoding="utf-8")
+    monkeypatch.setenv("HOSTNAME", "chaos")
+    try:
+        start(space)
+    finally:
+        shutil.rmtree(MOUNTED)
+    (warning,) = caplog.messages
+    assert warning.startswith("Jobs of faults will outlive this pod, until their deadline: ")
+    assert f"may not get pods in namespace {space}; grant the verb get on pods" in warning
+    actions.stop_pod_injection("rights")

@@ -85,7 +85,7 @@ def test_a_container_that_restarts_is_found_again_and_a_new_pod_is_another_one(
     rehearse("again", label_selectors={"app": "again"})
     assert found("again") == {"shop/again": {"app"}}
     before = _groups("again")
-    kubectl("exec", "-n", "shop", "again", "-c", "app", "--", "kill", "1")
+    kubectl("exec", "-n", "shop", "again", "-c", "app", "--", "sh", "-c", "kill 1")
     assert within(20, lambda: _groups("again") not in ([], before))
     assert found("again") == {"shop/again": {"app"}}
     kubectl("delete", "pod", "-n", "shop", "again")

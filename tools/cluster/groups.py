@@ -56,14 +56,18 @@ def _options(kind: str, options: str) -> str:
     return ",".join(each for each in told if each != "rw" and "release_agent" not in each)
 
 
-def make(path: str, *, lend: bool = True) -> list[Path]:
+def places(path: str) -> list[Path]:
+    """Return the directories of a control group, one in each hierarchy."""
+    return [hierarchy.place / path for hierarchy in hierarchies()]
+
+
+def make(path: str, *, lend: bool = True) -> None:
     """Make a control group in every hierarchy, with the controllers that there are.
 
     :param path: below the root of each, such as chaoskernel-cluster-1/node-1.
     :param lend: the group that it is in lends it controllers; one of v2 that does takes no
         processes any more.
     """
-    found = []
     for hierarchy in hierarchies():
         place = hierarchy.place
         parts = Path(path).parts
@@ -73,8 +77,6 @@ def make(path: str, *, lend: bool = True) -> list[Path]:
             place /= part
             place.mkdir(exist_ok=True)
             _inherit(place)
-        found.append(place)
-    return found
 
 
 # Its arguments: directories of control groups, `--`, and the command to go on as.
@@ -96,7 +98,7 @@ def sweep() -> None:
 
 def remove(path: str) -> None:
     """Remove a control group with all below it; its processes are ending."""
-    tops = [hierarchy.place / path for hierarchy in hierarchies()]
+    tops = places(path)
     deadline = time.monotonic() + _REMOVE_SECONDS
     while not all([*map(_remove, tops)]) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -40,7 +40,8 @@ class Node:
         self._pods = f"10.64.{number}.0/24"
         self._archives = archives
         self._group = f"{spaces.group()}/{name}"
-        self._first: Daemon | None = None
+        self._logs = plane.directory / name
+        self._first = Daemon(name, self._command(), plane.directory / f"{name}.log")
         self._undo = contextlib.ExitStack()
 
     @property
@@ -80,17 +81,15 @@ class Node:
         :raises TimeLimit: its containerd did not come up.
         """
         self.socket.unlink(missing_ok=True)
-        first = Daemon(self.name, self._command(), self._plane.directory / f"{self.name}.log")
-        self._first = first
-        first.start()
-        first.await_(self.socket.exists, _READY_SECONDS)
+        groups.make(self._group)
+        groups.make(f"{self._group}/{boot.SYSTEM}", lend=False)
+        self._first.start()
+        self._first.await_(self.socket.exists, _READY_SECONDS)
 
     def stop(self) -> None:
         """Cut its power: every process of it ends at once."""
-        first, self._first = self._first, None
-        if first:
-            first.stop(grace=0)
-            groups.remove(self._group)
+        self._first.stop(grace=0)
+        groups.remove(self._group)
 
     def cut(self) -> None:
         """Cut it off from the network; what runs on it goes on."""
@@ -120,7 +119,6 @@ class Node:
         :raises LabError: it has ended, for what its log says last.
         :raises TimeLimit: it took too long.
         """
-        assert self._first, "a node that is off does not become ready"
         self._first.await_(self.is_ready, _READY_SECONDS)
 
     def is_ready(self) -> bool:
@@ -133,6 +131,8 @@ class Node:
         network = self.state / "network"
         for directory in (network, self.static):
             directory.mkdir(parents=True, exist_ok=True)
+        for log in self._logs.parent.glob(f"{self.name}-*.log"):
+            log.unlink()
         (network / "pods.conflist").write_text(settings.network(self._pods), encoding="utf-8")
         (self.state / "containerd.toml").write_text(
             settings.containerd(images.PAUSE, network), encoding="utf-8"
@@ -158,8 +158,8 @@ class Node:
 
     def _command(self) -> list[str]:
         """Return the command line of the node's first process, and how it gets into its spaces."""
-        own = groups.make(self._group)
-        system = groups.make(f"{self._group}/{boot.SYSTEM}", lend=False)
+        own = groups.places(self._group)
+        system = groups.places(f"{self._group}/{boot.SYSTEM}")
         return [
             # The namespace of control groups begins at the group in which it is made.
             *groups.joining(own),
@@ -168,7 +168,7 @@ class Node:
             *groups.joining(system),
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
             *(sys.executable, "-m", "tools.cluster.boot"),
-            *(self.name, str(self.state), str(self._plane.directory / self.name)),
+            *(self.name, str(self.state), str(self._logs)),
             *self._kubelet(),
         ]
 

@@ -60,7 +60,8 @@ def enter(command: Sequence[str]) -> int:
         # What another start takes for dead, because nothing is in it yet, is not.
         with cache.lock(cache.root() / "cluster.lock", seconds=_LOCK_SECONDS, on_wait=lambda: None):
             groups.sweep()
-            places = groups.make(f"{name}/{CONTROL}")
+            groups.make(f"{name}/{CONTROL}")
+            places = groups.places(f"{name}/{CONTROL}")
             child = process.start(
                 _first(places, command),
                 env={**os.environ, _VARIABLE: name},
