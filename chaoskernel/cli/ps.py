@@ -37,7 +37,7 @@ def command(as_json: bool, kubernetes: bool, namespace: str) -> None:
         return
     found = notices()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(notice) for notice in found], indent=2))
+        click.echo(json.dumps([notice._asdict() for notice in found], indent=2))
         return
     if found:
         Console().print(_table(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import logging
@@ -43,6 +42,8 @@ logger = logging.getLogger("chaostoolkit.kernel")
 
 _AT_ONCE = 16
 """Requests to the API server at the same time: it allows a client 400 in all."""
+
+_LOOK_SECONDS = 1.0
 
 _RIGHTS_TIMES = 5
 """How many times a right that is missing is asked for again: a server that has just started
@@ -99,6 +100,7 @@ class Injection:
         self._over = threading.Event()
         self._stopping = False
         self._told = False
+        self._settled = False
         self._agents = [
             NodeAgent(node, job_name(fault.name, self._run, number), pods, self._news)
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
@@ -159,7 +161,7 @@ class Injection:
             raise _named_error(error, self.fault, failed, str(error))
         if self._stopping:
             raise AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
-        why = self._refusals().get(late[0].job) or late[0].waits_for()
+        why = self._refusal(late[0]) or late[0].waits_for()
         raise _named_error(
             TimeLimit("", hint=f"set {START_VARIABLE} to more where nodes are slow"),
             self.fault,
@@ -188,6 +190,8 @@ class Injection:
 
     def stop(self) -> list[str]:
         """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
+        if self._settled:  # a process stops all its faults, and may have had many
+            return []
         with self._news:
             self._stopping = True
             self._news.notify_all()
@@ -195,10 +199,9 @@ class Injection:
         there = [agent for agent in self._agents if agent.created]
         undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
         with self._news:
-            self._news.wait_for(
-                lambda: all(_is_settled(agent) for agent in there),
-                max(0.0, end - time.monotonic()),
-            )
+            # Some settle by the passing of time, which nobody announces.
+            while not all(map(_is_settled, there)) and (left := end - time.monotonic()) > 0:
+                self._news.wait(min(left, _LOOK_SECONDS))
             unsure = [agent for agent in there if not _is_settled(agent)]
             troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
             troubles += [
@@ -208,6 +211,7 @@ class Injection:
             ]
             troubles += self._leftovers()
         told, self._told = self._told, True
+        self._settled = not troubles
         self._over.set()
         return [] if told else troubles
 
@@ -222,13 +226,15 @@ class Injection:
     def _failed(self) -> list[NodeAgent]:
         return [agent for agent in self._agents if agent.error()]
 
-    def _refusals(self) -> dict[str, str]:
-        """Return why Jobs make no pods, as far as the cluster's events tell."""
-        if all(agent.pod for agent in self._agents):
-            return {}
-        with contextlib.suppress(ChaosKernelError):
-            return dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
-        return {}
+    def _refusal(self, agent: NodeAgent) -> str:
+        """Return why a Job makes no pod, as far as the cluster's events tell."""
+        if agent.pod:
+            return ""
+        try:
+            told = dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
+        except ChaosKernelError as error:
+            return f"{agent.waits_for()}, and why cannot be told: {error}"
+        return told.get(agent.job, "")
 
     def _delete(self, agent: NodeAgent) -> None:
         """Delete a Job; a server that is not there is asked again for as long as a stop waits."""

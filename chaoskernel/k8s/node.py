@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
@@ -16,6 +17,10 @@ from chaoskernel.pods import PodScope
 SILENT_SECONDS = 45.0
 """An agent says something every 10 s; one that has not for so long is cut off."""
 
+LAST_WORDS_SECONDS = 5.0
+"""How long the log of a pod that has ended is waited for: some kubelets leave the stream of one
+that says nothing more open when it is deleted."""
+
 _TAIL = 200
 
 
@@ -25,10 +30,16 @@ class NodeAgent:
     :param job: the Job's name.
     :param pods: what it is to hit.
     :param news: guards and announces every change.
+    :param clock: tells seconds, from anywhere on.
     """
 
     def __init__(
-        self, node: str, job: str, pods: Sequence[PodScope], news: threading.Condition
+        self,
+        node: str,
+        job: str,
+        pods: Sequence[PodScope],
+        news: threading.Condition,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
         self.job = job
@@ -37,7 +48,9 @@ class NodeAgent:
         self.created = False
         self._news = news
         self._said: dict[str, Mapping[str, Any]] = {}
-        self._heard_at = time.monotonic()
+        self._clock = clock
+        self._heard_at = clock()
+        self._finished_at = math.inf
         self._trouble = ""
         self._other = ""  # a last line that is no message: an interpreter's own
         self._readable = False
@@ -61,7 +74,8 @@ class NodeAgent:
         if protocol.ERROR in self._said or self.disarmed:
             return True
         # The end of the log may come after that of the pod: it has the last words.
-        return self.finished and (self._log_ended or not self._readable)
+        late = self._clock() - self._finished_at > LAST_WORDS_SECONDS
+        return self.finished and (self._log_ended or not self._readable or late)
 
     @property
     def active(self) -> bool:
@@ -85,7 +99,7 @@ class NodeAgent:
 
     def silent_for(self) -> float:
         """Return for how many seconds nothing was heard of it."""
-        return time.monotonic() - self._heard_at
+        return self._clock() - self._heard_at
 
     def ended_at(self) -> str:
         """Return when it ended, as far as is known: ISO 8601, UTC."""
@@ -132,6 +146,8 @@ class NodeAgent:
             self._finished = self._finished or phase in ("Failed", "Succeeded")
             if kind == "DELETED":
                 self._gone_at = now()
+            if self.finished:
+                self._finished_at = min(self._finished_at, self._clock())
             self._news.notify_all()
         return first
 
@@ -144,7 +160,7 @@ class NodeAgent:
             return
         with self._news:
             self._said[str(message.get("type", ""))] = message
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             self._news.notify_all()
 
     def fail(self, trouble: str) -> None:

@@ -73,9 +73,13 @@ class Lines:
     """Plain lines, for logs."""
 
     def __init__(
-        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "lab",
     ) -> None:
         self._write = write
+        self._name = name
         self._clock = clock
         self._last = clock()
 
@@ -92,12 +96,12 @@ class Lines:
 
     def phase(self, text: str) -> None:
         """Write what begins."""
-        self._write(f"lab: {text}")
+        self._write(f"{self._name}: {text}")
         self._last = self._clock()
 
     def advance(self, done: int, expected: int) -> None:
         """Write the count, at most every twenty seconds."""
         now = self._clock()
         if now - self._last >= _LINE_SECONDS:
-            self._write(f"lab: {done} of about {expected} objects")
+            self._write(f"{self._name}: {done} of about {expected} objects")
             self._last = now

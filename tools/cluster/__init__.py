@@ -1,0 +1,1 @@
+"""A Kubernetes cluster made of processes, for tests; see docs/cluster.md."""
