@@ -57,11 +57,15 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
         for fault in wanted.faults():
             click.echo(program_text(fault), err=as_json)
     target = LocalTarget()
-    with _ending_by_signals(), contextlib.ExitStack() as undo:
-        undo.callback(target.stop)
-        over = _started(wanted, target, undo)
-        with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
-            _watch(target, over, show)
+    try:
+        with _ending_by_signals(), contextlib.ExitStack() as undo:
+            undo.callback(target.stop)
+            over = _started(wanted, target, undo)
+            with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
+                _watch(target, over, show)
+    except SystemExit:  # by a signal: timeout(1) sends one
+        _tell(target.records(), as_json)
+        raise
     _tell(target.records(), as_json)
 
 
