@@ -40,6 +40,15 @@ def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def check_name(key: str, name: Any) -> None:
+    """Check what is to be looked up by its name.
+
+    :raises InvalidFault: it is no text, and so no name.
+    """
+    if not isinstance(name, str):
+        raise InvalidFault(key, name, "a name", hint="put it in quotes")
+
+
 def check_function(key: str, name: Any) -> None:
     """Check the name of a kernel function.
 

@@ -89,6 +89,18 @@ def test_it_starts_holds_looks_stops_and_rolls_back(tmp_path: Path) -> None:
     assert "pods of apps by mode fixed 2" in found["description"]
 
 
+def test_of_several_faults_the_longest_is_held(tmp_path: Path) -> None:
+    text = f"{FULL}\n---\n{SEED}---\n" + as_json(document(duration="10s")).replace("demo", "c")
+    found = experiment(tmp_path, text)
+    assert calls(found) == [
+        *["start_injection"] * 3,
+        "sleep",
+        *["ensure_injected"] * 3,
+        *["stop_injection"] * 3,
+    ]
+    assert found["method"][3]["provider"]["arguments"] == ["90"]
+
+
 @pytest.mark.parametrize("text", [SEED, FULL])
 def test_it_injects_what_the_document_says(tmp_path: Path, text: str) -> None:
     found = experiment(tmp_path, text, "--pid", "12")
