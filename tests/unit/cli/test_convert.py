@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from chaoskernel import actions
+from chaoskernel.cli import logger
 from chaoskernel.cli.convert import command
 from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.manifest import parse
@@ -139,8 +140,13 @@ def test_without_one_it_is_a_process_that_the_environment_names(tmp_path: Path) 
     assert found["configuration"]["pid_file"]["key"] == "CHAOSKERNEL_PID_FILE"
 
 
-def test_a_schedule_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+def test_a_schedule_is_left_out_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda text, *words: said.append(text % words))
     found = experiment(tmp_path, as_json(schedule()))
+    assert said == ["the schedule of demo is left out; run the experiment by cron"]
     assert "Its schedule, @every 10m, is left out." in found["description"]
 
 
