@@ -39,7 +39,7 @@ def duration(given: object, *, key: str = "duration") -> float:
     if isinstance(given, str):
         text = given.strip()
         if _DURATION.fullmatch(text):
-            with contextlib.suppress(durationpy.DurationError):
+            with contextlib.suppress(durationpy.DurationError, OverflowError):
                 return float(durationpy.from_str(text).total_seconds())
     elif _is_number(given) and 0 <= given <= sys.float_info.max:
         return float(given)
