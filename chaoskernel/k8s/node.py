@@ -54,6 +54,7 @@ class NodeAgent:
         self._trouble = ""
         self._other = ""  # a last line that is no message: an interpreter's own
         self._readable = False
+        self._leaving = False
         self._gone_at = ""
         self._finished = False
         self._log_ended = False
@@ -72,6 +73,9 @@ class NodeAgent:
     def over(self) -> bool:
         """Whether nothing more is to be learnt of it."""
         if protocol.ERROR in self._said or self.disarmed:
+            return True
+        # A kubelet starts nothing of a pod that is to go, but may keep it for a minute.
+        if self._leaving and self._trouble and not self._readable:
             return True
         # The end of the log may come after that of the pod: it has the last words.
         late = self._clock() - self._finished_at > LAST_WORDS_SECONDS
@@ -141,6 +145,7 @@ class NodeAgent:
             self.pod = document["metadata"]["name"]
             first = not self._readable and _has_started(document)
             self._readable = self._readable or first
+            self._leaving = bool(document["metadata"].get("deletionTimestamp"))
             self._trouble = pod_trouble(document) or self._trouble
             phase = document.get("status", {}).get("phase")
             self._finished = self._finished or phase in ("Failed", "Succeeded")

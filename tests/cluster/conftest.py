@@ -33,13 +33,19 @@ Rehearse = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def namespaces() -> None:
+    """Skip, or fail, a test that is not run in namespaces of a cluster's own."""
+    if spaces.group():
+        return
+    reason = "these are not a cluster's namespaces; `make test-cluster` makes them"
+    if os.environ.get("CHAOSKERNEL_REQUIRE_LAB") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(namespaces: None) -> Iterator[Cluster]:
     """Bring a cluster up; its logs are in build/cluster."""
-    if not spaces.group():
-        reason = "these are not a cluster's namespaces; `make test-cluster` makes them"
-        if os.environ.get("CHAOSKERNEL_REQUIRE_LAB") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
     with (
         Lines(print, name="cluster") as progress,
         Cluster(ROOT / "build/cluster", 2, progress) as cluster,

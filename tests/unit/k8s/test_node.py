@@ -60,3 +60,17 @@ def test_a_pod_that_never_ran_has_no_last_words() -> None:
     assert not here.see("ADDED", waiting)
     here.see("DELETED", waiting)
     assert here.over
+
+
+def test_a_pod_whose_container_cannot_start_is_over_once_it_is_to_go() -> None:
+    here = agent(Clock())
+    waiting: dict[str, Any] = {"state": {"waiting": {"reason": "ErrImagePull"}}}
+    document: dict[str, Any] = {
+        "metadata": {"name": "p"},
+        "status": {"phase": "Pending", "containerStatuses": [waiting]},
+    }
+    here.see("ADDED", document)
+    assert not here.over  # the pull is tried again
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    here.see("MODIFIED", document)
+    assert here.over
