@@ -32,9 +32,11 @@ from chaoskernel.k8s.job import (
     job,
     job_name,
 )
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.refusal import event_trouble
+from chaoskernel.k8s.roll import Roll
 from chaoskernel.launch import START_VARIABLE
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record
@@ -95,23 +97,24 @@ class Injection:
         self._settings = settings
         self._waits = waits
         self._run = secrets.token_hex(3)
-        self._news = threading.Condition()
+        self._roll = Roll()
+        self._latest = Latest()
         self._over = threading.Event()
         self._stopping = False
         self._told = False
         self._agents = [
-            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._news)
+            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._roll, self._latest)
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
         ]
         self._by_job = {agent.job: agent for agent in self._agents}
 
     @property
     def armed(self) -> bool:
-        return bool(self._agents) and all(agent.armed for agent in self._agents)
+        return self._roll.all_armed
 
     def record(self) -> Record:
-        with self._news:
-            return sums.record(self.fault, self._agents)
+        with self._roll:
+            return sums.record(self.fault, self._agents, self._latest)
 
     def create(self, seconds: float, owner: Owner | None) -> None:
         """Watch, then create the Jobs."""
@@ -148,9 +151,9 @@ class Injection:
 
         :raises ChaosKernelError: one is not.
         """
-        with self._news:
-            self._news.wait_for(lambda: self.armed or self._failed() or self._stopping, seconds)
-            failed = self._failed()
+        with self._roll:
+            self._roll.wait(lambda: self.armed or self._roll.any_failed or self._stopping, seconds)
+            failed = [agent for agent in self._agents if agent.error()]
             if self.armed and not failed:
                 return
             late = [agent for agent in self._agents if not agent.armed]
@@ -172,7 +175,7 @@ class Injection:
 
         :raises AgentError: one is not.
         """
-        with self._news:
+        with self._roll:
             silent = [a for a in self._agents if a.active and a.silent_for() > SILENT_SECONDS]
         if silent:
             raise AgentError(
@@ -188,18 +191,15 @@ class Injection:
 
     def stop(self) -> list[str]:
         """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
-        with self._news:
+        with self._roll:
             self._stopping = True
-            self._news.notify_all()
+            self._roll.wake()
         end = time.monotonic() + self._waits.stop
         there = [agent for agent in self._agents if agent.created]
         undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
-        with self._news:
-            self._news.wait_for(
-                lambda: all(_is_settled(agent) for agent in there),
-                max(0.0, end - time.monotonic()),
-            )
-            unsure = [agent for agent in there if not _is_settled(agent)]
+        with self._roll:
+            self._roll.wait(lambda: self._roll.all_settled, max(0.0, end - time.monotonic()))
+            unsure = [agent for agent in there if not agent.settled]
             troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
             troubles += [
                 f"Job {agent.job} is left: {undeleted[agent.job]}"
@@ -218,9 +218,6 @@ class Injection:
             for agent in self._agents
             if (left := agent.said("disarmed").get("leftovers"))
         ]
-
-    def _failed(self) -> list[NodeAgent]:
-        return [agent for agent in self._agents if agent.error()]
 
     def _refusals(self) -> dict[str, str]:
         """Return why Jobs make no pods, as far as the cluster's events tell."""
@@ -322,11 +319,6 @@ def _named_error(
     if isinstance(cause, TimeLimit):
         return TimeLimit(text, hint=cause.hint)
     return ClusterError(text)
-
-
-def _is_settled(agent: NodeAgent) -> bool:
-    """Tell whether nothing of an agent is left: it said so, failed, or never came to life."""
-    return agent.disarmed or agent.over or (not agent.pod and not agent.armed)
 
 
 def _unconfirmed(agent: NodeAgent, undeleted: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError, ChaosKernelError
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.refusal import pod_trouble
+from chaoskernel.k8s.roll import Roll, Standing
 from chaoskernel.pods import PodScope
 
 SILENT_SECONDS = 45.0
@@ -24,18 +25,20 @@ class NodeAgent:
 
     :param job: the Job's name.
     :param pods: what it is to hit.
-    :param news: guards and announces every change.
+    :param roll: guards and announces every change.
+    :param latest: takes in the events that it tells of at its end.
     """
 
     def __init__(
-        self, node: str, job: str, pods: Sequence[PodScope], news: threading.Condition
+        self, node: str, job: str, pods: Sequence[PodScope], roll: Roll, latest: Latest
     ) -> None:
         self.node = node
         self.job = job
         self.pods = pods
         self.pod = ""
         self.created = False
-        self._news = news
+        self._roll = roll
+        self._latest = latest
         self._said: dict[str, Mapping[str, Any]] = {}
         self._heard_at = time.monotonic()
         self._trouble = ""
@@ -44,6 +47,8 @@ class NodeAgent:
         self._gone_at = ""
         self._finished = False
         self._log_ended = False
+        with roll:
+            self._note()
 
     @property
     def armed(self) -> bool:
@@ -72,6 +77,11 @@ class NodeAgent:
     def finished(self) -> bool:
         """Whether its pod runs no more, or is gone: its log gets no more lines."""
         return self._finished or bool(self._gone_at)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it is left: it said so, failed, or never came to life."""
+        return self.disarmed or self.over or (not self.pod and not self.armed)
 
     def said(self, kind: str) -> Mapping[str, Any]:
         """Return its last message of a type; empty when there was none."""
@@ -123,7 +133,7 @@ class NodeAgent:
 
         :param kind: ADDED, MODIFIED or DELETED.
         """
-        with self._news:
+        with self._roll:
             self.pod = document["metadata"]["name"]
             first = not self._readable and _has_started(document)
             self._readable = self._readable or first
@@ -132,7 +142,7 @@ class NodeAgent:
             self._finished = self._finished or phase in ("Failed", "Succeeded")
             if kind == "DELETED":
                 self._gone_at = now()
-            self._news.notify_all()
+            self._note()
         return first
 
     def hear(self, line: str) -> None:
@@ -142,24 +152,31 @@ class NodeAgent:
         except AgentError:
             self._other = line.strip()[:_TAIL]
             return
-        with self._news:
-            self._said[str(message.get("type", ""))] = message
+        kind = str(message.get("type", ""))
+        with self._roll:
+            events = message.pop("events", [])
+            if kind == protocol.DISARMED and not self.disarmed:
+                self._latest.add(self.node, events)
+            self._said[kind] = message
             self._heard_at = time.monotonic()
-            self._news.notify_all()
+            self._note()
 
     def fail(self, trouble: str) -> None:
         """Note why it does not start."""
-        with self._news:
+        with self._roll:
             self._trouble = self._trouble or trouble
-            self._news.notify_all()
+            self._note()
 
     def log_ended(self, *, pod_is_gone: bool) -> None:
         """Note that its log has no more lines."""
-        with self._news:
+        with self._roll:
             self._log_ended = True
             if pod_is_gone:
                 self._gone_at = self._gone_at or now()
-            self._news.notify_all()
+            self._note()
+
+    def _note(self) -> None:
+        self._roll.note(self.job, Standing(self.armed, self.error() is not None, self.settled))
 
     def _is_past(self) -> bool:
         """Tell whether its deadline is long over, by this host's clock."""

@@ -286,6 +286,17 @@ def test_events_are_known_at_the_end() -> None:
     }
 
 
+def test_events_of_many_nodes_are_as_many_as_those_of_one() -> None:
+    events = [{"at": f"2026-01-01T00:00:{n // 10:02}.{n % 10}+00:00"} for n in range(256)]
+    last = (disarmed(300, events=events, dropped=44),)
+    here = target(FakeCluster({node: Script(last=last) for node in ("worker-1", "worker-2")}))
+    here.start(a_fault())
+    (record,) = here.stop()
+    assert (len(record.events), record.dropped) == (256, 44 + 44 + 256)
+    assert {event["node"] for event in record.events} == {"worker-1", "worker-2"}
+    assert record.events[0]["at"] == "2026-01-01T00:00:12.8+00:00"
+
+
 def test_a_scope_without_pods_is_refused() -> None:
     with pytest.raises(InvalidFault, match="scope"):
         target(FakeCluster()).start(Fault(name="x", hook=Hook.SLAB, scope=Scope(pids=(42,))))
