@@ -8,13 +8,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-C_FILES := $(wildcard chaoskernel/bpf/*.[ch] benchmarks/guest/*.c experiments/*.c)
+C_FILES := $(wildcard chaoskernel/bpf/*.[ch] benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
 OBJECT := chaoskernel/bpf/inject.$(shell uname -m).bpf.o
 DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo bench test test-engine test-agent test-newer check lab image packages format clean
+.PHONY: demo cluster bench test test-cluster test-engine test-agent test-newer check lab image packages \
+	format clean
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -45,6 +46,19 @@ test-newer: $(OBJECT)
 	@$(BIN)/chaoskernel lab build $(KERNEL_NEWER)
 	@$(BIN)/chaoskernel lab run --timeout 3000 $(IN_LAB) $(KERNEL_NEWER) -- \
 		$(LAB_PYTEST) tests/functional
+
+# A shell with kubectl, in a cluster of processes; it ends with the shell.
+CLUSTER_IMAGE := build/image/chaoskernel-slim.tar
+
+cluster: $(READY)
+	@tools/packages tools/cluster/packages.txt
+	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
+	@$(BIN)/python -m tools.cluster shell
+
+test-cluster: $(READY)
+	@tools/packages tools/cluster/packages.txt
+	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
+	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/cluster
 
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench

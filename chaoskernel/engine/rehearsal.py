@@ -1,7 +1,9 @@
 """The engine `none`: a rehearsal, which finds who is in scope and attaches nothing.
 
 Selection, rights, Jobs, deadlines and clean-up of an experiment can be tried where no kernel can
-be made to fail.  What counts is the same as of any fault, and stays 0.
+be made to fail.  What counts is the same as of any fault, and stays 0.  Of pods it tells their
+control groups as they come and go; ids of processes are those of the namespace that it is in,
+which need not be the kernel's own: a node that is a container will do.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Any
 from chaoskernel.bpf.program import COUNTERS, Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.engine.seed import Follower, groups_of, seed
-from chaoskernel.kernel import processes
+from chaoskernel.kernel import podgroups
+from chaoskernel.pods import PodScope
 from chaoskernel.spec import Fault, Mechanism
 
 
@@ -24,7 +27,6 @@ class RehearsalEngine:
 
     def arm(self, fault: Fault, *, progress: Progress) -> Rehearsed:
         """See `Engine.arm`: of its errors only those of a scope can come."""
-        processes.require_kernels_ids()
         progress("looking for the scope; nothing is attached")
         return Rehearsed(fault)
 
@@ -38,11 +40,8 @@ class Rehearsed:
         groups = groups_of(fault.scope)
         pods = fault.scope.pods
         self._pods = pods
-        self._follower = (
-            Follower(_NoTables(), pods, groups.hierarchy.directory)
-            if pods and groups.hierarchy
-            else None
-        )
+        self._root = groups.hierarchy.directory if groups.hierarchy else None
+        self._follower = Follower(_NoTables(), pods, self._root) if pods and self._root else None
         self.targets: Sequence[Mapping[str, Any]] = seed(
             _NoTables(), fault.scope, groups.named, self._follower
         )
@@ -55,7 +54,7 @@ class Rehearsed:
 
     def counters(self) -> dict[str, Any]:
         """See `ArmedFault.counters`."""
-        pods = [{"pod": str(pod), "injected": 0} for pod in self._pods]
+        pods = [*map(self._counted, self._pods)]
         return {
             **dict.fromkeys(COUNTERS, 0),
             "frames": [
@@ -65,6 +64,11 @@ class Rehearsed:
             "processes": [],
             **({"pods": pods} if pods else {}),
         }
+
+    def _counted(self, pod: PodScope) -> dict[str, Any]:
+        """Return what is told of a pod: nothing was injected, and where it would have been."""
+        found = podgroups.groups_of(pod, self._root) if self._root else []
+        return {"pod": str(pod), "injected": 0, "control_groups": [group.path for group in found]}
 
     def events(self, limit: int) -> dict[str, Any]:
         """See `ArmedFault.events`."""

@@ -81,7 +81,7 @@ class Access:
         try:
             document = self.cluster.pod(self.own.namespace, self.own.name)
         except ChaosKernelError as error:
-            logger.debug("The Jobs will have no owner: %s", error)
+            logger.warning("Jobs of faults will outlive this pod, until their deadline: %s", error)
             return None
         return Owner(self.own.name, document["metadata"]["uid"])
 

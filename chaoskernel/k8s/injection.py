@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import logging
@@ -102,6 +101,7 @@ class Injection:
         self._over = threading.Event()
         self._stopping = False
         self._told = False
+        self._settled = False
         self._agents = [
             NodeAgent(node, job_name(fault.name, self._run, number), pods, self._roll, self._latest)
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
@@ -162,7 +162,7 @@ class Injection:
             raise _named_error(error, self.fault, failed, str(error))
         if self._stopping:
             raise AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
-        why = self._refusals().get(late[0].job) or late[0].waits_for()
+        why = self._refusal(late[0]) or late[0].waits_for()
         raise _named_error(
             TimeLimit("", hint=f"set {START_VARIABLE} to more where nodes are slow"),
             self.fault,
@@ -191,6 +191,8 @@ class Injection:
 
     def stop(self) -> list[str]:
         """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
+        if self._settled:  # a process stops all its faults, and may have had many
+            return []
         with self._roll:
             self._stopping = True
             self._roll.wake()
@@ -208,6 +210,7 @@ class Injection:
             ]
             troubles += self._leftovers()
         told, self._told = self._told, True
+        self._settled = not troubles
         self._over.set()
         return [] if told else troubles
 
@@ -219,13 +222,15 @@ class Injection:
             if (left := agent.said("disarmed").get("leftovers"))
         ]
 
-    def _refusals(self) -> dict[str, str]:
-        """Return why Jobs make no pods, as far as the cluster's events tell."""
-        if all(agent.pod for agent in self._agents):
-            return {}
-        with contextlib.suppress(ChaosKernelError):
-            return dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
-        return {}
+    def _refusal(self, agent: NodeAgent) -> str:
+        """Return why a Job makes no pod, as far as the cluster's events tell."""
+        if agent.pod:
+            return ""
+        try:
+            told = dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
+        except ChaosKernelError as error:
+            return f"{agent.waits_for()}, and why cannot be told: {error}"
+        return told.get(agent.job, "")
 
     def _delete(self, agent: NodeAgent) -> None:
         """Delete a Job; a server that is not there is asked again for as long as a stop waits."""

@@ -9,12 +9,12 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskernel import __version__
 from chaoskernel.errors import InvalidFault
-from chaoskernel.spec import Fault
+from chaoskernel.spec import EngineName, Fault
 
 NAMESPACE_VARIABLE = "CHAOSKERNEL_NAMESPACE"
 IMAGE_VARIABLE = "CHAOSKERNEL_IMAGE"
@@ -34,6 +34,9 @@ EVERY_JOB = f"{LABEL_NAME}=chaoskernel"
 # programs by id.
 CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE", "SYSLOG", "DAC_READ_SEARCH")
 
+# A rehearsal loads nothing: it looks which container a process is in.
+_REHEARSAL_CAPABILITIES = ("SYS_PTRACE",)
+
 _MARGIN_SECONDS = 60
 _KEPT_SECONDS = 300
 _GRACE_SECONDS = 30
@@ -41,13 +44,10 @@ _MAX_FAULT_BYTES = 128 * 1024 - 64
 """One string of an environment is no longer (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h)."""
 
 # The whole of /sys has the kernel's types, its lists of functions, and the control groups of
-# the host, which a container otherwise sees only its own of.  BCC compiles with the host's headers.
-_HOST = {
-    "sys": "/sys",
-    "cgroup": "/sys/fs/cgroup",
-    "modules": "/lib/modules",
-    "headers": "/usr/src",
-}
+# the host, which a container otherwise sees only its own of.
+_HOST = {"sys": "/sys", "cgroup": "/sys/fs/cgroup"}
+# BCC compiles with the host's headers.
+_HOST_OF_BCC = {**_HOST, "modules": "/lib/modules", "headers": "/usr/src"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,16 +153,28 @@ def job(
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": _pod(node, document, given, seconds),
+                "spec": _pod(fault, document, given, seconds),
             },
         },
     }
 
 
-def _pod(node: str, document: str, given: Settings, seconds: int) -> dict[str, Any]:
+def host_paths(engine: EngineName) -> Mapping[str, str]:
+    """Return the directories of its node that an agent reads, by the names of their volumes."""
+    may_be_bcc = engine in (EngineName.AUTO, EngineName.BCC)
+    return _HOST_OF_BCC if may_be_bcc else _HOST
+
+
+def capabilities(engine: EngineName) -> Sequence[str]:
+    """Return what an agent is capable of, beside what everybody is."""
+    return _REHEARSAL_CAPABILITIES if engine is EngineName.NONE else CAPABILITIES
+
+
+def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str, Any]:
+    host = host_paths(fault.engine)
     return {
         # No scheduler is asked: the agent belongs where the pods are, whatever taints are there.
-        "nodeName": node,
+        "nodeName": fault.scope.pods[0].node,
         "tolerations": [{"operator": "Exists"}],
         "restartPolicy": "Never",
         # The Job's is kept by a controller, this one by the node, also when that is cut off.
@@ -177,28 +189,28 @@ def _pod(node: str, document: str, given: Settings, seconds: int) -> dict[str, A
                 "image": given.image,
                 "imagePullPolicy": "IfNotPresent",
                 "env": [{"name": "CHAOSKERNEL_FAULT", "value": document}],
-                "securityContext": _security(given.privileged),
+                "securityContext": _security(given.privileged, fault.engine),
                 "volumeMounts": [
                     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
                     *(
                         {"name": name, "mountPath": path, "readOnly": True}
-                        for name, path in _HOST.items()
+                        for name, path in host.items()
                     ),
                 ],
             }
         ],
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
-            *({"name": name, "hostPath": {"path": path}} for name, path in _HOST.items()),
+            *({"name": name, "hostPath": {"path": path}} for name, path in host.items()),
         ],
     }
 
 
-def _security(privileged: bool) -> dict[str, Any]:
+def _security(privileged: bool, engine: EngineName) -> dict[str, Any]:
     found: dict[str, Any] = {"runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True}
     if privileged:
         return {**found, "privileged": True}
-    return {**found, "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)}}
+    return {**found, "capabilities": {"drop": ["ALL"], "add": list(capabilities(engine))}}
 
 
 def _document(fault: Fault) -> str:

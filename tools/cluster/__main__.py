@@ -15,8 +15,8 @@ from rich.console import Console
 from chaoskernel import process
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.lab.progress import Bar, Lines
-from tools.cluster import source, spaces
-from tools.cluster.control import ControlPlane
+from tools.cluster import spaces
+from tools.cluster.cluster import Cluster
 
 
 class Commands(click.Group):
@@ -101,17 +101,12 @@ def shell(nodes: int, directory: Path | None) -> None:
 def _cluster(nodes: int, directory: Path | None) -> Iterator[dict[str, str]]:
     """Bring a cluster up; yield what a client's environment needs."""
     console = Console(stderr=True)
-    lines = Lines(console.print, name="cluster")
-    with Bar(console) if console.is_terminal else lines as progress:
-        programs = source.binaries(progress)
-        place = (directory or spaces.STATE).absolute()
-        plane = ControlPlane(place, programs, progress=progress)
-        plane.__enter__()
-    try:
-        path = f"{programs}:{os.environ.get('PATH', '')}"
-        yield {"KUBECONFIG": str(plane.kubeconfig), "PATH": path}
-    finally:
-        plane.__exit__(None, None, None)
+    place = (directory or spaces.STATE).absolute()
+    with contextlib.ExitStack() as stack:
+        lines = Lines(console.print, name="cluster")
+        with Bar(console) if console.is_terminal else lines as progress:
+            cluster = stack.enter_context(Cluster(place, nodes, progress))
+        yield cluster.environment
 
 
 def _foreground(command: tuple[str, ...] | list[str], environment: dict[str, str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import ssl
 import urllib.request
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ class ControlPlane:
         controller_options: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
+        # Objects of an earlier cluster are none of this one's.
+        shutil.rmtree(directory / "etcd", ignore_errors=True)
         self.directory = directory
         self.programs = programs
         self.address = address
@@ -77,7 +80,7 @@ class ControlPlane:
             if self._has_accounts:
                 # No pod can be made before there is the account that it runs as.
                 account = "/api/v1/namespaces/default/serviceaccounts/default"
-                self.workers[0].await_(lambda: self.api.answers(account), _READY_SECONDS)
+                self.workers[0].await_(lambda: self.api.ask(account) is not None, _READY_SECONDS)
             self._undo = undo.pop_all()
         return self
 
@@ -157,10 +160,10 @@ class Api(Daemon):
         :raises TimeLimit: it was not ready in time.
         """
         super().start()
-        self.await_(lambda: self.answers("/readyz"), _READY_SECONDS)
+        self.await_(lambda: self.ask("/readyz") is not None, _READY_SECONDS)
 
-    def answers(self, path: str) -> bool:
-        """Tell whether it answers a question with success."""
+    def ask(self, path: str) -> str | None:
+        """Return its answer to a GET by an administrator; None where it gave none, or an error."""
         context = ssl.create_default_context(cafile=self._plane.authority.pair.certificate)
         context.load_cert_chain(self._admin.certificate, self._admin.key)
         opener = urllib.request.build_opener(
@@ -168,9 +171,9 @@ class Api(Daemon):
         )
         try:
             with opener.open(self._plane.url + path, timeout=_ASK_SECONDS) as answer:
-                return bool(answer.status == 200)
+                return str(answer.read(), "utf-8")
         except OSError:
-            return False
+            return None
 
     def _flags(self) -> list[str]:
         plane = self._plane

@@ -17,13 +17,14 @@ _GRACE_SECONDS = 10.0
 class Daemon:
     """A program that is started, and may be stopped and started again.
 
-    :param log: where it prints to; added to when it is started again.
+    :param log: where it prints to; begun anew here, and added to when it is started again.
     :param env: its environment; this process's own when None.
     """
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
     ) -> None:
+        log.unlink(missing_ok=True)
         self.name = name
         self.log = log
         self._command = command

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "chaoskernel-cluster-"
+
+TOP = Path("/sys/fs/cgroup")
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _REMOVE_SECONDS = 5.0
@@ -25,7 +27,7 @@ _INHERITED = ("cpuset.cpus", "cpuset.mems")
 class Hierarchy:
     """A mounted hierarchy of control groups.
 
-    :param options: of its mount: the v1 controllers are among them.
+    :param options: by which it is mounted again: v1 controllers, or a name.
     """
 
     place: Path
@@ -44,32 +46,46 @@ def hierarchies(mounts: Path = _MOUNTS) -> list[Hierarchy]:
         before, _, after = line.partition(" - ")
         kind, _source, options = after.split(" ")[:3]
         if kind in ("cgroup", "cgroup2"):
-            found.append(Hierarchy(Path(before.split(" ")[4]), kind, options))
+            found.append(Hierarchy(Path(before.split(" ")[4]), kind, _options(kind, options)))
     return found
 
 
-def make(path: str) -> list[Path]:
+def _options(kind: str, options: str) -> str:
+    """Return what tells a v1 hierarchy from others; there is one of v2."""
+    told = [] if kind == "cgroup2" else options.split(",")
+    return ",".join(each for each in told if each != "rw" and "release_agent" not in each)
+
+
+def places(path: str) -> list[Path]:
+    """Return the directories of a control group, one in each hierarchy."""
+    return [hierarchy.place / path for hierarchy in hierarchies()]
+
+
+def make(path: str, *, lend: bool = True) -> None:
     """Make a control group in every hierarchy, with the controllers that there are.
 
     :param path: below the root of each, such as chaoskernel-cluster-1/node-1.
+    :param lend: the group that it is in lends it controllers; one of v2 that does takes no
+        processes any more.
     """
-    found = []
     for hierarchy in hierarchies():
         place = hierarchy.place
-        for part in Path(path).parts:
-            if hierarchy.is_v2:
-                _enable_controllers(place)
+        parts = Path(path).parts
+        for depth, part in enumerate(parts, start=1):
+            if hierarchy.is_v2 and (lend or depth < len(parts)):
+                _lend_controllers(place)
             place /= part
             place.mkdir(exist_ok=True)
             _inherit(place)
-        found.append(place)
-    return found
 
 
-def join(path: str, pid: int) -> None:
-    """Put a process into a control group that was made."""
-    for hierarchy in hierarchies():
-        (hierarchy.place / path / "cgroup.procs").write_text(f"{pid}\n", encoding="ascii")
+# Its arguments: directories of control groups, `--`, and the command to go on as.
+_JOIN = 'until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
+
+
+def joining(places: Sequence[Path]) -> list[str]:
+    """Return what has a command run in control groups, when it is put before it."""
+    return ["sh", "-c", _JOIN, "join", *map(str, places), "--"]
 
 
 def sweep() -> None:
@@ -82,7 +98,7 @@ def sweep() -> None:
 
 def remove(path: str) -> None:
     """Remove a control group with all below it; its processes are ending."""
-    tops = [hierarchy.place / path for hierarchy in hierarchies()]
+    tops = places(path)
     deadline = time.monotonic() + _REMOVE_SECONDS
     while not all([*map(_remove, tops)]) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -102,7 +118,7 @@ def _remove(top: Path) -> bool:
     return not top.exists()
 
 
-def _enable_controllers(place: Path) -> None:
+def _lend_controllers(place: Path) -> None:
     """Let those below have the controllers of a control group (v2)."""
     for controller in (place / "cgroup.controllers").read_text(encoding="ascii").split():
         with contextlib.suppress(OSError):  # some cannot be had: real-time tasks are in the way

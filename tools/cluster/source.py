@@ -38,7 +38,7 @@ _VERSION_VARIABLES = [
     for package in ("component-base/version", "client-go/pkg/version")
 ]
 # Packages of Go that the five programs are made of.
-_EXPECTED_PACKAGES = 1850
+_EXPECTED_PACKAGES = 1920
 _PACKAGE = re.compile(r"[\w.-]+(/[\w.~-]+)*")
 
 
@@ -152,7 +152,7 @@ def _generate(compiler: _Compiler, tree: Path, home: Path) -> None:
     """
     generator = home / "openapi-gen"
     compiler.build(["-o", str(generator), "./vendor/k8s.io/kube-openapi/cmd/openapi-gen"])
-    packages = ",".join(f"{_IMPORT_PATH}/{package}" for package in _described(tree))
+    packages = ",".join(f"{_IMPORT_PATH}/{package}" for package in described(tree))
     compiler.run(
         [
             *(str(generator), "--logtostderr", "--input-dirs", packages),
@@ -164,7 +164,7 @@ def _generate(compiler: _Compiler, tree: Path, home: Path) -> None:
     )
 
 
-def _described(tree: Path) -> list[str]:
+def described(tree: Path) -> list[str]:
     """Return the packages whose types are described to clients."""
     tops = [tree / "pkg", tree / "cmd", *sorted((tree / "vendor/k8s.io").iterdir())]
     without = ("code-generator", "sample-apiserver")

@@ -37,13 +37,15 @@ _LOCK_SECONDS = 60
 _JOIN_SECONDS = 10.0
 _STEP_SECONDS = 30
 
-# Its arguments: directories of control groups, `--`, and the command to go on as.
-_JOIN = 'until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
-
 
 def group() -> str:
     """Return the control group of the cluster that this process is in; empty outside of one."""
     return os.environ.get(_VARIABLE, "")
+
+
+def address(number: int) -> str:
+    """Return an address of the bridge's network: nodes have those from 11 on."""
+    return f"{ADDRESS.rpartition('.')[0]}.{number}"
 
 
 def enter(command: Sequence[str]) -> int:
@@ -58,7 +60,8 @@ def enter(command: Sequence[str]) -> int:
         # What another start takes for dead, because nothing is in it yet, is not.
         with cache.lock(cache.root() / "cluster.lock", seconds=_LOCK_SECONDS, on_wait=lambda: None):
             groups.sweep()
-            places = groups.make(f"{name}/{CONTROL}")
+            groups.make(f"{name}/{CONTROL}")
+            places = groups.places(f"{name}/{CONTROL}")
             child = process.start(
                 _first(places, command),
                 env={**os.environ, _VARIABLE: name},
@@ -93,7 +96,7 @@ def run(*command: str) -> str:
 def _first(places: Sequence[Path], command: Sequence[str]) -> list[str]:
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
-        *("sh", "-c", _JOIN, "join", *map(str, places), "--"),
+        *groups.joining(places),
         *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid"),
         *("--fork", "--kill-child", "--mount-proc", "--"),
         *command,

@@ -12,7 +12,7 @@ from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Owner, Settings, settings
 from chaoskernel.pods import PodContainer, PodScope
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
+from chaoskernel.spec import EngineName, Fault, Hook, Limits
 
 POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "containerd://1"),))
 
@@ -65,6 +65,20 @@ def test_it_has_capabilities_and_no_privilege_token_or_writable_root() -> None:
         "modules": True,
         "headers": True,
     }
+
+
+@pytest.mark.parametrize("engine", [EngineName.CORE, EngineName.NONE])
+def test_headers_are_for_the_engine_that_compiles_with_them(engine: EngineName) -> None:
+    fault = a_fault(engine=engine, dry_run=engine is EngineName.NONE)
+    spec = pod_of(made(fault))
+    mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["volumes"]} == {"tmp", "sys", "cgroup"}
+
+
+def test_a_rehearsal_is_capable_of_nothing_but_to_look_into_containers() -> None:
+    spec = pod_of(made(a_fault(engine=EngineName.NONE, dry_run=True)))
+    security = spec["containers"][0]["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE"]}
 
 
 def test_privilege_is_given_when_it_is_asked_for() -> None:

@@ -103,6 +103,23 @@ def test_an_image_that_is_missing_is_told_with_node_and_pods_and_everything_is_u
     )
 
 
+def test_what_was_stopped_is_not_stopped_again() -> None:
+    cluster = FakeCluster()
+    here = target(cluster)
+    here.start(a_fault())
+    here.stop()
+    asked = list(cluster.calls)
+    here.stop()
+    assert cluster.calls == asked
+
+
+def test_a_right_that_is_missing_to_tell_why_a_job_makes_no_pod_is_told() -> None:
+    cluster = FakeCluster({"worker-1": Script(first=(), last=(), status=None)})
+    cluster.refuse["warnings"] = lambda *_: NotPermitted("u may not list events")
+    error = refused(cluster, Waits(start=0.3, stop=0.5, retry=0.01))
+    assert "its Job has made no pod, and why cannot be told: u may not list events" in str(error)
+
+
 def test_what_a_nodes_kernel_cannot_do_is_told_as_its_agent_says_it() -> None:
     said = {"type": "error", "error": "DeadHook", "message": "it is not called", "hint": "boot X"}
     error = refused(FakeCluster({"worker-1": Script(first=(said,))}))

@@ -1,0 +1,62 @@
+"""The images of a cluster: that of sandboxes, and the agent's, which is the workloads' too."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from chaoskernel import __version__, process
+from chaoskernel.errors import LabError
+from chaoskernel.lab import build, cache
+from chaoskernel.lab.progress import Progress
+
+PAUSE = "localhost/pause:1"
+AGENT = f"localhost/chaoskernel-slim:{__version__}"
+
+_ROOT = Path(__file__).parents[2]
+_AGENT_ARCHIVE = "build/image/chaoskernel-slim.tar"
+_SOURCE = Path(__file__).with_name("pause.c")
+_SECONDS = 60.0
+
+
+def agent() -> Path:
+    """Return the archive of the agent's slim image, which has Python and a shell for workloads.
+
+    :raises LabError: it is not there.
+    """
+    archive = _ROOT / _AGENT_ARCHIVE
+    if not archive.exists():
+        raise LabError(
+            f"the agent's image is not built: {archive}", hint=f"run: make {_AGENT_ARCHIVE}"
+        )
+    return archive
+
+
+def pause(progress: Progress, root: Path | None = None) -> Path:
+    """Return the archive of the sandboxes' image; make it when it is not there.
+
+    :param root: the cache directory; the user's own when None.
+    :raises CommandFailed: a step failed.
+    """
+    name = f"pause-{build.digest(_SOURCE.read_text(encoding='utf-8'))}"
+    archive = (cache.root() if root is None else root) / "images" / f"{name}.tar"
+    if not archive.exists():
+        progress.phase("making the image of sandboxes")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent) as place:
+            made = _make(Path(place))
+            made.rename(archive)
+    return archive
+
+
+def _make(place: Path) -> Path:
+    """Make an image of one static program."""
+    program, recipe, archive = place / "pause", place / "Containerfile", place / "pause.tar"
+    recipe.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n', encoding="utf-8")
+    for command in (
+        ["gcc", "-static", "-s", "-O2", "-o", str(program), str(_SOURCE)],
+        [*("buildah", "bud", "--quiet", "--isolation", "chroot"), "--tag", PAUSE, str(place)],
+        ["buildah", "push", "--quiet", PAUSE, f"oci-archive:{archive}:{PAUSE}"],
+    ):
+        process.run(command, seconds=_SECONDS)
+    return archive
