@@ -10,21 +10,20 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
     ClusterError,
-    NotPermitted,
     TimeLimit,
 )
-from chaoskernel.k8s import sums
+from chaoskernel.k8s import removal, sums
 from chaoskernel.k8s.job import (
     CONTAINER,
     LABEL_FAULT,
+    LABEL_PART,
     LABEL_RUN,
     Owner,
     Settings,
@@ -42,17 +41,10 @@ from chaoskernel.target import Record
 
 logger = logging.getLogger("chaostoolkit.kernel")
 
-_AT_ONCE = 16
-"""Requests to the API server at the same time: it allows a client 400 in all."""
-
-_RIGHTS_TIMES = 5
-"""How many times a right that is missing is asked for again: a server that has just started
-knows nobody's rights."""
-
 Document = dict[str, Any]
 
 
-class Cluster(Protocol):
+class Cluster(removal.Cluster, Protocol):
     """What a target asks of a cluster; cluster.py is the one that there is."""
 
     def warnings(self, namespace: str) -> Iterator[Document]:
@@ -60,9 +52,6 @@ class Cluster(Protocol):
 
     def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create a Job."""
-
-    def delete_job(self, namespace: str, name: str) -> None:
-        """Delete a Job and its pod; one that is not there is no error."""
 
     def watch_pods(
         self, namespace: str, labels: str, over: threading.Event
@@ -96,6 +85,7 @@ class Injection:
         self._settings = settings
         self._waits = waits
         self._run = secrets.token_hex(3)
+        self._labels = f"{LABEL_FAULT}={fault.name},{LABEL_RUN}={self._run}"
         self._roll = Roll()
         self._latest = Latest()
         self._over = threading.Event()
@@ -131,6 +121,7 @@ class Injection:
                 self._run,
                 number,
                 self._settings,
+                part=self._part(number),
                 start_seconds=seconds,
                 owner=owner,
                 started_by=by,
@@ -143,7 +134,7 @@ class Injection:
                 self._stopping = True  # the others need not be made
                 raise
 
-        for agent, error in _each(create, list(enumerate(self._agents))):
+        for agent, error in removal.each(create, list(enumerate(self._agents))):
             raise _named_error(error, self.fault, [agent[1]], str(error))
 
     def await_armed(self, seconds: float) -> None:
@@ -198,7 +189,7 @@ class Injection:
             self._roll.wake()
         end = time.monotonic() + self._waits.stop
         there = [agent for agent in self._agents if agent.created]
-        undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
+        undeleted = self._delete()
         with self._roll:
             self._roll.wait(lambda: self._roll.all_settled, max(0.0, end - time.monotonic()))
             unsure = [agent for agent in there if not agent.settled]
@@ -232,33 +223,26 @@ class Injection:
             return f"{agent.waits_for()}, and why cannot be told: {error}"
         return told.get(agent.job, "")
 
-    def _delete(self, agent: NodeAgent) -> None:
-        """Delete a Job; a server that is not there is asked again for as long as a stop waits."""
-        begun = time.monotonic()
-        while True:
-            try:
-                self._cluster.delete_job(self._settings.namespace, agent.job)
-            except (ClusterError, NotPermitted) as error:
-                patience = self._patience(error)
-                if time.monotonic() + self._waits.retry > begun + patience:
-                    raise
-                time.sleep(self._waits.retry)
-            else:
-                return
+    def _delete(self) -> dict[str, str]:
+        """Delete the Jobs that were made; return those that are left, and why."""
+        jobs: dict[str, list[str]] = {}
+        for number, agent in enumerate(self._agents):
+            if agent.created:
+                labels = f"{self._labels},{LABEL_PART}={self._part(number)}"
+                jobs.setdefault(labels, []).append(agent.job)
+        waits = self._waits
+        return removal.remove(
+            self._cluster, self._settings.namespace, jobs, patience=waits.stop, retry=waits.retry
+        )
 
-    def _patience(self, error: ClusterError | NotPermitted) -> float:
-        """Return for how many seconds it is worth to ask again."""
-        if isinstance(error, NotPermitted):
-            return _RIGHTS_TIMES * self._waits.retry
-        passes = error.status in (0, 429) or error.status >= 500
-        return self._waits.stop if passes else 0.0
+    def _part(self, number: int) -> int:
+        return number % removal.parts(len(self._agents))
 
     def _watch(self) -> None:
-        labels = f"{LABEL_FAULT}={self.fault.name},{LABEL_RUN}={self._run}"
         while not self._over.is_set():
             try:
                 for kind, pod in self._cluster.watch_pods(
-                    self._settings.namespace, labels, self._over
+                    self._settings.namespace, self._labels, self._over
                 ):
                     self._see(kind, pod)
             except ChaosKernelError as error:
@@ -294,23 +278,6 @@ class Injection:
             logger.debug("Log of %s broke off (%d)", agent.pod, attempt)
             self._over.wait(self._waits.retry)
         agent.log_ended(pod_is_gone=pod_is_gone)
-
-
-def _each(do: Callable[[Any], None], items: Sequence[Any]) -> list[tuple[Any, ChaosKernelError]]:
-    """Do something with each item, several at once; return those that failed, and how."""
-
-    def attempt(item: Any) -> ChaosKernelError | None:
-        try:
-            do(item)
-        except ChaosKernelError as error:
-            return error
-        return None
-
-    if not items:
-        return []
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-        outcomes = list(pool.map(attempt, items))
-    return [(item, error) for item, error in zip(items, outcomes, strict=True) if error]
 
 
 def _named_error(

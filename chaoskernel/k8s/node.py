@@ -159,7 +159,8 @@ class NodeAgent:
                 self._latest.add(self.node, events)
             self._said[kind] = message
             self._heard_at = time.monotonic()
-            self._note()
+            if kind != protocol.COUNTERS:  # which come each second, and change nothing
+                self._note()
 
     def fail(self, trouble: str) -> None:
         """Note why it does not start."""

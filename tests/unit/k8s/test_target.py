@@ -77,7 +77,7 @@ def test_stopping_waits_for_the_last_word_of_each_agent() -> None:
     assert here.stop("x") == [record]
 
 
-def test_a_fault_takes_three_requests_for_each_node_and_one_watch() -> None:
+def test_a_fault_takes_two_requests_for_each_node_one_watch_and_few_to_delete_them() -> None:
     cluster = FakeCluster()
     here = target(cluster)
     here.start(a_fault(*(f"worker-{n}" for n in range(20))))
@@ -86,8 +86,23 @@ def test_a_fault_takes_three_requests_for_each_node_and_one_watch() -> None:
         "watch_pods": 1,
         "create_job": 20,
         "log": 20,
-        "delete_job": 20,
+        "delete_jobs": 3,
     }
+    assert len(cluster.deleted) == 20
+
+
+def test_what_one_request_cannot_delete_is_deleted_one_by_one() -> None:
+    cluster = FakeCluster()
+    here = target(cluster)
+    here.start(a_fault(*(f"worker-{n}" for n in range(20))))
+    message = "system:serviceaccount:c:c may not deletecollection jobs.batch in namespace c"
+    cluster.refuse["delete_jobs"] = lambda labels: (
+        NotPermitted(message) if labels.endswith("part=1") else None
+    )
+    (record,) = here.stop()
+    assert record.state is State.ENDED
+    assert len(cluster.deleted) == 20
+    assert (cluster.calls.count("delete_jobs"), cluster.calls.count("delete_job")) == (3, 7)
 
 
 def test_an_image_that_is_missing_is_told_with_node_and_pods_and_everything_is_undone() -> None:
