@@ -41,6 +41,8 @@ from chaoskernel.target import Record
 
 logger = logging.getLogger("chaostoolkit.kernel")
 
+_LOOK_SECONDS = 1.0
+
 Document = dict[str, Any]
 
 
@@ -191,7 +193,11 @@ class Injection:
         there = [agent for agent in self._agents if agent.created]
         undeleted = self._delete()
         with self._roll:
-            self._roll.wait(lambda: self._roll.all_settled, max(0.0, end - time.monotonic()))
+            while not self._roll.all_settled and (left := end - time.monotonic()) > 0:
+                self._roll.wait(lambda: self._roll.all_settled, min(left, _LOOK_SECONDS))
+                # Some settle by the passing of time, which nobody announces.
+                for agent in there:
+                    agent.note()
             unsure = [agent for agent in there if not agent.settled]
             troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
             troubles += [

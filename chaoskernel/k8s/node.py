@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
@@ -17,6 +18,10 @@ from chaoskernel.pods import PodScope
 SILENT_SECONDS = 45.0
 """An agent says something every 10 s; one that has not for so long is cut off."""
 
+LAST_WORDS_SECONDS = 5.0
+"""How long the log of a pod that has ended is waited for: some kubelets leave the stream of one
+that says nothing more open when it is deleted."""
+
 _TAIL = 200
 
 
@@ -27,10 +32,17 @@ class NodeAgent:
     :param pods: what it is to hit.
     :param roll: guards and announces every change.
     :param latest: takes in the events that it tells of at its end.
+    :param clock: tells seconds, from anywhere on.
     """
 
     def __init__(
-        self, node: str, job: str, pods: Sequence[PodScope], roll: Roll, latest: Latest
+        self,
+        node: str,
+        job: str,
+        pods: Sequence[PodScope],
+        roll: Roll,
+        latest: Latest,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
         self.job = job
@@ -40,7 +52,9 @@ class NodeAgent:
         self._roll = roll
         self._latest = latest
         self._said: dict[str, Mapping[str, Any]] = {}
-        self._heard_at = time.monotonic()
+        self._clock = clock
+        self._heard_at = clock()
+        self._finished_at = math.inf
         self._trouble = ""
         self._other = ""  # a last line that is no message: an interpreter's own
         self._readable = False
@@ -48,7 +62,7 @@ class NodeAgent:
         self._finished = False
         self._log_ended = False
         with roll:
-            self._note()
+            self.note()
 
     @property
     def armed(self) -> bool:
@@ -66,7 +80,8 @@ class NodeAgent:
         if protocol.ERROR in self._said or self.disarmed:
             return True
         # The end of the log may come after that of the pod: it has the last words.
-        return self.finished and (self._log_ended or not self._readable)
+        late = self._clock() - self._finished_at > LAST_WORDS_SECONDS
+        return self.finished and (self._log_ended or not self._readable or late)
 
     @property
     def active(self) -> bool:
@@ -95,7 +110,7 @@ class NodeAgent:
 
     def silent_for(self) -> float:
         """Return for how many seconds nothing was heard of it."""
-        return time.monotonic() - self._heard_at
+        return self._clock() - self._heard_at
 
     def ended_at(self) -> str:
         """Return when it ended, as far as is known: ISO 8601, UTC."""
@@ -142,7 +157,9 @@ class NodeAgent:
             self._finished = self._finished or phase in ("Failed", "Succeeded")
             if kind == "DELETED":
                 self._gone_at = now()
-            self._note()
+            if self.finished:
+                self._finished_at = min(self._finished_at, self._clock())
+            self.note()
         return first
 
     def hear(self, line: str) -> None:
@@ -158,15 +175,15 @@ class NodeAgent:
             if kind == protocol.DISARMED and not self.disarmed:
                 self._latest.add(self.node, events)
             self._said[kind] = message
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             if kind != protocol.COUNTERS:  # which come each second, and change nothing
-                self._note()
+                self.note()
 
     def fail(self, trouble: str) -> None:
         """Note why it does not start."""
         with self._roll:
             self._trouble = self._trouble or trouble
-            self._note()
+            self.note()
 
     def log_ended(self, *, pod_is_gone: bool) -> None:
         """Note that its log has no more lines."""
@@ -174,9 +191,10 @@ class NodeAgent:
             self._log_ended = True
             if pod_is_gone:
                 self._gone_at = self._gone_at or now()
-            self._note()
+            self.note()
 
-    def _note(self) -> None:
+    def note(self) -> None:
+        """Have the roll know where it is; the roll's lock is held."""
         self._roll.note(self.job, Standing(self.armed, self.error() is not None, self.settled))
 
     def _is_past(self) -> bool:
