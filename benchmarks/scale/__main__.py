@@ -27,9 +27,15 @@ _SHORT = (10,)
 @click.option("--json", "as_json", is_flag=True, help="Print what was measured as JSON.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Where to write facts and plots.")
 @click.option("--nodes", multiple=True, type=click.IntRange(1, 999), help="Else 10, 100 and 500.")
+@click.option("--as-shipped", is_flag=True, help="Leave the controllers their own limits.")
 @click.option("--runs", default=2, show_default=True, type=click.IntRange(1), help="Of each.")
 def main(
-    short: bool, as_json: bool, figures: Path | None, nodes: tuple[int, ...], runs: int
+    short: bool,
+    as_json: bool,
+    figures: Path | None,
+    nodes: tuple[int, ...],
+    as_shipped: bool,
+    runs: int,
 ) -> None:
     """Measure faults on many nodes against the bare client; kubelets are played, the rest is real.
 
@@ -40,10 +46,13 @@ def main(
         if not spaces.group():
             sys.exit(spaces.enter([sys.executable, "-m", "benchmarks.scale", *sys.argv[1:]]))
         spaces.settle()
-        if short:
-            facts = list(_measured(console, _SHORT, [OURS], 1))
-        else:
-            facts = list(_measured(console, sorted(nodes or _NODES), list(CONTENDERS), runs))
+        options = cluster.CALM if as_shipped else cluster.UNLIMITED
+        with Lines(console.print, name="scale") as lines, cluster.running(lines, options) as here:
+            if short:
+                facts = list(_measured(console, here, _SHORT, [OURS], 1))
+            else:
+                sizes = sorted(nodes or _NODES)
+                facts = list(_measured(console, here, sizes, list(CONTENDERS), runs))
     except ChaosKernelError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -59,20 +68,23 @@ def main(
 
 
 def _measured(
-    console: Console, sizes: Sequence[int], contenders: Sequence[str], runs: int
+    console: Console,
+    here: cluster.Cluster,
+    sizes: Sequence[int],
+    contenders: Sequence[str],
+    runs: int,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield what each run took, the least nodes first: more of them are made as they are needed."""
-    with Lines(console.print) as lines, cluster.running(lines, cluster.CONTROLLER_OPTIONS) as here:
-        for nodes in sizes:
-            with _bar(console) as bar:
-                task = bar.add_task(f"making {nodes} nodes and their pods", total=nodes)
-                here.register(nodes, lambda bar=bar, task=task: bar.advance(task))  # type: ignore[misc]
-            for run in range(runs):
-                for contender in contenders:
-                    with console.status(f"{nodes} nodes, run {run + 1} of {runs}: {contender}"):
-                        fact = here.measure(contender, nodes)
-                    console.print(f"{nodes} nodes, run {run + 1}: {contender}: {fact['seconds']}")
-                    yield fact
+    for nodes in sizes:
+        with _bar(console) as bar:
+            task = bar.add_task(f"making {nodes} nodes and their pods", total=nodes)
+            here.register(nodes, lambda done, bar=bar, task=task: bar.update(task, completed=done))  # type: ignore[misc]
+        for run in range(runs):
+            for contender in contenders:
+                with console.status(f"{nodes} nodes, run {run + 1} of {runs}: {contender}"):
+                    fact = here.measure(contender, nodes)
+                console.print(f"{nodes} nodes, run {run + 1}: {contender}: {fact['seconds']}")
+                yield fact
 
 
 def _bar(console: Console) -> Progress:

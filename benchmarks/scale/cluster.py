@@ -25,13 +25,11 @@ _CALM_SECONDS = 120.0
 _MEASURE_SECONDS = 600.0
 _LOOK_SECONDS = 0.2
 
-CONTROLLER_OPTIONS = (
-    # Nobody reports for the nodes, and that is not what is measured.
-    "--controllers=*,-nodelifecycle",
-    # Left as it is, the controllers' own limit of 20 requests a second is all that would be seen.
-    "--kube-api-qps=1000",
-    "--kube-api-burst=1000",
-)
+CALM = ("--controllers=*,-nodelifecycle",)
+"""Flags of the controller-manager: nobody reports for the nodes, and none misses it."""
+
+UNLIMITED = (*CALM, "--kube-api-qps=1000", "--kube-api-burst=1000")
+"""As shipped, a controller's own limit of 20 requests a second is all that would be seen."""
 
 
 class Cluster:
@@ -56,16 +54,16 @@ class Cluster:
             ask = functools.partial(self._core.list_namespaced_service_account, name)
             _await(ask, bool, f"namespace {name} has no account")
 
-    def register(self, nodes: int, tell: Callable[[], None]) -> None:
+    def register(self, nodes: int, tell: Callable[[int], None]) -> None:
         """Have that many nodes, with their pods.
 
-        :param tell: called for each that is new.
+        :param tell: called with how many there are, for each that is new.
         """
         assert self._kubelets.stdin
         self._kubelets.stdin.write(json.dumps({"nodes": nodes}) + "\n")
         self._kubelets.stdin.flush()
-        while _said(self._kubelets).get("nodes") != nodes:
-            tell()
+        while (said := _said(self._kubelets)).get("nodes") != nodes:
+            tell(said["made"])
 
     def measure(self, contender: str, nodes: int) -> Mapping[str, Any]:
         """Return what a contender took, in a process of its own, on a cluster that is calm.

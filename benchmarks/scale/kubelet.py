@@ -88,10 +88,10 @@ class Kubelets:
         self._agents: dict[str, Agent] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def register(self, numbers: Iterable[int], tell: Callable[[int], None]) -> None:
+    async def register(self, numbers: Iterable[int], tell: Callable[[], None]) -> None:
         """Make nodes, and the pods that are selected from.
 
-        :param tell: called with each node that is there.
+        :param tell: called for each node that is there.
         """
 
         async def make(number: int) -> None:
@@ -101,7 +101,7 @@ class Kubelets:
             for each in range(first, first + documents.PODS_OF_A_NODE):
                 made = await self._ask("POST", _pods(documents.TARGETS), documents.pod(each))
                 await self._set_status(made, documents.running(made))
-            tell(number)
+            tell()
 
         await _each(make, numbers)
 
@@ -196,11 +196,16 @@ async def _obey(kubelets: Kubelets) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     there = 0
+
+    def tell() -> None:
+        nonlocal there
+        there += 1
+        _say({"made": there})
+
     while line := await reader.readline():
         wanted = json.loads(line)["nodes"]
-        await kubelets.register(range(there, wanted), lambda number: _say({"node": number}))
-        there = max(there, wanted)
-        _say({"nodes": there})
+        await kubelets.register(range(there, wanted), tell)
+        _say({"nodes": wanted})
 
 
 async def main(options: Options) -> None:

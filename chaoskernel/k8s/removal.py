@@ -67,8 +67,9 @@ def remove(
         _delete(cluster, namespace, name, patience, retry)
 
     failed = each(delete_part, list(jobs))
-    for labels, error in failed:
-        logger.debug("Jobs with %s are deleted one by one: %s", labels, error)
+    if failed:
+        level = logging.WARNING if isinstance(failed[0][1], NotPermitted) else logging.DEBUG
+        logger.log(level, "Jobs are deleted one by one: %s", failed[0][1])
     singles = [name for labels, _ in failed for name in jobs[labels]]
     return {name: str(error) for name, error in each(delete_one, singles)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import json
 import shutil
@@ -136,6 +137,34 @@ def test_deleting_what_is_not_there_is_no_error(serving: Make) -> None:
     cluster.delete_job("c", "j")
     with pytest.raises(ClusterError, match="not found"):
         cluster.create_job("c", {})
+
+
+def test_jobs_are_deleted_by_their_labels_with_one_request(serving: Make) -> None:
+    deleted = {"kind": "JobList", "items": [{"metadata": {"name": "j"}}] * 1000}
+    cluster, server = serving(lambda *_: (200, deleted))
+    cluster.delete_jobs("c", "a=b")
+    cluster.delete_jobs("c", "a=d")
+    selected = [query.pop("labelSelector") for *_, query in server.asked]
+    path, query = "/apis/batch/v1/namespaces/c/jobs", {"propagationPolicy": "Background"}
+    assert server.asked == [("DELETE", path, query)] * 2
+    assert selected == ["a=b", "a=d"]
+
+
+def test_a_missing_right_to_delete_many_jobs_is_named(serving: Make) -> None:
+    message = 'User "u" cannot deletecollection resource "jobs" in API group "batch" in the '
+    cluster, _ = serving(lambda *_: refusal(403, message + 'namespace "c"'))
+    with pytest.raises(NotPermitted, match="u may not deletecollection jobs.batch in namespace c"):
+        cluster.delete_jobs("c", "a=b")
+
+
+def test_cycles_are_looked_for_again_after_a_list(serving: Make) -> None:
+    cluster, _ = serving(lambda *_: (200, {"items": [{"n": 0}]}))
+    assert gc.isenabled()
+    assert [gc.isenabled() for _ in cluster.nodes()] == [True]
+    refusing, _ = serving(lambda *_: refusal(500, "no"))
+    with pytest.raises(ClusterError):
+        list(refusing.nodes())
+    assert gc.isenabled()
 
 
 def test_a_missing_right_is_named(serving: Make) -> None:
