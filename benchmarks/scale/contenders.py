@@ -19,8 +19,10 @@ from benchmarks.scale.calls import Calls
 from chaoskernel.actions import start_pod_injection, stop_pod_injection
 
 OURS = "chaoskernel"
-FLOOR = "floor: the bare client"
-FLOOR_WITH_LOGS = "floor, and it follows the logs"
+FLOOR = "floor"
+"""The bare client: as many Jobs, and one watch."""
+FLOOR_WITH_LOGS = "floor with logs"
+"""And it follows the log of each, for only there `armed` is said."""
 
 _LASTS_SECONDS = 3.0
 """How long the fault is in force: long enough for every agent to have counted."""

@@ -70,11 +70,14 @@ class Waits:
 
     :param start: until all agents are armed; None is what launch.start_seconds() says.
     :param stop: until all agents have said that they are disarmed.
+    :param stop_node: more, for each of them: a cluster's garbage collector, with the limits that it
+        is shipped with, ends ten pods a second.
     :param retry: between two attempts to reach a server or a log.
     """
 
     start: float | None = None
     stop: float = 60.0
+    stop_node: float = 0.2
     retry: float = 1.0
 
 
@@ -189,8 +192,8 @@ class Injection:
         with self._roll:
             self._stopping = True
             self._roll.wake()
-        end = time.monotonic() + self._waits.stop
         there = [agent for agent in self._agents if agent.created]
+        end = time.monotonic() + self._waits.stop + self._waits.stop_node * len(there)
         undeleted = self._delete()
         with self._roll:
             while not self._roll.all_settled and (left := end - time.monotonic()) > 0:

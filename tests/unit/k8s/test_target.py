@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chaoskernel.errors import (
@@ -206,6 +208,18 @@ def test_a_stop_goes_on_past_a_node_that_is_cut_off_and_lists_it() -> None:
         "`chaoskernel ps --kubernetes` shows what is left"
     )
     assert len(cluster.deleted) == 2
+
+
+def test_a_stop_waits_longer_the_more_nodes_there_are() -> None:
+    silent = Script(last=(), deletes=False)
+    nodes = [f"worker-{n}" for n in range(4)]
+    cluster = FakeCluster(dict.fromkeys(nodes, silent))
+    here = target(cluster, Waits(start=2.0, stop=0.0, stop_node=0.1, retry=0.01))
+    here.start(a_fault(*nodes))
+    begun = time.monotonic()
+    with pytest.raises(EngineError, match="worker-3 .* could not be confirmed"):
+        here.stop()
+    assert time.monotonic() - begun >= 0.4
 
 
 @pytest.mark.parametrize("status", [0, 429, 503])
