@@ -14,8 +14,8 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster bench test test-cluster test-engine test-agent test-newer check lab image packages \
-	format clean
+.PHONY: demo cluster bench bench-scale test test-cluster test-engine test-agent test-newer \
+	check lab image packages format clean
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -63,6 +63,11 @@ test-cluster: $(READY)
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench
 	@$(BIN)/python -m benchmarks --figures $(FIGURES)
+
+# A real control plane, whose kubelets are played; about six minutes once Kubernetes is built.
+bench-scale: build/.bench
+	@tools/packages tools/cluster/packages.txt
+	@$(BIN)/python -m benchmarks.scale --figures $(FIGURES)
 
 build/.bench: $(READY)
 	@tools/packages benchmarks/packages.txt
