@@ -48,11 +48,11 @@ test-newer: $(OBJECT)
 
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench
-	@$(BIN)/python -m benchmarks --figures $(FIGURES)
+	@$(BIN)/python -m benchmarks --repeat 2 --figures $(FIGURES) --text docs/performance.md
 
 build/.bench: $(READY)
 	@tools/packages benchmarks/packages.txt
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install '.[bench]'
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[bench]'
 	@touch $@
 
 test-engine:
