@@ -24,7 +24,7 @@ PARTS = ("cost", "growth", "threads", "start")
 
 @click.command()
 @click.option("--short", is_flag=True, help="Only what tells whether the ratios are as they were.")
-@click.option("--only", multiple=True, type=click.Choice([*PARTS, "cpus"]), help="Parts of it.")
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Parts of it.")
 @click.option("--repeat", default=1, help="How often to boot and measure all of it.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Where to write facts and plots.")
 @click.option("--text", type=click.Path(path_type=Path), help="Whose tables to write anew.")
@@ -39,12 +39,12 @@ def main(
 ) -> None:
     """Measure in an emulated machine what an injection costs; figures are instructions."""
     progress = Console(stderr=True)
+    parts = ["short"] if short else [part for part in PARTS if not only or part in only]
     machine = _machine(progress)
     facts = report.merged(
         fact
         for boot in range(1, repeat + 1)
-        for parts, cpus in _boots(short, only)
-        for fact in _measured(machine, parts, cpus, progress, f"boot {boot} of {repeat}")
+        for fact in _measured(machine, parts, progress, f"boot {boot} of {repeat}")
     )
     if as_json:
         click.echo(json.dumps(facts, indent=1))
@@ -62,23 +62,12 @@ def main(
         raise click.ClickException(f"the ratios are not what they were: {'; '.join(off)}")
 
 
-def _boots(short: bool, only: Sequence[str]) -> Iterator[tuple[Sequence[str], int]]:
-    """Yield what is measured in a boot, and on how many CPUs."""
-    if short:
-        yield ["short"], 1
-        return
-    if one := [part for part in PARTS if not only or part in only]:
-        yield one, 1
-    if not only or "cpus" in only:
-        yield ["threads"], 2
-
-
 def _measured(
-    machine: Machine, parts: Sequence[str], cpus: int, progress: Console, boot: str
+    machine: Machine, parts: Sequence[str], progress: Console, boot: str
 ) -> Iterator[dict[str, Any]]:
     """Yield the facts of a boot, and show what is being measured."""
     with progress.status(f"{boot}: {', '.join(parts)}") as status:
-        for fact in machine.run(parts, cpus=cpus):
+        for fact in machine.run(parts):
             if "begun" not in fact:
                 yield fact
                 continue

@@ -88,6 +88,8 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     yield name, f"{part:.3f} of it", _met(abs(part - 1) < 0.01)
     for group, way in (("faults", "fmod_ret"), ("faults by kprobe", "kprobe")):
         known = [fact for fact in of(facts, f"{group}, out of scope") if "error" not in fact]
+        if not known:
+            continue
         part = _beyond(facts, instructions(known[-1])) / _beyond(facts, instructions(known[0]))
         number = int(known[-1]["name"])
         yield (
