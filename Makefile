@@ -62,7 +62,7 @@ test-cluster: $(READY)
 
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench
-	@$(BIN)/python -m benchmarks --figures $(FIGURES)
+	@$(BIN)/python -m benchmarks --repeat 2 --figures $(FIGURES) --text docs/performance.md
 
 # A real control plane, whose kubelets are played; about six minutes once Kubernetes is built.
 bench-scale: build/.bench
@@ -71,7 +71,7 @@ bench-scale: build/.bench
 
 build/.bench: $(READY)
 	@tools/packages benchmarks/packages.txt
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install '.[bench]'
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[bench]'
 	@touch $@
 
 test-engine:
