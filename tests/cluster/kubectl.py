@@ -13,7 +13,7 @@ from tools.cluster import images
 ADMIN = "CLUSTER_ADMIN"
 """The variable with the administrator's kubeconfig; KUBECONFIG is that of the experiments."""
 
-_SECONDS = 90
+_SECONDS = 200
 
 
 def kubectl(*arguments: str, document: Any = None) -> str:
@@ -80,7 +80,7 @@ def pod(
 def await_ready(space: str, *pods: str) -> None:
     """Wait until pods are ready: those that are named, or all of a namespace."""
     which = pods or ("--all",)
-    kubectl("wait", "--for=condition=Ready", "--timeout=60s", "-n", space, "pod", *which)
+    kubectl("wait", "--for=condition=Ready", "--timeout=180s", "-n", space, "pod", *which)
 
 
 def jobs(space: str = "chaoskernel") -> list[str]:

@@ -22,7 +22,7 @@ _PORT = 6443
 _SERVICES = "10.0.0.0/24"
 _FIRST_SERVICE = "10.0.0.1"  # that of the API server itself
 
-_READY_SECONDS = 120.0
+_READY_SECONDS = 300.0
 _ASK_SECONDS = 5.0
 
 

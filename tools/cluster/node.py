@@ -19,8 +19,8 @@ from tools.cluster import boot, groups, images, settings, spaces
 from tools.cluster.control import ControlPlane
 from tools.cluster.daemon import Daemon
 
-_READY_SECONDS = 120.0
-_IMPORT_SECONDS = 180.0
+_READY_SECONDS = 300.0
+_IMPORT_SECONDS = 300.0
 
 
 class Node:
