@@ -12,7 +12,7 @@ MOST = 256
 class Latest:
     """Events of all nodes, the oldest first; the caller guards it.
 
-    What 500 agents say at their end would else be 150 MB of text, and ten times that in memory.
+    What 500 agents tell at their end is 60 MB of text, and would take four times that in memory.
     """
 
     def __init__(self) -> None:
