@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from chaoskernel.clang import compile_object
 from chaoskernel.errors import TimeLimit
 from chaoskernel.lab.kernel import Kernel
 from chaoskernel.process import CommandFailed
+from tools import programs
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "chaoskernel"
@@ -127,7 +127,7 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     # As an installation has it: what is imported is compiled already.
     process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
     for program in _PROGRAMS:
-        _add(root, program)
+        programs.add(root, program)
     init = root / "init"
     main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")
     init.write_text(f"#!{_PYTHON}\n{main}", encoding="utf-8")
@@ -141,41 +141,19 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
 
 def _add_python(root: Path) -> None:
     """Add the distribution's Python, with the bindings that it has."""
-    _add(root, _PYTHON)
+    programs.add(root, _PYTHON)
     library = Path(f"/usr/lib/{_PYTHON.resolve().name}")
     shutil.copytree(library, root / library.relative_to("/"), ignore=_SKIPPED, symlinks=True)
     packages = Path("/usr/lib/python3/dist-packages/bcc")
     shutil.copytree(packages, root / packages.relative_to("/"), ignore=_SKIPPED)
     libraries = Path("/usr/lib/x86_64-linux-gnu")
     for name in ("libbpf.so.1", "libbcc.so.0", "librt.so.1"):
-        _add(root, libraries / name)
+        programs.add(root, libraries / name)
     for module in (library / "lib-dynload").glob("*.so"):
-        _add_libraries(root, module)
+        programs.add_libraries(root, module)
 
 
 def _add_headers(root: Path, kernel: Kernel) -> None:
     """Add what BCC compiles with."""
     if kernel.headers:
         shutil.copytree(kernel.headers, root / f"lib/modules/{kernel.release}/build")
-
-
-def _add(root: Path, file: Path) -> None:
-    """Add a program or library under the name that it is asked for, with what it is linked to."""
-    target = root / file.relative_to("/")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target)
-    _add_libraries(root, file)
-
-
-def _add_libraries(root: Path, file: Path) -> None:
-    for library in _linked(file):
-        target = root / library.relative_to("/")
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(library, target)
-
-
-def _linked(file: Path) -> Iterable[Path]:
-    listed = process.run(["ldd", str(file)], seconds=60, check=False).stdout
-    return [Path(place) for place in re.findall(r"(/\S+) \(0x", listed)]
