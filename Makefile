@@ -14,8 +14,8 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster bench test test-cluster test-engine test-agent test-newer check lab image packages \
-	format clean
+.PHONY: demo cluster ready-for-cluster bench bench-scale check lab image packages format clean \
+	test test-agent test-cluster test-engine test-newer test-node
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -33,11 +33,14 @@ LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider --verbose
 # Whole lines, so that the two can be told apart.
 TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
+# These boot machines themselves.
+ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py
 
 test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
+	@$(MAKE) --no-print-directory ready-for-cluster
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
-	@$(MAKE) --no-print-directory --jobs=2 test-engine test-agent
+	@$(MAKE) --no-print-directory --jobs=2 test-engine test-agent test-node test-cluster
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
 
@@ -50,23 +53,32 @@ test-newer: $(OBJECT)
 # A shell with kubectl, in a cluster of processes; it ends with the shell.
 CLUSTER_IMAGE := build/image/chaoskernel-slim.tar
 
-cluster: $(READY)
-	@tools/packages tools/cluster/packages.txt
-	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
+cluster: ready-for-cluster
 	@$(BIN)/python -m tools.cluster shell
 
-test-cluster: $(READY)
+test-cluster: ready-for-cluster
+	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/cluster $(TOLD_APART)
+
+# A lab machine as the node of a cluster.
+test-node: lab ready-for-cluster
+	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/e2e/test_cluster.py $(TOLD_APART)
+
+ready-for-cluster: $(READY)
 	@tools/packages tools/cluster/packages.txt
 	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
-	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/cluster
+	@$(BIN)/python -m tools.cluster build
 
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench
-	@$(BIN)/python -m benchmarks --figures $(FIGURES)
+	@$(BIN)/python -m benchmarks --repeat 2 --figures $(FIGURES) --text docs/performance.md
+
+# A real control plane, whose kubelets are played; about six minutes once Kubernetes is built.
+bench-scale: build/.bench ready-for-cluster
+	@$(BIN)/python -m benchmarks.scale --figures $(FIGURES)
 
 build/.bench: $(READY)
 	@tools/packages benchmarks/packages.txt
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install '.[bench]'
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[bench]'
 	@touch $@
 
 test-engine:
@@ -75,7 +87,7 @@ test-engine:
 
 test-agent:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
-		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e --ignore tests/e2e/test_lab.py $(TOLD_APART)
+		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e $(ON_THE_HOST:%=--ignore %) $(TOLD_APART)
 	@$(BIN)/chaoskernel lab run --timeout 1500 $(IN_LAB) -- \
 		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %) -k core $(TOLD_APART)
 	@$(BIN)/chaoskernel lab run --timeout 900 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \

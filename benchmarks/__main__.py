@@ -1,14 +1,16 @@
-"""`python -m benchmarks`: measure, print a table, and write the figures of docs/performance.md."""
+"""`python -m benchmarks`: measure, print tables, and write figures and docs/performance.md."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import document, report
 from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel import objects, syntax
 from chaoskernel.lab.kernel import find_or_build
@@ -17,26 +19,63 @@ from chaoskernel.scope import Scope
 from chaoskernel.spec import EngineName, Fault, Hook, Limits
 
 ROOT = HERE.parent
+PARTS = ("cost", "growth", "threads", "start")
 
 
 @click.command()
 @click.option("--short", is_flag=True, help="Only what tells whether the ratios are as they were.")
-@click.option("--figures", type=click.Path(path_type=Path), help="Where to write table and plots.")
-@click.option("--only", multiple=True, type=click.Choice(["cost", "growth", "threads", "start"]))
-def main(short: bool, figures: Path | None, only: tuple[str, ...]) -> None:
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Parts of it.")
+@click.option("--repeat", default=1, help="How often to boot and measure all of it.")
+@click.option("--figures", type=click.Path(path_type=Path), help="Where to write facts and plots.")
+@click.option("--text", type=click.Path(path_type=Path), help="Whose tables to write anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON, and no table.")
+def main(
+    short: bool,
+    only: tuple[str, ...],
+    repeat: int,
+    figures: Path | None,
+    text: Path | None,
+    as_json: bool,
+) -> None:
     """Measure in an emulated machine what an injection costs; figures are instructions."""
-    console = Console()
-    parts = ("short",) if short else only or ("cost", "growth", "threads", "start")
-    machine = _machine(console)
-    with console.status(f"measuring {', '.join(parts)}"):
-        facts = list(machine.run(*parts))
-    console.print(*report.tables(facts))
+    progress = Console(stderr=True)
+    parts = ["short"] if short else [part for part in PARTS if not only or part in only]
+    machine = _machine(progress)
+    facts = report.merged(
+        fact
+        for boot in range(1, repeat + 1)
+        for fact in _measured(machine, parts, progress, f"boot {boot} of {repeat}")
+    )
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        Console().print(*report.tables(facts))
     if figures:
         figures.mkdir(parents=True, exist_ok=True)
         (figures / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        report.plot(facts, figures)
+        from benchmarks import plot  # noqa: PLC0415 - matplotlib is of the extra `bench` alone
+
+        plot.write(facts, figures)
+    if text:
+        text.write_text(document.updated(text.read_text(encoding="utf-8"), facts), encoding="utf-8")
     if short and (off := report.off(facts)):
         raise click.ClickException(f"the ratios are not what they were: {'; '.join(off)}")
+
+
+def _measured(
+    machine: Machine, parts: Sequence[str], progress: Console, boot: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the facts of a boot, and show what is being measured."""
+    with progress.status(f"{boot}: {', '.join(parts)}") as status:
+        for fact in machine.run(parts):
+            if "begun" not in fact:
+                yield fact
+                continue
+            doing = f"{boot}: {fact['begun']}/{fact['of']} {fact['group']}: {fact['name']}"
+            if progress.is_terminal:
+                status.update(doing)
+            else:
+                progress.print(doing, highlight=False)
 
 
 def _machine(console: Console) -> Machine:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import re
 import shutil
-from collections.abc import Iterable, Iterator
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaoskernel import process
 from chaoskernel.clang import compile_object
+from chaoskernel.errors import TimeLimit
 from chaoskernel.lab.kernel import Kernel
+from chaoskernel.process import CommandFailed
+from tools import programs
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "chaoskernel"
@@ -26,7 +31,7 @@ _COMMAND_LINE = (
 )
 _MARK = "@@"
 _PYTHON = Path("/usr/bin/python3")
-_INJECT_PY = Path("/usr/sbin/inject-bpfcc")
+_PROGRAMS = (Path("/usr/sbin/inject-bpfcc"), Path("/usr/bin/bpftrace"))
 _SKIPPED = shutil.ignore_patterns(
     *("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*")
 )
@@ -42,26 +47,63 @@ class Machine:
     kernel: Kernel
     image: Path
 
-    def run(self, *words: str, seconds: float = 1800) -> Iterator[dict[str, Any]]:
-        """Boot, and yield what the guest says of what it was asked to measure.
+    def run(self, words: Sequence[str], *, seconds: float = 3600) -> Iterator[dict[str, Any]]:
+        """Boot, and yield what the guest says while it measures what it was asked to.
+
+        What has `begun` is what it measures next; the rest are facts.
 
         :raises TimeLimit: the guest has not ended within that time.
+        :raises CommandFailed: it ended before it had done everything.
         """
+        console = self.image.with_name("console.log")
+        with (
+            process.spawn(
+                self._command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as qemu,
+            console.open("w", buffering=1, encoding="utf-8") as log,
+            _ended_after(seconds, qemu),
+        ):
+            assert qemu.stdout
+            for line in qemu.stdout:
+                log.write(line)
+                _, mark, said = line.partition(_MARK)
+                if mark and (fact := json.loads(said)) and "done" in fact:
+                    return
+                if mark:
+                    yield fact
+        raise CommandFailed(["qemu-system-x86_64"], qemu.returncode, f"see {console}")
+
+    def _command(self, words: Sequence[str]) -> list[str]:
         asked = " ".join(f"bench.{word}" for word in words)
-        command = [
+        return [
             *("qemu-system-x86_64", "-nodefaults", "-nographic", "-no-reboot"),
             *("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"),
             *("-cpu", "max", "-smp", "1", "-m", "3G"),
             *("-kernel", str(self.kernel.image), "-initrd", str(self.image)),
             *("-serial", "stdio", "-append", f"{_COMMAND_LINE} {asked}"),
         ]
-        done = process.run(command, seconds=seconds, check=False)
-        console = self.image.with_name("console.log")
-        console.write_text(done.stdout + done.stderr, encoding="utf-8")
-        facts = [json.loads(line) for line in re.findall(rf"{_MARK}(\{{.*\}})", done.stdout)]
-        if not facts or "done" not in facts[-1]:
-            raise process.CommandFailed([command[0]], done.returncode, f"see {console}")
-        yield from facts[:-1]
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, child: subprocess.Popen[str]) -> Iterator[None]:
+    """End a process that runs for longer.
+
+    :raises TimeLimit: it did.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        child.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise TimeLimit(f"the machine took longer than {seconds:g} s and was ended")
 
 
 def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
@@ -84,7 +126,8 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     shutil.copytree(HERE, bench / "benchmarks", ignore=_SKIPPED)
     # As an installation has it: what is imported is compiled already.
     process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
-    _add(root, _INJECT_PY)
+    for program in _PROGRAMS:
+        programs.add(root, program)
     init = root / "init"
     main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")
     init.write_text(f"#!{_PYTHON}\n{main}", encoding="utf-8")
@@ -98,41 +141,19 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
 
 def _add_python(root: Path) -> None:
     """Add the distribution's Python, with the bindings that it has."""
-    _add(root, _PYTHON)
+    programs.add(root, _PYTHON)
     library = Path(f"/usr/lib/{_PYTHON.resolve().name}")
     shutil.copytree(library, root / library.relative_to("/"), ignore=_SKIPPED, symlinks=True)
     packages = Path("/usr/lib/python3/dist-packages/bcc")
     shutil.copytree(packages, root / packages.relative_to("/"), ignore=_SKIPPED)
     libraries = Path("/usr/lib/x86_64-linux-gnu")
     for name in ("libbpf.so.1", "libbcc.so.0", "librt.so.1"):
-        _add(root, libraries / name)
+        programs.add(root, libraries / name)
     for module in (library / "lib-dynload").glob("*.so"):
-        _add_libraries(root, module)
+        programs.add_libraries(root, module)
 
 
 def _add_headers(root: Path, kernel: Kernel) -> None:
     """Add what BCC compiles with."""
     if kernel.headers:
         shutil.copytree(kernel.headers, root / f"lib/modules/{kernel.release}/build")
-
-
-def _add(root: Path, file: Path) -> None:
-    """Add a program or library under the name that it is asked for, with what it is linked to."""
-    target = root / file.relative_to("/")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target)
-    _add_libraries(root, file)
-
-
-def _add_libraries(root: Path, file: Path) -> None:
-    for library in _linked(file):
-        target = root / library.relative_to("/")
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(library, target)
-
-
-def _linked(file: Path) -> Iterable[Path]:
-    listed = process.run(["ldd", str(file)], seconds=60, check=False).stdout
-    return [Path(place) for place in re.findall(r"(/\S+) \(0x", listed)]

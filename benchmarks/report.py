@@ -1,11 +1,9 @@
-"""Facts of the machine -> tables, plots, and what is off."""
+"""Facts of the machine -> tables, and what is off."""
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -22,8 +20,24 @@ EXPECTED = {
 """Added cost as a multiple of the floor's, as docs/performance.md has it."""
 
 _TOLERANCE = 0.25
-_INJECTS = re.compile("injecting|dry run")
-"""What an injection itself costs is another scale, and a pipe(2) that fails another job."""
+
+
+def merged(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one fact for each thing that was measured, with what all boots have shown.
+
+    :param facts: in any order; each has `group` and `name`, and `ns` and `seconds` as
+        lists, `memory`, or `error`.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for fact in facts:
+        place = (fact["group"], fact["name"])
+        if place not in found:
+            found[place] = dict(fact)
+            continue
+        for key, value in fact.items():
+            seen = found[place].get(key)
+            found[place][key] = seen + value if isinstance(seen, list) else value
+    return list(found.values())
 
 
 def instructions(fact: Mapping[str, Any]) -> float:
@@ -33,51 +47,56 @@ def instructions(fact: Mapping[str, Any]) -> float:
 
 def added(facts: Facts) -> dict[str, float]:
     """Return by how many instructions each contender makes an iteration longer."""
-    cost = {fact["name"]: instructions(fact) for fact in facts if _of(fact, "cost")}
+    cost = {fact["name"]: instructions(fact) for fact in of(facts, "cost") if "error" not in fact}
     return {name: value - cost[NOTHING] for name, value in cost.items()} if cost else {}
+
+
+def spread(fact: Mapping[str, Any]) -> float:
+    """Return by what part of the least of its runs the greatest is above it."""
+    runs = fact.get("ns") or fact.get("seconds") or [1]
+    return float(max(runs) / min(runs) - 1)
+
+
+def of(facts: Facts, group: str) -> list[Mapping[str, Any]]:
+    """Return the facts of a group."""
+    return [fact for fact in facts if fact["group"] == group]
+
+
+def rows(facts: Facts, group: str) -> list[tuple[str, ...]]:
+    """Return a group as a table: its head, then a row for each fact."""
+    head = {
+        "cost": ("attached to should_failslab", "instructions", "added", "times the floor"),
+        "start": ("from start to armed", "seconds", "peak memory"),
+    }.get(group, (group, "instructions an iteration"))
+    more = added(facts)
+    return [head, *(_row(fact, more, len(head)) for fact in of(facts, group))]
+
+
+def _row(fact: Mapping[str, Any], more: Mapping[str, float], width: int) -> tuple[str, ...]:
+    name = fact["name"]
+    if "error" in fact:
+        return (name, fact["error"], *[""] * (width - 2))
+    if fact["group"] == "start":
+        return (name, f"{min(fact['seconds']):.2f}", f"{fact['memory'] / 1e6:.1f} MB")
+    if fact["group"] != "cost":
+        return (name, f"{instructions(fact):.0f}")
+    floors = f"{more[name] / more[FLOOR]:.2f}" if FLOOR in more else ""
+    return (name, f"{instructions(fact):.0f}", f"{more[name]:.0f}", floors)
+
+
+def groups(facts: Facts) -> list[str]:
+    """Return the names of the groups, in the order in which they were measured."""
+    return [group for group, _ in itertools.groupby(fact["group"] for fact in facts)]
 
 
 def tables(facts: Facts) -> Iterator[Table]:
     """Yield a table for each group of facts."""
-    if more := added(facts):
-        yield _costs(facts, more)
-    growing = [fact for fact in facts if fact["group"] not in ("cost", "start")]
-    for group, members in itertools.groupby(growing, key=lambda fact: fact["group"]):
-        table = Table("", "instructions an iteration", title=group)
-        for fact in members:
-            table.add_row(fact["name"], _or_error(fact))
+    for group in groups(facts):
+        (title, *head), *body = rows(facts, group)
+        table = Table(title, *head, "spread")
+        for row, fact in zip(body, of(facts, group), strict=True):
+            table.add_row(*row, "" if "error" in fact else f"{spread(fact):.2%}")
         yield table
-    started = [fact for fact in facts if fact["group"] == "start"]
-    if started:
-        table = Table("", "seconds", "peak memory", title="from start to armed")
-        for fact in started:
-            if "error" in fact:
-                table.add_row(fact["name"], fact["error"], "")
-            else:
-                memory = f"{fact['memory'] / 1e6:.1f} MB"
-                table.add_row(fact["name"], f"{fact['seconds']:.2f}", memory)
-        yield table
-
-
-def _costs(facts: Facts, more: Mapping[str, float]) -> Table:
-    table = Table(
-        "", "instructions", "added", "times the floor", "spread", title="pipe(2) and two close(2)"
-    )
-    for fact in facts:
-        if fact["group"] != "cost":
-            continue
-        if "error" in fact:
-            table.add_row(fact["name"], fact["error"])
-            continue
-        spread = max(fact["ns"]) / min(fact["ns"]) - 1
-        table.add_row(
-            fact["name"],
-            f"{instructions(fact):.0f}",
-            f"{more[fact['name']]:.0f}",
-            f"{more[fact['name']] / more[FLOOR]:.2f}",
-            f"{spread:.2%}",
-        )
-    return table
 
 
 def off(facts: Facts) -> list[str]:
@@ -89,32 +108,3 @@ def off(facts: Facts) -> list[str]:
         for name, expected in EXPECTED.items()
         if abs(found[name] / expected - 1) > _TOLERANCE
     ]
-
-
-def plot(facts: Facts, directory: Path) -> None:
-    """Write what each contender adds as a bar chart, in PNG and SVG."""
-    from matplotlib import pyplot  # noqa: PLC0415 - slow to import, and not always wanted
-
-    more = added(facts)
-    names = [name for name in more if name != NOTHING and not _INJECTS.search(name)][::-1]
-    figure, axes = pyplot.subplots(figsize=(9, 0.36 * len(names) + 1), layout="constrained")
-    colours = ["#1b6ca8" if name.startswith("core") else "#9aa5b1" for name in names]
-    bars = axes.barh(names, [more[name] for name in names], color=colours)
-    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
-    axes.axvline(more[FLOOR], color="#444444", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("instructions added to pipe(2) and two close(2); dotted: the floor")
-    axes.spines[["top", "right"]].set_visible(False)
-    for kind in ("png", "svg"):
-        figure.savefig(directory / f"cost.{kind}", dpi=140, metadata=_UNDATED[kind])
-    pyplot.close(figure)
-
-
-_UNDATED: Mapping[str, Mapping[str, Any]] = {"png": {}, "svg": {"Date": None}}
-
-
-def _of(fact: Mapping[str, Any], group: str) -> bool:
-    return fact["group"] == group and "error" not in fact
-
-
-def _or_error(fact: Mapping[str, Any]) -> str:
-    return str(fact["error"]) if "error" in fact else f"{instructions(fact):.0f}"

@@ -11,6 +11,7 @@ import functools
 from chaoskernel import applied, syntax
 from chaoskernel import manifest as documents
 from chaoskernel.activity import failing_in_one_line
+from chaoskernel.checks import check_name
 from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
@@ -140,6 +141,7 @@ def stop_injection(name: str = "") -> dict:
     :raises ActivityFailed: a program of a fault is loaded still.
     """
     with failing_in_one_line():
+        check_name("name", name)
         left = [] if name else list(applied.shared().delete_all())
         stopped = shared().stop(name)
         if left:
@@ -368,6 +370,8 @@ def delete_kernel_chaos(name: str, namespace: str = "default") -> dict:
 
     Nothing to delete is not a failure, so that this serves as a rollback.
 
+    :param name: its metadata.name.
+    :param namespace: its metadata.namespace.
     :returns: `faults`: each injection, as stop_injection returns it.
     :raises ActivityFailed: a program of a fault is loaded still.
     """
@@ -379,6 +383,8 @@ def delete_kernel_chaos(name: str, namespace: str = "default") -> dict:
 def pause_kernel_chaos(name: str, namespace: str = "default") -> dict:
     """Recover from a KernelChaos, and inject nothing until it is resumed.
 
+    :param name: its metadata.name.
+    :param namespace: its metadata.namespace.
     :returns: its state, as kernel_chaos_state returns it.
     :raises ActivityFailed: there is none of that name, or it is attached still.
     """
@@ -393,6 +399,8 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
 
     Its duration has gone on meanwhile, and of its times those that were used are used.
 
+    :param name: its metadata.name.
+    :param namespace: its metadata.namespace.
     :returns: its state, as kernel_chaos_state returns it.
     :raises ActivityFailed: there is none of that name, or nothing is injected.
     """

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from chaoskernel.checks import check_name
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault, UnknownFault
 from chaoskernel.manifest import KernelChaos
 from chaoskernel.schedule import Book, decide, remembered
@@ -75,7 +76,7 @@ class Applied:
         """
         if self.chaos.plan:
             # What the schedule is to inject is checked now, not at its first tick.
-            self.chaos.fault(self._manner.scope())
+            self._whole()
             self._thread = threading.Thread(target=self._follow, daemon=True)
             self._thread.start()
         elif not self._paused:
@@ -279,7 +280,10 @@ class Registry:
         """Return an object.
 
         :raises UnknownFault: there is none of that name.
+        :raises InvalidFault: that is no name.
         """
+        check_name("name", name)
+        check_name("namespace", namespace)
         with self._lock:
             found = self._objects.get((namespace, name))
             known = ", ".join("/".join(key) for key in self._objects)
@@ -294,7 +298,10 @@ class Registry:
         """Delete an object and return its runs; one that is not there has none.
 
         :raises EngineError: a program is loaded still.
+        :raises InvalidFault: that is no name.
         """
+        check_name("name", name)
+        check_name("namespace", namespace)
         with self._lock:
             found = self._objects.pop((namespace, name), None)
         return found.delete() if found else ()

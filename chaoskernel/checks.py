@@ -40,6 +40,15 @@ def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def check_name(key: str, name: Any) -> None:
+    """Check what is to be looked up by its name.
+
+    :raises InvalidFault: it is no text, and so no name.
+    """
+    if not isinstance(name, str):
+        raise InvalidFault(key, name, "a name", hint="put it in quotes")
+
+
 def check_function(key: str, name: Any) -> None:
     """Check the name of a kernel function.
 
@@ -50,7 +59,7 @@ def check_function(key: str, name: Any) -> None:
             key,
             name,
             "the name of a kernel function",
-            hint="take a name from /proc/kallsyms, such as ext4_mount or sys_mount",
+            hint="take a name from /proc/kallsyms, such as d_alloc_parallel or sys_mount",
         )
 
 

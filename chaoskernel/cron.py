@@ -30,6 +30,7 @@ _ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
 _EVERY = re.compile(r"@every\s+(\S+)")
 # cronsim reads more than robfig/cron does: L, LW and FRI#2.  A name has three letters there.
 _FIELD = re.compile(r"(?:[0-9*?,/-]|\b[A-Za-z]{3}\b)+")
+_STEPPED = re.compile(r"(\*|\w+)(?:-(\w+))?/([0-9]+)")
 _MAX_TEXT = 200
 _MAX_EVERY = 10 * 365 * 24 * 3600
 _ANY_TIME = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
@@ -80,6 +81,9 @@ def cron(text: str, *, key: str = "cron") -> Cron:
     fields = _NAMED.get(fields, fields).replace("?", "*")
     if not all(_FIELD.fullmatch(field) for field in fields.split()):
         raise _refused(key, text)
+    fields = _with_plain_days(fields)
+    if re.search(r"\b0*7\b", re.sub(r"/[0-9]+", "", fields.rpartition(" ")[2])):
+        raise _refused(key, text, " (the days of the week are 0-6)")
     try:
         first = next(CronSim(fields, _ANY_TIME), None)
     except CronSimError as error:
@@ -87,6 +91,33 @@ def cron(text: str, *, key: str = "cron") -> Cron:
     if first is None:
         raise _refused(key, text, " that ever ticks")
     return Cron(text, fields=fields, zone=zone)
+
+
+def _with_plain_days(fields: str) -> str:
+    """Write the days of the month and of the week so that cronsim takes them as robfig/cron does.
+
+    To robfig/cron a star with a step names days, and the other field adds to them; to cronsim it
+    is still a star, and both fields have to be met.  And cronsim's weeks have eight days.
+    """
+    words = fields.split()
+    if len(words) in (5, 6):
+        words[-3] = _plain(words[-3], 1, 31)
+        words[-1] = _plain(words[-1], 0, 6)
+    return " ".join(words)
+
+
+def _plain(field: str, least: int, most: int) -> str:
+    def plain(term: str) -> str:
+        found = _STEPPED.fullmatch(term)
+        if not found:
+            return term
+        start, end, step = found.groups()
+        if start == "*":
+            return "*" if int(step) == 1 else f"{least}-{most}/{step}"
+        return start if start == end else f"{start}-{end or most}/{step}"
+
+    # cronsim looks for a star at the beginning of a field, robfig/cron anywhere in it.
+    return ",".join(sorted(map(plain, field.split(",")), key=lambda term: term != "*"))
 
 
 def _interval(text: str, key: str) -> int:

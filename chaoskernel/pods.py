@@ -60,8 +60,11 @@ class PodScope:
     def to_json(self) -> dict[str, Any]:
         """Return the pod as a document of JSON types."""
         return {
-            **dataclasses.asdict(self),
-            "containers": [*map(dataclasses.asdict, self.containers)],
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+            "node": self.node,
+            "containers": [{"name": each.name, "id": each.id} for each in self.containers],
         }
 
     @classmethod

@@ -79,6 +79,9 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
     :param minimum: the least number of injections.
     :raises ActivityFailed: there were fewer; the line says what held them back.
     """
+    with failing_in_one_line():
+        if not is_int(minimum) or minimum < 1:
+            raise InvalidFault("minimum", minimum, "a whole number above 0")
     seen = counters(name)
     hits = seen.get("injected", 0) + seen.get("held_dry_run", 0)
     if hits < minimum:
@@ -100,6 +103,8 @@ def kernel_chaos_state(name: str, namespace: str = "default") -> dict:
     requests failed in all.  With a schedule, `schedule` tells of its ticks: `started`,
     `missed`, `forbidden`, `next`, and which injections are `active` or in the `history`.
 
+    :param name: its metadata.name.
+    :param namespace: its metadata.namespace.
     :raises ActivityFailed: apply_kernel_chaos has applied none of that name.
     """
     with failing_in_one_line():

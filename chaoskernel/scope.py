@@ -75,10 +75,9 @@ class Scope:
 
     def to_json(self) -> dict[str, Any]:
         """Return the scope as a document of JSON types."""
-        listed = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(self).items()
-        }
+        # Not asdict(), which copies everything below: there is a scope for each of many nodes.
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        listed = {key: list(each) if isinstance(each, tuple) else each for key, each in own.items()}
         return {**listed, "pods": [pod.to_json() for pod in self.pods]}
 
     def _require_one_way(self) -> None:

@@ -19,8 +19,8 @@ from chaoskernel.spec import Frame, frames_of
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
-# (https://pkg.go.dev/time#ParseDuration) without the sign.
-_DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
+# (https://pkg.go.dev/time#ParseDuration) without the sign; it has two letters for micro.
+_DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|[\u00b5\u03bc]s|ms|s|m|h))+")
 
 
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
@@ -39,7 +39,7 @@ def duration(given: object, *, key: str = "duration") -> float:
     if isinstance(given, str):
         text = given.strip()
         if _DURATION.fullmatch(text):
-            with contextlib.suppress(durationpy.DurationError):
+            with contextlib.suppress(durationpy.DurationError, OverflowError):
                 return float(durationpy.from_str(text).total_seconds())
     elif _is_number(given) and 0 <= given <= sys.float_info.max:
         return float(given)
@@ -47,7 +47,8 @@ def duration(given: object, *, key: str = "duration") -> float:
         key,
         given,
         "a duration",
-        hint="write numbers with units, such as 30s, 5m or 1h30m, or a number of seconds",
+        hint="write numbers with units, such as 30s, 5m or 1h30m"
+        + ("" if isinstance(given, str) else ", or a number of seconds"),
     )
 
 

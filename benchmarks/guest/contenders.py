@@ -6,22 +6,29 @@ It is imported by main.py, in the emulated machine.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaoskernel.engine import libbpf
+from benchmarks.guest.peers import (
+    BPFTRACE,
+    HOOK,
+    INJECT_PY,
+    bpftrace_program,
+    failslab,
+    like_inject_py,
+    peers,
+    running,
+)
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.kernel import symbols
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 
 ITERATIONS = 10_000
-HOOK = "should_failslab"
+PYTHON = "/usr/bin/python3"
 PATH = (
     *("do_pipe2", "create_pipe_files", "get_pipe_inode", "alloc_pipe_info"),
     *("alloc_file_pseudo", "alloc_file", "alloc_empty_file", "__alloc_file"),
@@ -30,8 +37,6 @@ PATH = (
 
 NEVER = "__x64_sys_mount"
 """One that the job never comes by."""
-
-_KPROBES = Path("/sys/kernel/debug/kprobes/list")
 
 ELSEWHERE = "filp_close"
 """One that the job comes by twice in an iteration, and in which it allocates nothing."""
@@ -105,74 +110,6 @@ def armed(*faults: Fault) -> Iterator[None]:
             assert not each.disarm()
 
 
-@contextlib.contextmanager
-def peers(*attached: tuple[str, str], frames: int = 0) -> Iterator[None]:
-    """Hold programs of peers.bpf.c, each with the function that it is attached to."""
-
-    class Chain(ctypes.Structure):
-        _fields_ = (("nr_frames", ctypes.c_uint64),)
-
-    module = libbpf.Object(Path("/bench/peers.bpf.o").read_bytes())
-    with contextlib.ExitStack() as undo:
-        undo.callback(module.close)
-        module.initial(".rodata.chain", Chain).nr_frames = frames
-        for program, function in attached:
-            module.want(program, function if program.endswith("fmod_ret") else "")
-        module.load()
-        for program, function in attached:
-            if program.endswith("fmod_ret"):
-                undo.callback(module.attach(program, function))
-            else:
-                at_return = program.startswith("leave")
-                undo.callback(module.attach_kprobe(program, function, at_return=at_return))
-        yield
-
-
-def like_inject_py(frames: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-    """Hold what inject.py attaches for a chain, outermost first."""
-    probes = [(f"{way}_{n}", name) for n, name in enumerate(frames) for way in ("enter", "leave")]
-    return peers(*probes, ("fail", HOOK), frames=len(frames))
-
-
-@contextlib.contextmanager
-def inject_py(spec: str) -> Iterator[None]:
-    """Hold what BCC's own inject.py attaches; it says nothing when it has."""
-    process = subprocess.Popen(
-        ["/usr/sbin/inject-bpfcc", "kmalloc", spec], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        while HOOK not in _KPROBES.read_text(encoding="ascii"):
-            if process.poll() is not None:
-                assert process.stderr
-                raise OSError(f"it ended: {process.stderr.read().strip().splitlines()[-1]}")
-            time.sleep(0.1)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
-def failslab(pid: int, *, marked: bool) -> Iterator[None]:
-    """Use the kernel's own fault injection, with its filter by task; it fails nothing."""
-    directory = Path("/sys/kernel/debug/failslab")
-    for name, value in (
-        ("task-filter", "Y"),
-        ("ignore-gfp-wait", "N"),
-        ("times", "-1"),
-        ("probability", "100"),
-    ):
-        (directory / name).write_text(value)
-    (directory / "space").write_text(str(2**30))  # bytes that are let through first
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        (task / "make-it-fail").write_text(str(int(marked)))
-    try:
-        yield
-    finally:
-        (directory / "probability").write_text("0")
-        (directory / "ignore-gfp-wait").write_text("Y")
-
-
 def chain(length: int) -> list[str]:
     """Return functions of the job's path, with one at the end that it is never in then."""
     known = symbols.running()
@@ -218,6 +155,12 @@ def technique(frames: Sequence[str]) -> Arm:
     return lambda _: like_inject_py(frames)
 
 
+def bpftrace(frame: str = "", test: str = "1") -> Arm:
+    """Return what holds bpftrace's program for a chain of one frame, or of none."""
+    command = (*BPFTRACE, bpftrace_program(frame, test))
+    return lambda _: running(command, HOOK, *filter(None, [frame]))
+
+
 def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     """Yield what is compared, by name."""
     yield "nothing attached", lambda _: contextlib.nullcontext()
@@ -239,9 +182,16 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     for length in (1, 4, 8):
         frames = chain(length)
         yield f"inject.py's technique, {length} frame(s) that do not match", technique(frames)
-    yield "inject.py itself, a predicate does not hold", lambda _: inject_py("(gfpflags == 1)")
+    yield (
+        "inject.py itself, a predicate does not hold",
+        lambda _: running((*INJECT_PY, "(gfpflags == 1)"), HOOK),
+    )
+    yield "bpftrace, out of scope", bpftrace(test="pid == 1")
+    yield "bpftrace, a frame is never entered", bpftrace(NEVER)
+    yield "bpftrace, 1 frame(s) that do not match", bpftrace(*chain(1))
     pipes = list(PATH[:1])
     yield "core, injecting: each pipe(2) fails", in_scope(pipes)
     yield "inject.py's technique, injecting: each pipe(2) fails", technique(pipes)
+    yield "bpftrace, injecting: each pipe(2) fails", bpftrace(PATH[0])
     yield "failslab with task-filter, out of scope", lambda pid: failslab(pid, marked=False)
     yield "failslab with task-filter, in scope", lambda pid: failslab(pid, marked=True)

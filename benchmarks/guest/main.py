@@ -10,15 +10,15 @@ import contextlib
 import ctypes
 import json
 import os
-import subprocess
 import sys
-import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, "/bench")
 
+from benchmarks.guest import starts
 from benchmarks.guest.contenders import (
     SHORT,
     Arm,
@@ -31,9 +31,21 @@ from benchmarks.guest.contenders import (
     in_scope,
     technique,
 )
-from chaoskernel.agent import protocol
-from chaoskernel.launch import agent_command
-from chaoskernel.spec import EngineName
+from chaoskernel.spec import Mechanism
+
+MAX_TRAMPOLINES = 38
+"""BPF_MAX_TRAMP_LINKS, include/linux/bpf.h; tests/functional shows what one more gets."""
+
+
+class Step(NamedTuple):
+    """One thing that is measured.
+
+    :param measure: returns what was found.
+    """
+
+    group: str
+    name: str
+    measure: Callable[[], dict[str, Any]]
 
 
 def say(**fact: Any) -> None:
@@ -41,37 +53,40 @@ def say(**fact: Any) -> None:
     print(f"@@{json.dumps(fact)}", flush=True)
 
 
-def measure(name: str, arm: Arm, group: str, **job: int) -> None:
-    """Run the job twice under a contender, and say what an iteration took."""
-    worker = Job(**job)
-    try:
-        with arm(worker.pid):
-            worker.run()  # what is made at the first use is made now
-            say(group=group, name=name, ns=[worker.run(), worker.run()])
-    except Exception as error:
-        traceback.print_exc()
-        say(group=group, name=name, error=f"{type(error).__name__}: {error}")
-    finally:
-        worker.end()
+def job(group: str, name: str, arm: Arm, **work: int) -> Step:
+    """Return the step that has the job run twice under a contender: how long an iteration took."""
+
+    def measure() -> dict[str, Any]:
+        worker = Job(**work)
+        try:
+            with arm(worker.pid):
+                worker.run()  # what is made at the first use is made now
+                return {"ns": [worker.run(), worker.run()]}
+        finally:
+            worker.end()
+
+    return Step(group, name, measure)
 
 
-def growth(bystander: int) -> None:
-    """Measure how cost grows with faults and control groups."""
+def growth(bystander: int) -> Iterator[Step]:
+    """Yield how cost grows with faults and control groups."""
 
-    def faults(number: int) -> Arm:
-        return lambda _: armed(*[fault([bystander])] * number)
+    def faults(number: int, mechanism: Mechanism) -> Arm:
+        return lambda _: armed(*[fault([bystander], mechanism=mechanism)] * number)
 
     def groups(number: int) -> Arm:
         return lambda _: by_cgroup(number)
 
-    for number in (1, 8, 32):
-        measure(f"{number}", faults(number), "faults, out of scope")
+    for number in (1, 8, MAX_TRAMPOLINES):
+        yield job("faults, out of scope", f"{number}", faults(number, Mechanism.AUTO))
+    for number in (1, 8, 64):
+        yield job("faults by kprobe, out of scope", f"{number}", faults(number, Mechanism.KPROBE))
     for number in (1, 100, 10_000):
-        measure(f"{number}", groups(number), "control groups, out of scope")
+        yield job("control groups, out of scope", f"{number}", groups(number))
 
 
-def threads() -> None:
-    """Measure how cost grows with threads that share a CPU."""
+def threads() -> Iterator[Step]:
+    """Yield how cost grows with threads that share a CPU."""
     compared: dict[str, Arm] = {
         "nothing attached": lambda _: contextlib.nullcontext(),
         "core, in scope, one frame": in_scope(chain(1)),
@@ -79,42 +94,35 @@ def threads() -> None:
     }
     for number in (1, 2, 8):
         for name, arm in compared.items():
-            group = "threads on one CPU"
-            measure(f"{name}: {number}", arm, group, threads=number, iterations=2000)
+            more = {"threads": number, "iterations": 2000}
+            yield job("threads on one CPU", f"{name}: {number}", arm, **more)
 
 
-def start(engine: EngineName) -> None:
-    """Measure an agent from its start to `armed`: time, and the memory of its own at the peak."""
-    worker = Job()
-    document = fault([worker.pid], chain(1), engine=engine).to_json()
-    begun = time.monotonic()
-    agent = subprocess.Popen(
-        agent_command("/usr/bin/python3", owner=os.getpid()),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert agent.stdin and agent.stdout
-    agent.stdin.write(protocol.encode(document))
-    agent.stdin.flush()
-    for line in agent.stdout:
-        message = protocol.decode(line)
-        if message["type"] in ("armed", "error"):
-            break
-    seconds = time.monotonic() - begun
-    if message["type"] == "error":
-        say(group="start", name=engine.value, error=message["message"])
-    else:
-        say(group="start", name=engine.value, seconds=seconds, memory=peak_of(agent.pid))
-    agent.communicate()
-    worker.end()
+def steps(asked: set[str], bystander: int) -> Iterator[Step]:
+    """Yield all that is asked for."""
+    if asked & {"short", "cost"}:
+        for name, arm in contenders(bystander):
+            if "cost" in asked or name in SHORT:
+                yield job("cost", name, arm)
+    if "growth" in asked:
+        yield from growth(bystander)
+    if "threads" in asked:
+        yield from threads()
+    if "start" in asked:
+        for name, measure in starts.all_of_them(bystander).items():
+            yield Step("start", name, measure)
 
 
-def peak_of(pid: int) -> int:
-    """Return the most memory that a process has had, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+def take(plan: list[Step]) -> None:
+    """Say what is measured, then what was found, of one step after another."""
+    for number, step in enumerate(plan, 1):
+        said = {"group": step.group, "name": step.name}
+        say(begun=number, of=len(plan), **said)
+        try:
+            say(**said, **step.measure())
+        except Exception as error:
+            traceback.print_exc()
+            say(**said, error=f"{type(error).__name__}: {error}")
 
 
 def prepare() -> None:
@@ -138,20 +146,9 @@ def prepare() -> None:
 def main() -> None:
     """Do what the kernel's command line asks for: words that begin with bench."""
     prepare()
-    bystander = Job().pid
     words = Path("/proc/cmdline").read_text(encoding="ascii").split()
-    asked = [word.removeprefix("bench.") for word in words if word.startswith("bench.")]
-    if "short" in asked or "cost" in asked:
-        for name, arm in contenders(bystander):
-            if "cost" in asked or name in SHORT:
-                measure(name, arm, "cost")
-    if "growth" in asked:
-        growth(bystander)
-    if "threads" in asked:
-        threads()
-    if "start" in asked:
-        start(EngineName.CORE)
-        start(EngineName.BCC)
+    asked = {word.removeprefix("bench.") for word in words if word.startswith("bench.")}
+    take(list(steps(asked, bystander=Job().pid)))
     say(done=True)
 
 

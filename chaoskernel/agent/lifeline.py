@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import select
@@ -11,7 +10,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _READ_BYTES = 65536
@@ -26,8 +25,7 @@ ORPHANED = 3
 """Exit status after the owner's death: nobody is left to read it but a tracer."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One line that came in."""
 
     text: str

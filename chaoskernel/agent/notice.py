@@ -7,12 +7,11 @@ with the process however that ends.  There is no file that could be stale or lef
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chaoskernel.kernel import processes
 
@@ -21,8 +20,7 @@ _LINK = f"/memfd:{_NAME} (deleted)"
 _PROC = Path("/proc")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """One fault that is in force.
 
     :param pid: the agent.

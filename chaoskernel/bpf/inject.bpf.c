@@ -36,6 +36,10 @@
 #define PF_KTHREAD 0x00200000
 
 /* What a kernel may lack or name otherwise; ___ and what follows is not compared. */
+struct task_struct___of_kasan {
+	unsigned int kasan_depth;
+} __attribute__((preserve_access_index));
+
 struct gendisk___before_5_12 {
 	int major;
 	int first_minor;
@@ -86,9 +90,8 @@ struct chaos_switches {
 	u64 probability_of_2_32;
 	u64 times;
 	s64 value;	       /* what the hook returns to fail */
-	u64 bootstrap_cache;   /* address of the pointer to the cache of caches, or 0 */
 	u64 return_trampoline; /* what a kretprobe puts in place of a return address, or 0 */
-	u64 thread_size;       /* bytes of a kernel stack */
+	u64 thread_size;       /* bytes of a kernel stack; see stack_size_of() */
 	u32 hook;
 	u32 nr_frames;
 	u32 named[MAX_FRAMES]; /* by entry point: the frames that name its function */
@@ -254,10 +257,18 @@ static __always_inline u64 position_of(void *ctx, struct task_struct *task)
 #define RETURN_POSITION(ctx) PT_REGS_SP(ctx)
 #endif
 
+/* A kernel that watches its own memory (KASAN) doubles its stacks, on x86-64 and on arm64. */
+static __always_inline u64 stack_size_of(struct task_struct *task)
+{
+	struct task_struct___of_kasan *watched = (void *)task;
+
+	return switches.thread_size << bpf_core_field_exists(watched->kasan_depth);
+}
+
 /* An interrupt runs on a stack of its own, on behalf of nobody. */
 static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
 {
-	return position - (u64)task->stack < switches.thread_size;
+	return position - (u64)task->stack < stack_size_of(task);
 }
 
 static __always_inline bool drawn(void)
@@ -309,7 +320,7 @@ static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 posit
 static __always_inline u64 entry_of(struct task_struct *task)
 {
 	struct pt_regs *top =
-		task->stack + switches.thread_size - bpf_core_type_size(struct pt_regs);
+		task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
 
 	return BPF_CORE_READ(top, orig_ax);
 }
@@ -567,6 +578,21 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
 	event->sequence = sequence;
 }
 
+/* The cache that the caches themselves are from; kmem_cache_node is another one. */
+static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
+{
+	const char wanted[] = "kmem_cache";
+	char name[sizeof(wanted) + 1] = {};
+	u32 i;
+
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(cache, name));
+#pragma unroll
+	for (i = 0; i < sizeof(wanted); i++)
+		if (name[i] != wanted[i])
+			return false;
+	return true;
+}
+
 /*
  * Overriding the hook replaces its body, and with it the checks that the kernel makes
  * there and in should_fail(): they are made here.  Returned is the counter of the guard that
@@ -574,19 +600,13 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
  */
 static __always_inline enum chaos_counter guard_of_request(const u64 *arguments)
 {
-	u64 bootstrap = 0;
-
 	if (switches.hook == HOOK_PAGE && arguments[0] & GFP_NOFAIL)
 		return COUNT_HELD_NOFAIL;
 	if (switches.hook != HOOK_SLAB)
 		return NR_COUNTERS;
 	if (arguments[1] & GFP_NOFAIL)
 		return COUNT_HELD_NOFAIL;
-	/* The cache that the caches themselves are from. */
-	if (switches.bootstrap_cache)
-		bpf_probe_read_kernel(&bootstrap, sizeof(bootstrap),
-				      (void *)switches.bootstrap_cache);
-	return arguments[0] == bootstrap ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
+	return is_cache_of_caches((void *)arguments[0]) ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
 }
 
 static __always_inline enum chaos_counter guard_of_task(struct task_struct *task, u64 position)

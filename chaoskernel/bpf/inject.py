@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import mmap
+import os
 from collections.abc import Iterator, Sequence
-from importlib import resources
+from pathlib import Path
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Probe
 from chaoskernel.spec import MAX_FRAMES, Fault, Hook, Mechanism
 
-OBJECT = f"inject.{platform.machine()}.bpf.o"
+OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
 
 IDS = 1 << 22
@@ -22,6 +23,9 @@ IDS = 1 << 22
 
 SIEVE = 1 << 20
 """NR_SIEVE: bytes of the sieve; a control group's byte is that of the remainder."""
+
+_THREAD_SIZE = 1 << 14
+"""Bytes of a kernel stack on 64-bit machines, if no page has more (arch/*/include/asm/)."""
 
 _PROCESSES, _SYSTEM_WIDE, _BY_CGROUP = 0, 1, 2
 _HOOKS = (Hook.SLAB, Hook.PAGE, Hook.BIO, Hook.FUNCTION)
@@ -35,7 +39,6 @@ class Switches(ctypes.Structure):
         ("probability_of_2_32", _u64),
         ("times", _u64),
         ("value", _s64),
-        ("bootstrap_cache", _u64),
         ("return_trampoline", _u64),
         ("thread_size", _u64),
         ("hook", _u32),
@@ -94,9 +97,8 @@ def set_switches(
     switches.probability_of_2_32 = round(fault.limits.probability / 100 * 2**32)
     switches.times = fault.limits.times
     switches.value = number_of(placement.value)
-    switches.bootstrap_cache = placement.layout.bootstrap_cache
     switches.return_trampoline = placement.layout.return_trampoline
-    switches.thread_size = placement.layout.thread_size
+    switches.thread_size = max(_THREAD_SIZE, mmap.PAGESIZE)
     switches.hook = _HOOKS.index(fault.hook)
     switches.nr_frames = len(placement.frames)
     for slot, (_, named) in enumerate(functions(placement)):
@@ -165,7 +167,16 @@ def number_of(value: str) -> int:
 
 def source() -> str:
     """Return the text of inject.bpf.c."""
-    return resources.files(__package__).joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    return file("inject.bpf.c").read_text(encoding="utf-8")
+
+
+def file(name: str) -> Path:
+    """Return the place of a file of this package.
+
+    importlib.resources, whose import takes as long as that of half the agent, would say the same:
+    an agent is always run from a directory.
+    """
+    return Path(__file__).with_name(name)
 
 
 def shown(switches: Switches, wanted: Sequence[Entry]) -> str:

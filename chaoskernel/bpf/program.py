@@ -6,11 +6,11 @@ that come before that text and the entry points that come after it.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel.spec import PARAMETERS, Fault, Hook, Mechanism
 
@@ -57,38 +57,33 @@ class Attach(enum.Enum):
     KRETPROBE = "kretprobe"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """A function of a kernel, and the way to reach it."""
 
     symbol: str
     mechanism: Mechanism
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Addresses and offsets of one kernel; 0 where they are not known.
 
     :param cache_name: offset of the name in struct kmem_cache, in bytes.
     :param cache_size: that of the size of its objects.
     :param bootstrap_cache: address of the pointer to the cache of caches.
+    :param return_trampoline: what a kretprobe puts in place of a return address.
     :param cgroup_controller: of the v1 hierarchy that has the scope's cgroups; else v2 has them.
     :param cgroup_hierarchy: its number, as in /proc/cgroups.
-    :param return_trampoline: what a kretprobe puts in place of a return address.
-    :param thread_size: of a thread's kernel stack, in bytes.
     """
 
     cache_name: int = 0
     cache_size: int = 0
     bootstrap_cache: int = 0
     return_trampoline: int = 0
-    thread_size: int = 16384
     cgroup_controller: str = ""
     cgroup_hierarchy: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where the parts of a fault attach on one kernel; frames outermost first.
 
     :param value: what the hook returns to fail, in C.
@@ -100,8 +95,7 @@ class Placement:
     layout: Layout = Layout()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry point: its C function and what that is attached to."""
 
     function: str
@@ -109,8 +103,7 @@ class Entry:
     symbol: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """C text with its entry points, in the order in which they are to be attached.
 
     Returns are watched before entries are, so that no activation is taken for
@@ -124,8 +117,7 @@ class Program:
     users: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _HookSource:
+class _HookSource(NamedTuple):
     declarations: str
     arguments: tuple[str, ...]
 
@@ -155,8 +147,8 @@ def render(fault: Fault, placement: Placement) -> Program:
         *(_enter(index, function) for index, function in enumerate(functions)),
         _hook(fault, placement),
     ]
-    here = resources.files(__package__)
-    logic = (here.joinpath(f"{part}.bcc.c").read_text(encoding="utf-8") for part in _PARTS)
+    here = Path(__file__).parent
+    logic = ((here / f"{part}.bcc.c").read_text(encoding="utf-8") for part in _PARTS)
     text = "\n".join(
         [_switches(fault, placement.layout), *logic, *(source for _, source in sources)]
     )
@@ -216,8 +208,7 @@ def _tracepoints(fault: Fault) -> Iterator[Entry]:
         yield Entry(f"raw_tracepoint__{name}", Attach.RAW_TRACEPOINT, name)
 
 
-@dataclasses.dataclass(slots=True)
-class _Function:
+class _Function(NamedTuple):
     """A function of the chain, and what the frames that name it ask of its arguments.
 
     :param predicates: by the frame's index; empty is true.

@@ -6,12 +6,15 @@ import importlib
 import sys
 
 import click
-from logzero import setup_logger
+from logzero import LogFormatter, setup_logger
 
 import chaoskernel
 from chaoskernel.errors import ChaosKernelError, InvalidManifest
 
-logger = setup_logger("chaoskernel-cli")
+# What is wrong and nothing before it, as compilers write it: editors find the place by that.
+logger = setup_logger(
+    "chaoskernel-cli", formatter=LogFormatter(fmt="%(color)s%(message)s%(end_color)s")
+)
 
 _COMMANDS = {
     "agent": "Inject one fault, described as JSON on standard input.",
@@ -50,14 +53,18 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; an error of ours becomes one line and exit status 1.
 
-    A document may have several things wrong: each has its line, as compilers write them.
+    A document may have several things wrong: each has its line.
     """
     try:
         cli()
     except InvalidManifest as error:
         for problem in error.problems:
-            logger.error(f"{error.source}:{problem}")
+            place = problem if problem[:1].isdigit() else f" {problem}"
+            logger.error(f"{error.source}:{place}")
         sys.exit(1)
     except ChaosKernelError as error:
         logger.error(error)
+        sys.exit(1)
+    except OSError as error:
+        logger.error(f"{error.filename or 'the output'}: {error.strerror}")
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -52,7 +51,7 @@ def command(prove: bool, as_json: bool) -> None:
         hooks = dict(_proven(hooks, LocalTarget()))
     found = [*hooks.values(), *others]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+        click.echo(json.dumps([finding._asdict() for finding in found], indent=2))
     else:
         Console().print(_table(found))
     sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)

@@ -40,7 +40,7 @@ def command(documents: Path, output: Path | None, **scope: Any) -> None:
     }
     if named:
         options.scope_of(scope)  # what is wrong with it is said now, and not by the experiment
-    found = manifest.load(str(documents))
+    found = manifest.load_file(documents)
     written = experiment(found, named)
     for chaos in found:
         if chaos.plan:

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from chaoskernel.cli import logger
+from chaoskernel.cli.options import seconds
 from chaoskernel.errors import LostGuest, TimeLimit
 from chaoskernel.lab import accel, cache, guest, kernel, tools
 from chaoskernel.lab.progress import Bar, Lines
@@ -29,12 +30,6 @@ _EXIT_LOST_GUEST = 125
 _EXIT_SIGNAL = 128
 
 _LONGEST_SECONDS = 7 * 24 * 3600.0
-
-
-def _seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    if not 0 < value <= _LONGEST_SECONDS:  # which is false of nan, too
-        raise click.BadParameter(f"{value:g} is not above 0 and up to {_LONGEST_SECONDS:g} s")
-    return value
 
 
 def _size(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -50,7 +45,11 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
     """
     options = (
         click.option(
-            "--timeout", default=limit, show_default=True, callback=_seconds, metavar="SECONDS"
+            "--timeout",
+            default=limit,
+            show_default=True,
+            callback=seconds(1, _LONGEST_SECONDS),
+            metavar="SECONDS",
         ),
         click.option("--cpus", default=2, show_default=True, type=click.IntRange(1, 64)),
         click.option("--memory", default="2G", show_default=True, callback=_size, metavar="SIZE"),
@@ -109,13 +108,27 @@ def _kernel_options(function: _Function) -> _Function:
 
 @click.group(name="lab")
 def command() -> None:
-    """Boot a throwaway virtual machine whose kernel can be made to fail."""
+    """Boot a throwaway virtual machine whose kernel can be made to fail.
+
+    \b
+    Examples:
+      chaoskernel lab build
+      chaoskernel lab run -- chaos run experiments/mount-enomem.json
+      chaoskernel lab shell
+      chaoskernel lab status
+    """
 
 
 @command.command()
 @_kernel_options
 def build(source: str, config: str) -> None:
-    """Make sure that there is a kernel to boot; build it if need be."""
+    """Make sure that there is a kernel to boot; build it if need be.
+
+    \b
+    Examples:
+      chaoskernel lab build
+      chaoskernel lab build --source 6.12
+    """
     with exit_statuses():
         guest.acceleration(_kernel(kernel.Wanted(source, config)))
 
@@ -139,6 +152,12 @@ def run(
     The guest sees this machine's files and may change them only in its own
     memory, save those below --rw.  124 tells of the time limit, 125 of a lost
     guest.
+
+    \b
+    Examples:
+      chaoskernel lab run -- uname -r
+      chaoskernel lab run --timeout 600 --rw build -- make check
+      chaoskernel lab run --env MODE=slow -- chaos run experiments/mount-enomem.json
     """
     with exit_statuses():
         found = _kernel(kernel.Wanted(source, config))
@@ -165,7 +184,13 @@ def shell(
     rw: tuple[Path, ...],
     env: tuple[str, ...],
 ) -> None:
-    """Open a shell in a guest."""
+    """Open a shell in a guest.
+
+    \b
+    Examples:
+      chaoskernel lab shell
+      chaoskernel lab shell --memory 4G --rw /tmp/results
+    """
     with exit_statuses():
         guest.shell(
             _kernel(kernel.Wanted(source, config)),
@@ -179,12 +204,18 @@ def shell(
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """Show which kernel would be booted, on what, and what is missing."""
+    """Show which kernel would be booted, on what, and what is missing.
+
+    \b
+    Examples:
+      chaoskernel lab status
+      chaoskernel lab status --json
+    """
     facts = _facts()
     if as_json:
         click.echo(json.dumps(facts))
         return
-    table = Table(show_header=False)
+    table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in facts.items():
         shown = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
         table.add_row(name.replace("_", " "), shown)

@@ -67,13 +67,33 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
     return add
 
 
+def seconds(least: float, most: float) -> Callable[[click.Context, click.Parameter, float], float]:
+    """Return a check of an option of seconds."""
+
+    def check(_context: click.Context, _option: click.Parameter, value: float) -> float:
+        if not least <= value <= most:  # which is false of nan, too
+            raise click.BadParameter(f"{value:g} is not from {least:g} to {most:g} s")
+        return value
+
+    return check
+
+
 def _percent(_context: click.Context, _option: click.Parameter, value: float | None) -> Any:
     return None if value is None else value * 100
 
 
 in_scope = _together(
-    click.option("--pid", "pids", multiple=True, type=int, help="A process, with its descendants."),
-    click.option("--pid-file", "pid_files", multiple=True, metavar="FILE", help="It holds one."),
+    click.option(
+        "--pid",
+        "pids",
+        multiple=True,
+        type=int,
+        metavar="PID",
+        help="A process, with its descendants.",
+    ),
+    click.option(
+        "--pid-file", "pid_files", multiple=True, metavar="FILE", help="A file that holds one."
+    ),
     click.option(
         "--command", "commands", multiple=True, metavar="NAME", help="Every process of that name."
     ),
@@ -108,7 +128,14 @@ describing_a_fault = _together(
         metavar="SPEC",
         help="The call chain as inject.py takes it, innermost function first.",
     ),
-    click.option("-I", "--include", "headers", multiple=True, metavar="HEADER"),
+    click.option(
+        "-I",
+        "--include",
+        "headers",
+        multiple=True,
+        metavar="HEADER",
+        help="What the predicates need, such as linux/blkdev.h.",
+    ),
     click.option(
         "--probability",
         type=float,
@@ -133,22 +160,36 @@ describing_a_fault = _together(
         metavar="TIMES",
         help="Most failures; 0, or -1 as inject.py has it, is no limit.",
     ),
-    click.option("--duration", default="5m", show_default=True, help="When it ends by itself."),
+    click.option(
+        "--duration",
+        default="5m",
+        show_default=True,
+        metavar="TIME",
+        help="When it ends by itself, such as 30s or 1h30m.",
+    ),
     click.option("--function", default="", metavar="NAME", help="What fails with --fault function"),
     click.option("--errno", default="", metavar="NAME", help="and what it returns: EMFILE."),
     click.option("--parameters", default="", metavar="C", help="and its parameters in C."),
-    click.option("--name", default="run", show_default=True, help="What the fault is called."),
+    click.option(
+        "--name",
+        default="run",
+        show_default=True,
+        metavar="NAME",
+        help="What the fault is called.",
+    ),
     click.option(
         "--mechanism",
         type=click.Choice([mechanism.value for mechanism in Mechanism]),
         default=Mechanism.AUTO.value,
         show_default=True,
+        help="By what the hook's result is replaced.",
     ),
     click.option(
         "--engine",
         type=click.Choice([engine.value for engine in EngineName]),
         default=EngineName.AUTO.value,
         show_default=True,
+        help="What brings the program onto the kernel; none, with --dry-run, attaches nothing.",
     ),
     click.option("--dry-run", is_flag=True, help="Let everything through, and count."),
     in_scope,
@@ -187,7 +228,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
     file: Path | None = options["file"]
     if file:
         _refuse_beside_a_file()
-        documents = manifest.load(str(file))
+        documents = manifest.load_file(file)
         return Wanted(documents, None, scope, mechanism, engine, options["dry_run"])
     chain = syntax.spec(options["spec"])
     fault = Fault(

@@ -9,7 +9,7 @@ import os
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.agent.notice import Notice, notices
@@ -37,7 +37,7 @@ def command(as_json: bool, kubernetes: bool, namespace: str) -> None:
         return
     found = notices()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(notice) for notice in found], indent=2))
+        click.echo(json.dumps([notice._asdict() for notice in found], indent=2))
         return
     if found:
         Console().print(_table(found))
@@ -59,7 +59,7 @@ def _show_jobs(as_json: bool, namespace: str) -> None:
 
 
 def _jobs(found: list[Left]) -> Table:
-    table = Table("fault", "node", "pods", "job", "state", "started by", "ends in")
+    table = _columns("fault", "node", "pods", "job", "state", "started by", "ends in")
     for left in found:
         cells = (left.fault, left.node, left.pods, left.job, left.state, left.started_by)
         table.add_row(*map(Text, (*cells, _left(left.ends_at))))
@@ -67,7 +67,7 @@ def _jobs(found: list[Left]) -> Table:
 
 
 def _table(found: list[Notice]) -> Table:
-    table = Table("fault", "hook", "call chain", "targets", "agent", "started by", "ends in")
+    table = _columns("fault", "hook", "call chain", "targets", "agent", "started by", "ends in")
     for notice in found:
         said = notice.message
         cells = (
@@ -81,6 +81,11 @@ def _table(found: list[Notice]) -> Table:
         )
         table.add_row(*(Text(cell) for cell in cells))  # a command may hold what looks like markup
     return table
+
+
+def _columns(*headings: str) -> Table:
+    """Return a table that breaks what has no room: a name is of no use without its end."""
+    return Table(*(Column(heading, overflow="fold") for heading in headings))
 
 
 def _left(expires_at: str) -> str:

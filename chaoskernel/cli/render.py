@@ -46,10 +46,10 @@ def program_text(fault: Fault) -> str:
     if fault.engine is EngineName.NONE:
         raise InvalidFault("engine", "none", "core, bcc or auto", hint="a rehearsal has no program")
     hierarchy, _ = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
-    types = btf.running()
-    placement = next(placements(fault, symbols.running(), features.running(), types, hierarchy))
+    names = symbols.running()
+    placement = next(placements(fault, names, features.running(), hierarchy))
     if engine_for(objects.with_object(fault)).name == "bcc":
-        return program.render(fault, with_offsets(placement, types)).text
+        return program.render(fault, with_offsets(placement, names, btf.running())).text
     switches = inject.Switches()
     inject.set_switches(switches, fault, placement, subsystem(placement))
     said = inject.shown(switches, inject.entries(fault, placement))

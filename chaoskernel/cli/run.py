@@ -24,6 +24,7 @@ from chaoskernel.cli.render import program_text
 from chaoskernel.cli.summary import fault_table
 from chaoskernel.errors import AgentError
 from chaoskernel.local import LocalTarget
+from chaoskernel.spec import EngineName
 from chaoskernel.target import Record, State, Target
 
 _LOOK_SECONDS = 0.5
@@ -56,11 +57,15 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
         for fault in wanted.faults():
             click.echo(program_text(fault), err=as_json)
     target = LocalTarget()
-    with _ending_by_signals(), contextlib.ExitStack() as undo:
-        undo.callback(target.stop)
-        over = _started(wanted, target, undo)
-        with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
-            _watch(target, over, show)
+    try:
+        with _ending_by_signals(), contextlib.ExitStack() as undo:
+            undo.callback(target.stop)
+            over = _started(wanted, target, undo)
+            with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
+                _watch(target, over, show)
+    except SystemExit:  # by a signal: timeout(1) sends one
+        _tell(target.records(), as_json)
+        raise
     _tell(target.records(), as_json)
 
 
@@ -139,7 +144,8 @@ def _tell(records: Sequence[Record], as_json: bool) -> None:
     else:
         for document in documents:
             Console().print(fault_table(document))
-    if not any(record.hits for record in records):
+    is_rehearsal = all(record.fault.engine is EngineName.NONE for record in records)
+    if not is_rehearsal and not any(record.hits for record in records):
         logger.warning("nothing was injected; check that the scope and chain are the workload's")
 
 

@@ -12,7 +12,7 @@ import time
 import click
 
 from chaoskernel.agent.notice import Notice, notices
-from chaoskernel.cli.options import in_a_cluster
+from chaoskernel.cli import options
 from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
@@ -29,11 +29,12 @@ _LOOK_SECONDS = 1.0
     "--timeout",
     default=15.0,
     show_default=True,
-    type=click.FloatRange(0, 600),
+    callback=options.seconds(0, 600),
+    metavar="SECONDS",
     help="Seconds that an agent gets before it is killed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-@in_a_cluster
+@options.in_a_cluster
 def command(
     names: tuple[str, ...],
     everything: bool,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.errors import ChaosKernelError
@@ -19,6 +19,7 @@ from chaoskernel.target import in_words
 
 _HELD = "held_"
 _SHOWN = 4
+_MAX_BYTES = 2**28
 
 
 @click.command(name="summary")
@@ -37,24 +38,33 @@ def command(journal: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"status": outcome, **document[JOURNAL_KEY]}, indent=2))
         return
+    try:
+        title = (document.get("experiment") or {}).get("title", "experiment")
+        short_of = list(document[JOURNAL_KEY].get("shortfalls", []))
+        tables = [fault_table(fault) for fault in document[JOURNAL_KEY]["faults"]]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ChaosKernelError(
+            f"{journal} has a part named {JOURNAL_KEY} that this version cannot read",
+            hint="--json prints it as it is",
+        ) from error
     console = Console()
-    title = (document.get("experiment") or {}).get("title", "experiment")
     console.print(f"{title}: {outcome}", markup=False, highlight=False)
-    for shortfall in document[JOURNAL_KEY].get("shortfalls", []):
+    for shortfall in short_of:
         console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
-    for fault in document[JOURNAL_KEY]["faults"]:
-        console.print(fault_table(fault))
+    for table in tables:
+        console.print(table)
 
 
 def _read(journal: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(journal.read_text(encoding="utf-8"))
+        with journal.open("rb") as file:
+            document = json.loads(file.read(_MAX_BYTES))
     except OSError as error:
         raise ChaosKernelError(
             f"{journal} cannot be read: {error.strerror}",
             hint="name the journal that `chaos run` wrote; it is journal.json by default",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ChaosKernelError(
             f"{journal} is not a journal: it is no JSON document",
             hint="name the journal that `chaos run` wrote",
@@ -71,7 +81,9 @@ def _read(journal: Path) -> Mapping[str, Any]:
 def fault_table(fault: Mapping[str, Any]) -> Table:
     """Return one fault as rows: a terminal is too narrow for a column for each fact."""
     counters = fault.get("counters", {})
-    table = Table(show_header=False, title=f"fault {fault.get('name', '')}", title_justify="left")
+    # Text, for a name or a reason may hold what looks like markup.
+    title = Text(f"fault {fault.get('name', '')}")
+    table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
     rows = {
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
@@ -88,9 +100,7 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     }
     for label, value in rows.items():
         if value is not None:
-            table.add_row(
-                label, Text(str(value))
-            )  # Text, for a reason may hold what looks like markup
+            table.add_row(label, Text(str(value)))
     return table
 
 

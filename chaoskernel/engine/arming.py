@@ -18,7 +18,7 @@ from chaoskernel.engine.place import placements
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import bpf, btf, features, processes, symbols
+from chaoskernel.kernel import bpf, features, processes, symbols
 from chaoskernel.spec import Fault
 
 
@@ -77,9 +77,7 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     kernel_symbols, kernel_features = symbols.running(), features.running()
     groups = groups_of(fault.scope)
     refused: EngineError | None = None
-    for placement in placements(
-        fault, kernel_symbols, kernel_features, btf.running(), groups.hierarchy
-    ):
+    for placement in placements(fault, kernel_symbols, kernel_features, groups.hierarchy):
         try:
             return _arm_at(fault, placement, groups, opened, progress)
         except EngineError as error:

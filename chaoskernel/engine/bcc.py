@@ -35,7 +35,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, btf
+from chaoskernel.kernel import bpf, btf, symbols
 from chaoskernel.spec import Fault
 
 _KEY_0 = ctypes.c_int(0)
@@ -185,7 +185,7 @@ class _Module:
 
 @contextlib.contextmanager
 def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
-    program = render(fault, with_offsets(placement, btf.running()))
+    program = render(fault, with_offsets(placement, symbols.running(), btf.running()))
     try:
         import bcc  # noqa: PLC0415 - see the module's text
     except (ImportError, OSError) as absent:

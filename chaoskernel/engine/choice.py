@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from chaoskernel.engine import Engine
-from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine, require_core
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import MissingTool, UnsupportedKernel
@@ -14,9 +13,11 @@ def engine_for(fault: Fault) -> Engine:
     """Return the engine that a fault asks for, or else core where it serves, and bcc elsewhere."""
     if fault.engine is EngineName.NONE:
         return RehearsalEngine()
-    if fault.engine is EngineName.AUTO:
-        return CoreEngine() if _core_serves(fault) else BccEngine()
-    return CoreEngine() if fault.engine is EngineName.CORE else BccEngine()
+    if fault.engine is EngineName.CORE or (fault.engine is EngineName.AUTO and _core_serves(fault)):
+        return CoreEngine()
+    from chaoskernel.engine.bcc import BccEngine  # noqa: PLC0415 - nobody else pays for it
+
+    return BccEngine()
 
 
 def _core_serves(fault: Fault) -> bool:

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import resources
 from typing import Any
 
 from chaoskernel.bpf import inject
@@ -20,7 +19,7 @@ from chaoskernel.checks import unpacked
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
-from chaoskernel.kernel import bpf, btf, features
+from chaoskernel.kernel import bpf, btf
 from chaoskernel.spec import Fault
 
 _LISTED = 1
@@ -53,7 +52,7 @@ def require_core() -> None:
     :raises UnsupportedKernel: the kernel lacks what it builds on.
     """
     shipped_object()
-    if not features.has_types():
+    if not btf.present():
         raise UnsupportedKernel(
             "this kernel does not have its types",
             needs="CONFIG_DEBUG_INFO_BTF has them; the engine bcc needs none",
@@ -70,9 +69,8 @@ def shipped_object() -> bytes:
 
     :raises MissingTool: this installation has none.
     """
-    place = resources.files("chaoskernel.bpf").joinpath(inject.OBJECT)
     try:
-        return place.read_bytes()
+        return inject.file(inject.OBJECT).read_bytes()
     except OSError as absent:
         raise MissingTool(
             f"this installation has no {inject.OBJECT}",

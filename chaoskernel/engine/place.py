@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
@@ -18,14 +17,6 @@ from chaoskernel.spec import Fault, Hook, Mechanism
 _HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
-_FIRST_STACK = (
-    ("__start_init_stack", "__end_init_stack"),
-    ("__start_init_task", "__end_init_task"),
-)
-"""Where the stack of the first task begins and ends, by newer names first."""
-
-_THREAD_SIZE = 16384
-"""That of most kernels on 64-bit machines, for one that does not list its data."""
 
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
@@ -34,7 +25,6 @@ def placements(
     fault: Fault,
     symbols: Symbols,
     features: Features,
-    types: Types,
     hierarchy: Hierarchy | None = None,
 ) -> Iterator[Placement]:
     """Yield the ways to place a fault, the cheapest first.
@@ -44,20 +34,21 @@ def placements(
         takes something else.
     :raises UnsupportedKernel: the kernel has no way to override the hook.
     """
-    names = list(_frames(fault, symbols, types))
+    names = list(_frames(fault, symbols, features.types))
     hook = _hook(fault, symbols)
     features.require_injectable(hook)
-    check_parameters("parameters", fault.parameters, hook, types)
+    check_parameters("parameters", fault.parameters, hook, features.types)
     value = _value(fault, hook, features)
     mechanisms = list(_mechanisms(fault, hook, value, features))
     if not mechanisms:
         raise _no_mechanism(hook, fault.mechanism)
     for mechanism in mechanisms:
+        frames = tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names)
         yield Placement(
             hook=Probe(hook, mechanism),
-            frames=tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names),
+            frames=frames,
             value=value,
-            layout=_layout(symbols, hierarchy),
+            layout=_layout(frames, symbols, hierarchy),
         )
 
 
@@ -75,27 +66,23 @@ def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:
         yield name
 
 
-def with_offsets(placement: Placement, types: Types) -> Placement:
+def with_offsets(placement: Placement, symbols: Symbols, types: Types) -> Placement:
     """Return a placement with what a program needs that is not relocated when it is loaded."""
-    layout = dataclasses.replace(
-        placement.layout,
+    layout = placement.layout._replace(
         cache_name=types.offset("kmem_cache", "name"),
         cache_size=types.offset("kmem_cache", "object_size"),
-    )
-    return dataclasses.replace(placement, layout=layout)
-
-
-def _layout(symbols: Symbols, hierarchy: Hierarchy | None) -> Layout:
-    def size(names: tuple[str, str]) -> int:
-        start, end = map(symbols.address, names)
-        return max(0, end - start) if start else 0
-
-    return Layout(
         bootstrap_cache=symbols.address("kmem_cache"),
+    )
+    return placement._replace(layout=layout)
+
+
+def _layout(frames: Sequence[Probe], symbols: Symbols, hierarchy: Hierarchy | None) -> Layout:
+    by_kprobe = any(frame.mechanism is Mechanism.KPROBE for frame in frames)
+    returned_to = map(symbols.address, _RETURN_TRAMPOLINES if by_kprobe else ())
+    return Layout(
         cgroup_controller=hierarchy.controller if hierarchy else "",
         cgroup_hierarchy=hierarchy.number if hierarchy else 0,
-        return_trampoline=next(filter(None, map(symbols.address, _RETURN_TRAMPOLINES)), 0),
-        thread_size=next(filter(None, map(size, _FIRST_STACK)), _THREAD_SIZE),
+        return_trampoline=next(filter(None, returned_to), 0),
     )
 
 

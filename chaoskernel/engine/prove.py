@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -93,13 +94,13 @@ def _touch_pages() -> bool:
 def _read_disks() -> bool:
     """Have the kernel submit a bio: a read of some disk, around the page cache.
 
-    A container without privilege may open no disk, but files of the host's: those are read
-    too, and tell nothing when they lie on no disk.
+    A container without privilege may open no disk, but files: its own program, and those of
+    the host's.  They are read too, and tell nothing when they lie on no disk.
     """
     with mmap.mmap(-1, _SECTOR) as buffer:
         files = itertools.islice(_MODULES.glob("*/modules.*"), _MAX_FILES)
-        for file in sorted(files):
-            _read(str(file), buffer)
+        for file in (sys.executable, *map(str, sorted(files))):
+            _read(file, buffer)
         return any(_read(f"/dev/{disk.name}", buffer) for disk in sorted(_BLOCK_DEVICES.iterdir()))
 
 

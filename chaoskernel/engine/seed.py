@@ -7,10 +7,9 @@ again, until nothing is new.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
@@ -44,8 +43,7 @@ class Tables(Protocol):
         """Enter names of commands."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(NamedTuple):
     """The control groups that a scope names.
 
     :param hierarchy: that has them, and those of its pods; None where it names neither.

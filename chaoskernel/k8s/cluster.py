@@ -7,6 +7,7 @@ more memory and time than all the rest.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,10 @@ class ApiCluster:
         from kubernetes import client  # noqa: PLC0415 - see the module's text
 
         api = client.ApiClient(_configuration(given))
+        try:
+            _share_certificates(api)
+        except OSError as error:
+            raise _unusable(given, str(error)) from error
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
 
@@ -86,6 +91,22 @@ class ApiCluster:
                 namespace,
                 propagation_policy="Background",
             )
+
+    def delete_jobs(self, namespace: str, labels: str) -> None:
+        """Delete the Jobs that have these labels, and their pods, by one request.
+
+        The server deletes one after the other, and stops at the first that it cannot.
+        """
+        answer = _opened(
+            f"delete Jobs of {namespace}",
+            self._batch.delete_collection_namespaced_job,
+            namespace,
+            label_selector=labels,
+            propagation_policy="Background",
+            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        )
+        with _errors(f"delete Jobs of {namespace}"):
+            answer.drain_conn()  # what was deleted, in full
 
     def watch_pods(
         self, namespace: str, labels: str, over: threading.Event
@@ -147,11 +168,7 @@ def _configuration(given: Connection) -> Any:
         else:
             _direct(found, given)
     except (config.ConfigException, OSError) as error:
-        key = "KUBERNETES_CONTEXT" if given.context else "KUBECONFIG"
-        value = given.context or given.kubeconfig or "CHAOSTOOLKIT_IN_POD=true"
-        raise InvalidFault(
-            key, value, f"usable: {error}", hint="kubectl config get-contexts shows what there is"
-        ) from error
+        raise _unusable(given, str(error)) from error
     found.connection_pool_maxsize = _CONNECTIONS
     found.retries = False  # the target knows what may be asked again, and for how long
     if given.proxy:
@@ -159,6 +176,38 @@ def _configuration(given: Connection) -> Any:
     if given.no_proxy:
         found.no_proxy = given.no_proxy
     return found
+
+
+def _unusable(given: Connection, why: str) -> InvalidFault:
+    if given.host:
+        hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
+        return InvalidFault("KUBERNETES_HOST", given.host, f"usable: {why}", hint=hint)
+    key = "KUBERNETES_CONTEXT" if given.context else "KUBECONFIG"
+    value = given.context or given.kubeconfig or "CHAOSTOOLKIT_IN_POD=true"
+    hint = "kubectl config get-contexts shows what there is"
+    return InvalidFault(key, value, f"usable: {why}", hint=hint)
+
+
+def _share_certificates(api: Any) -> None:
+    """Have all connections share what certificates say: the client reads them anew for each.
+
+    With a log to follow on each node that is half of the time and a quarter of the memory.
+
+    :raises OSError: a certificate cannot be read.
+    """
+    from urllib3.util.ssl_ import create_urllib3_context  # noqa: PLC0415
+
+    pool = api.rest_client.pool_manager.connection_pool_kw
+    context = create_urllib3_context(cert_reqs=pool["cert_reqs"])
+    authority, data = pool.pop("ca_certs", None), pool.pop("ca_cert_data", None)
+    if authority or data:
+        context.load_verify_locations(cafile=authority, cadata=data)
+    else:
+        context.load_default_certs()
+    certificate, key = pool.pop("cert_file", None), pool.pop("key_file", None)
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    pool["ssl_context"] = context
 
 
 def _direct(found: Any, given: Connection) -> None:
@@ -179,12 +228,26 @@ def _pages(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) 
     details = {key: value for key, value in details.items() if value}
     more: dict[str, Any] = {}
     while True:
-        page = _asked(what, ask, *arguments, limit=PAGE, **details, **more)
-        yield from page.get("items") or []
+        with _collector_paused():
+            page = _asked(what, ask, *arguments, limit=PAGE, **details, **more)
+        # A page is let go before the next is asked for: of pods it takes 10 MB.
+        yield from page.pop("items", None) or []
         token = page.get("metadata", {}).get("continue")
         if not token:
             return
         more = {"_continue": token}
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Look for no cycles meanwhile: documents have none, and it takes as long as to read them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _asked(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Document:

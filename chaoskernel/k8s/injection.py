@@ -10,49 +10,43 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
     ClusterError,
-    NotPermitted,
     TimeLimit,
 )
-from chaoskernel.k8s import sums
+from chaoskernel.k8s import removal, sums
 from chaoskernel.k8s.job import (
     CONTAINER,
     LABEL_FAULT,
+    LABEL_PART,
     LABEL_RUN,
     Owner,
     Settings,
     job,
     job_name,
 )
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.refusal import event_trouble
+from chaoskernel.k8s.roll import Roll
 from chaoskernel.launch import START_VARIABLE
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record
 
 logger = logging.getLogger("chaostoolkit.kernel")
 
-_AT_ONCE = 16
-"""Requests to the API server at the same time: it allows a client 400 in all."""
-
 _LOOK_SECONDS = 1.0
-
-_RIGHTS_TIMES = 5
-"""How many times a right that is missing is asked for again: a server that has just started
-knows nobody's rights."""
 
 Document = dict[str, Any]
 
 
-class Cluster(Protocol):
+class Cluster(removal.Cluster, Protocol):
     """What a target asks of a cluster; cluster.py is the one that there is."""
 
     def warnings(self, namespace: str) -> Iterator[Document]:
@@ -60,9 +54,6 @@ class Cluster(Protocol):
 
     def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create a Job."""
-
-    def delete_job(self, namespace: str, name: str) -> None:
-        """Delete a Job and its pod; one that is not there is no error."""
 
     def watch_pods(
         self, namespace: str, labels: str, over: threading.Event
@@ -79,11 +70,14 @@ class Waits:
 
     :param start: until all agents are armed; None is what launch.start_seconds() says.
     :param stop: until all agents have said that they are disarmed.
+    :param stop_node: more, for each of them: a cluster's garbage collector, with the limits that it
+        is shipped with, ends ten pods a second.
     :param retry: between two attempts to reach a server or a log.
     """
 
     start: float | None = None
     stop: float = 60.0
+    stop_node: float = 0.2
     retry: float = 1.0
 
 
@@ -96,24 +90,26 @@ class Injection:
         self._settings = settings
         self._waits = waits
         self._run = secrets.token_hex(3)
-        self._news = threading.Condition()
+        self._labels = f"{LABEL_FAULT}={fault.name},{LABEL_RUN}={self._run}"
+        self._roll = Roll()
+        self._latest = Latest()
         self._over = threading.Event()
         self._stopping = False
         self._told = False
         self._settled = False
         self._agents = [
-            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._news)
+            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._roll, self._latest)
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
         ]
         self._by_job = {agent.job: agent for agent in self._agents}
 
     @property
     def armed(self) -> bool:
-        return bool(self._agents) and all(agent.armed for agent in self._agents)
+        return self._roll.all_armed
 
     def record(self) -> Record:
-        with self._news:
-            return sums.record(self.fault, self._agents)
+        with self._roll:
+            return sums.record(self.fault, self._agents, self._latest)
 
     def create(self, seconds: float, owner: Owner | None) -> None:
         """Watch, then create the Jobs."""
@@ -130,6 +126,7 @@ class Injection:
                 self._run,
                 number,
                 self._settings,
+                part=self._part(number),
                 start_seconds=seconds,
                 owner=owner,
                 started_by=by,
@@ -142,7 +139,7 @@ class Injection:
                 self._stopping = True  # the others need not be made
                 raise
 
-        for agent, error in _each(create, list(enumerate(self._agents))):
+        for agent, error in removal.each(create, list(enumerate(self._agents))):
             raise _named_error(error, self.fault, [agent[1]], str(error))
 
     def await_armed(self, seconds: float) -> None:
@@ -150,9 +147,9 @@ class Injection:
 
         :raises ChaosKernelError: one is not.
         """
-        with self._news:
-            self._news.wait_for(lambda: self.armed or self._failed() or self._stopping, seconds)
-            failed = self._failed()
+        with self._roll:
+            self._roll.wait(lambda: self.armed or self._roll.any_failed or self._stopping, seconds)
+            failed = [agent for agent in self._agents if agent.error()]
             if self.armed and not failed:
                 return
             late = [agent for agent in self._agents if not agent.armed]
@@ -174,7 +171,7 @@ class Injection:
 
         :raises AgentError: one is not.
         """
-        with self._news:
+        with self._roll:
             silent = [a for a in self._agents if a.active and a.silent_for() > SILENT_SECONDS]
         if silent:
             raise AgentError(
@@ -192,17 +189,19 @@ class Injection:
         """Delete the Jobs and wait for each agent's last word; return what is not confirmed."""
         if self._settled:  # a process stops all its faults, and may have had many
             return []
-        with self._news:
+        with self._roll:
             self._stopping = True
-            self._news.notify_all()
-        end = time.monotonic() + self._waits.stop
+            self._roll.wake()
         there = [agent for agent in self._agents if agent.created]
-        undeleted = {agent.job: str(error) for agent, error in _each(self._delete, there)}
-        with self._news:
-            # Some settle by the passing of time, which nobody announces.
-            while not all(map(_is_settled, there)) and (left := end - time.monotonic()) > 0:
-                self._news.wait(min(left, _LOOK_SECONDS))
-            unsure = [agent for agent in there if not _is_settled(agent)]
+        end = time.monotonic() + self._waits.stop + self._waits.stop_node * len(there)
+        undeleted = self._delete()
+        with self._roll:
+            while not self._roll.all_settled and (left := end - time.monotonic()) > 0:
+                self._roll.wait(lambda: self._roll.all_settled, min(left, _LOOK_SECONDS))
+                # Some settle by the passing of time, which nobody announces.
+                for agent in there:
+                    agent.note()
+            unsure = [agent for agent in there if not agent.settled]
             troubles = [_unconfirmed(agent, undeleted.get(agent.job, "")) for agent in unsure]
             troubles += [
                 f"Job {agent.job} is left: {undeleted[agent.job]}"
@@ -223,9 +222,6 @@ class Injection:
             if (left := agent.said("disarmed").get("leftovers"))
         ]
 
-    def _failed(self) -> list[NodeAgent]:
-        return [agent for agent in self._agents if agent.error()]
-
     def _refusal(self, agent: NodeAgent) -> str:
         """Return why a Job makes no pod, as far as the cluster's events tell."""
         if agent.pod:
@@ -236,33 +232,26 @@ class Injection:
             return f"{agent.waits_for()}, and why cannot be told: {error}"
         return told.get(agent.job, "")
 
-    def _delete(self, agent: NodeAgent) -> None:
-        """Delete a Job; a server that is not there is asked again for as long as a stop waits."""
-        begun = time.monotonic()
-        while True:
-            try:
-                self._cluster.delete_job(self._settings.namespace, agent.job)
-            except (ClusterError, NotPermitted) as error:
-                patience = self._patience(error)
-                if time.monotonic() + self._waits.retry > begun + patience:
-                    raise
-                time.sleep(self._waits.retry)
-            else:
-                return
+    def _delete(self) -> dict[str, str]:
+        """Delete the Jobs that were made; return those that are left, and why."""
+        jobs: dict[str, list[str]] = {}
+        for number, agent in enumerate(self._agents):
+            if agent.created:
+                labels = f"{self._labels},{LABEL_PART}={self._part(number)}"
+                jobs.setdefault(labels, []).append(agent.job)
+        waits = self._waits
+        return removal.remove(
+            self._cluster, self._settings.namespace, jobs, patience=waits.stop, retry=waits.retry
+        )
 
-    def _patience(self, error: ClusterError | NotPermitted) -> float:
-        """Return for how many seconds it is worth to ask again."""
-        if isinstance(error, NotPermitted):
-            return _RIGHTS_TIMES * self._waits.retry
-        passes = error.status in (0, 429) or error.status >= 500
-        return self._waits.stop if passes else 0.0
+    def _part(self, number: int) -> int:
+        return number % removal.parts(len(self._agents))
 
     def _watch(self) -> None:
-        labels = f"{LABEL_FAULT}={self.fault.name},{LABEL_RUN}={self._run}"
         while not self._over.is_set():
             try:
                 for kind, pod in self._cluster.watch_pods(
-                    self._settings.namespace, labels, self._over
+                    self._settings.namespace, self._labels, self._over
                 ):
                     self._see(kind, pod)
             except ChaosKernelError as error:
@@ -300,23 +289,6 @@ class Injection:
         agent.log_ended(pod_is_gone=pod_is_gone)
 
 
-def _each(do: Callable[[Any], None], items: Sequence[Any]) -> list[tuple[Any, ChaosKernelError]]:
-    """Do something with each item, several at once; return those that failed, and how."""
-
-    def attempt(item: Any) -> ChaosKernelError | None:
-        try:
-            do(item)
-        except ChaosKernelError as error:
-            return error
-        return None
-
-    if not items:
-        return []
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-        outcomes = list(pool.map(attempt, items))
-    return [(item, error) for item, error in zip(items, outcomes, strict=True) if error]
-
-
 def _named_error(
     cause: ChaosKernelError | None, fault: Fault, agents: Iterable[NodeAgent], why: str
 ) -> ChaosKernelError:
@@ -328,11 +300,6 @@ def _named_error(
     if isinstance(cause, TimeLimit):
         return TimeLimit(text, hint=cause.hint)
     return ClusterError(text)
-
-
-def _is_settled(agent: NodeAgent) -> bool:
-    """Tell whether nothing of an agent is left: it said so, failed, or never came to life."""
-    return agent.disarmed or agent.over or (not agent.pod and not agent.armed)
 
 
 def _unconfirmed(agent: NodeAgent, undeleted: str) -> str:

@@ -22,6 +22,7 @@ IMAGE_VARIABLE = "CHAOSKERNEL_IMAGE"
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_FAULT = "chaoskernel/fault"
 LABEL_RUN = "chaoskernel/run"
+LABEL_PART = "chaoskernel/part"
 ANNOTATION_PODS = "chaoskernel/pods"
 ANNOTATION_NODE = "chaoskernel/node"
 ANNOTATION_BY = "chaoskernel/started-by"
@@ -109,6 +110,7 @@ def job(
     given: Settings,
     *,
     start_seconds: float,
+    part: int = 0,
     owner: Owner | None = None,
     started_by: str = "",
 ) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def job(
     :param run: tells this start of the fault from others.
     :param start_seconds: how long arming may take; the Job's deadline comes after it and the
         fault's duration.
+    :param part: with which others it is deleted.
     :raises InvalidFault: the fault is too long for it.
     """
     document = _document(fault)
@@ -128,6 +131,7 @@ def job(
         "app.kubernetes.io/managed-by": "chaoskernel",
         LABEL_FAULT: fault.name,
         LABEL_RUN: run,
+        LABEL_PART: str(part),
     }
     annotations = {
         ANNOTATION_PODS: ", ".join(map(str, fault.scope.pods)),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError, ChaosKernelError
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.refusal import pod_trouble
+from chaoskernel.k8s.roll import Roll, Standing
 from chaoskernel.pods import PodScope
 
 SILENT_SECONDS = 45.0
@@ -29,7 +30,8 @@ class NodeAgent:
 
     :param job: the Job's name.
     :param pods: what it is to hit.
-    :param news: guards and announces every change.
+    :param roll: guards and announces every change.
+    :param latest: takes in the events that it tells of at its end.
     :param clock: tells seconds, from anywhere on.
     """
 
@@ -38,7 +40,8 @@ class NodeAgent:
         node: str,
         job: str,
         pods: Sequence[PodScope],
-        news: threading.Condition,
+        roll: Roll,
+        latest: Latest,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
@@ -46,7 +49,8 @@ class NodeAgent:
         self.pods = pods
         self.pod = ""
         self.created = False
-        self._news = news
+        self._roll = roll
+        self._latest = latest
         self._said: dict[str, Mapping[str, Any]] = {}
         self._clock = clock
         self._heard_at = clock()
@@ -58,6 +62,8 @@ class NodeAgent:
         self._gone_at = ""
         self._finished = False
         self._log_ended = False
+        with roll:
+            self.note()
 
     @property
     def armed(self) -> bool:
@@ -90,6 +96,11 @@ class NodeAgent:
     def finished(self) -> bool:
         """Whether its pod runs no more, or is gone: its log gets no more lines."""
         return self._finished or bool(self._gone_at)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it is left: it said so, failed, or never came to life."""
+        return self.disarmed or self.over or (not self.pod and not self.armed)
 
     def said(self, kind: str) -> Mapping[str, Any]:
         """Return its last message of a type; empty when there was none."""
@@ -141,7 +152,7 @@ class NodeAgent:
 
         :param kind: ADDED, MODIFIED or DELETED.
         """
-        with self._news:
+        with self._roll:
             self.pod = document["metadata"]["name"]
             first = not self._readable and _has_started(document)
             self._readable = self._readable or first
@@ -153,7 +164,7 @@ class NodeAgent:
                 self._gone_at = now()
             if self.finished:
                 self._finished_at = min(self._finished_at, self._clock())
-            self._news.notify_all()
+            self.note()
         return first
 
     def hear(self, line: str) -> None:
@@ -163,24 +174,33 @@ class NodeAgent:
         except AgentError:
             self._other = line.strip()[:_TAIL]
             return
-        with self._news:
-            self._said[str(message.get("type", ""))] = message
+        kind = str(message.get("type", ""))
+        with self._roll:
+            events = message.pop("events", [])
+            if kind == protocol.DISARMED and not self.disarmed:
+                self._latest.add(self.node, events)
+            self._said[kind] = message
             self._heard_at = self._clock()
-            self._news.notify_all()
+            if kind != protocol.COUNTERS:  # which come each second, and change nothing
+                self.note()
 
     def fail(self, trouble: str) -> None:
         """Note why it does not start."""
-        with self._news:
+        with self._roll:
             self._trouble = self._trouble or trouble
-            self._news.notify_all()
+            self.note()
 
     def log_ended(self, *, pod_is_gone: bool) -> None:
         """Note that its log has no more lines."""
-        with self._news:
+        with self._roll:
             self._log_ended = True
             if pod_is_gone:
                 self._gone_at = self._gone_at or now()
-            self._news.notify_all()
+            self.note()
+
+    def note(self) -> None:
+        """Have the roll know where it is; the roll's lock is held."""
+        self._roll.note(self.job, Standing(self.armed, self.error() is not None, self.settled))
 
     def _is_past(self) -> bool:
         """Tell whether its deadline is long over, by this host's clock."""

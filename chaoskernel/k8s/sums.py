@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State
 
-_EVENTS = 256
 
-
-def record(fault: Fault, agents: Sequence[NodeAgent]) -> Record:
+def record(fault: Fault, agents: Sequence[NodeAgent], latest: Latest) -> Record:
     """Return what is known of a fault on all its nodes."""
     active = any(agent.active for agent in agents)
     lost = [agent for agent in agents if not agent.disarmed]
@@ -27,8 +26,8 @@ def record(fault: Fault, agents: Sequence[NodeAgent]) -> Record:
         ended_at="" if active else max((agent.ended_at() for agent in agents), default=""),
         reason="" if active else _reason(agents),
         leftovers=tuple(each for said in last for each in said.get("leftovers", ())),
-        events=tuple(_events(agents)),
-        dropped=sum(int(said.get("dropped", 0)) for said in last),
+        events=latest.events,
+        dropped=latest.dropped + sum(int(said.get("dropped", 0)) for said in last),
     )
 
 
@@ -88,15 +87,6 @@ def _frames(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]
 
 def _with_node(seen: Iterable[tuple[str, Mapping[str, Any]]], key: str) -> list[dict[str, Any]]:
     return [{**each, "node": node} for node, counted in seen for each in counted.get(key, [])]
-
-
-def _events(agents: Iterable[NodeAgent]) -> list[dict[str, Any]]:
-    found = [
-        {**event, "node": agent.node}
-        for agent in agents
-        for event in agent.said(protocol.DISARMED).get("events", [])
-    ]
-    return sorted(found, key=lambda event: str(event.get("at", "")))[-_EVENTS:]
 
 
 def _reason(agents: Sequence[NodeAgent]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import re
 import struct
 import time
@@ -98,10 +97,10 @@ def _is_loaded(program: int) -> bool:
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
     """Make the system call; return its result and the error number."""
-    number = _SYSCALL_NUMBERS.get(platform.machine())
+    number = _SYSCALL_NUMBERS.get(os.uname().machine)
     if number is None:
         raise UnsupportedKernel(
-            f"the number of bpf(2) on {platform.machine()} is not known",
+            f"the number of bpf(2) on {os.uname().machine} is not known",
             needs=f"run on {', '.join(_SYSCALL_NUMBERS)}",
         )
     library = ctypes.CDLL(None, use_errno=True)
@@ -113,6 +112,6 @@ def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
 
 
 def _version_code() -> int:
-    numbers = [int(part) for part in re.findall(r"\d+", platform.release())[:3]]
+    numbers = [int(part) for part in re.findall(r"\d+", os.uname().release)[:3]]
     major, minor, patch = [*numbers, 0, 0, 0][:3]
     return (major << 16) + (minor << 8) + min(patch, 255)

@@ -6,11 +6,11 @@ types, of which a fault asks for a handful: they are indexed once, and read when
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _MAGIC = struct.pack("<H", 0xEB9F)
@@ -36,8 +36,7 @@ _ITEM = {_STRUCT: 12, _UNION: 12, _ENUM: 8, _FUNC_PROTO: 8, _DATASEC: 12, _ENUM6
 """Bytes of each of the items that follow the record, by kind."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """A type, as far as two of them are told apart here.
 
     :param text: in C, as the kernel's source has it.
@@ -52,8 +51,7 @@ class Type:
     size: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter of a function."""
 
     name: str
@@ -76,10 +74,27 @@ class Types:
         self._records: list[int] = [0]  # offsets, by id; 0 is void
         self._named: dict[tuple[int, int], int] = {}  # ids, by kind and name
         self._strings = 0
+        if self._raw:
+            _, _, _, header, *_, strings, _ = _HEADER.unpack_from(self._raw)
+            self._strings = header + strings
         self._indexed = False
 
     def __bool__(self) -> bool:
         return bool(self._raw)
+
+    def has_function(self, name: str) -> bool:
+        """Tell whether a function of that name is among the types.
+
+        No index is made for that: the record of a function begins with the place of its
+        name, then its kind, and nothing else holds the two side by side.
+        """
+        place = struct.pack("<I", self._place_of(name))
+        at = self._raw.find(place, _HEADER.size, self._strings) if any(place) else -1
+        while at >= 0:
+            if at % 4 == 0 and self._info(at) >> 24 == _FUNC:
+                return True
+            at = self._raw.find(place, at + 1, self._strings)
+        return False
 
     def parameters(self, function: str) -> Sequence[Parameter] | None:
         """Return what a function takes; None where that is not known."""
@@ -127,8 +142,7 @@ class Types:
     def _index(self) -> None:
         if not self._raw:
             return
-        _, _, _, header, start, length, strings, _ = _HEADER.unpack_from(self._raw)
-        self._strings = header + strings
+        _, _, _, header, start, length, *_ = _HEADER.unpack_from(self._raw)
         unpack = struct.Struct("<II").unpack_from
         at, end = header + start, header + start + length
         while at < end:
@@ -144,11 +158,13 @@ class Types:
         if not self._indexed:  # by the first who asks: it takes a while
             self._indexed = True
             self._index()
-        if not self._raw:
-            return 0
-        # The strings are deduplicated: there is one place that holds a whole name.
-        place = self._raw.find(b"\0%s\0" % name.encode(), self._strings)
-        return self._named.get((kind, place + 1 - self._strings), 0)
+        return self._named.get((kind, self._place_of(name)), 0)
+
+    def _place_of(self, name: str) -> int:
+        """Return where a name lies among the strings; 0 where it does not."""
+        # They are deduplicated: there is one place that holds a whole name.
+        place = self._raw.find(b"\0%s\0" % name.encode(), self._strings) if name else -1
+        return place + 1 - self._strings if place >= 0 else 0
 
     def _type(self, number: int) -> Type:
         text, pointers = self._text(number), 0
@@ -195,7 +211,16 @@ class Types:
         return self._raw[start : self._raw.index(b"\0", start)].decode()
 
 
+NOTHING = Types(b"")
+"""Those of a kernel that has none."""
+
+
 @functools.cache
 def running() -> Types:
     """Return the types of the running kernel; none where it has none."""
-    return Types(_BTF.read_bytes() if _BTF.exists() else b"")
+    return Types(_BTF.read_bytes()) if present() else NOTHING
+
+
+def present() -> bool:
+    """Tell whether the running kernel has its types (CONFIG_DEBUG_INFO_BTF)."""
+    return _BTF.exists()

@@ -7,12 +7,11 @@ kernel that is its directory's inode number.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 
@@ -35,8 +34,7 @@ CONTAINER = re.compile(
 _CONTROLLERS = ("memory", "pids", "cpu", "devices", "freezer")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """A tree of control groups.
 
     :param directory: where it is mounted.
@@ -49,8 +47,7 @@ class Hierarchy:
     number: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cgroup:
+class Cgroup(NamedTuple):
     """A control group.
 
     :param path: within its hierarchy, as in /proc/PID/cgroup.
@@ -194,6 +191,8 @@ def _named(path: str, hierarchy: Hierarchy) -> Cgroup:
         )
     group = Cgroup(str(below), root / str(below)[1:])
     if not group.directory.is_dir():
+        import difflib  # noqa: PLC0415 - most scopes name what is there
+
         near = difflib.get_close_matches(group.path, _paths(root), _NEAR)
         hint = f"near: {', '.join(near)}" if near else "systemd-cgls shows those of this host"
         raise InvalidFault("cgroups", path, f"a control group below {root}", hint=hint)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.kernel import bpf, symbols
+from chaoskernel.kernel import bpf, btf, symbols
+from chaoskernel.kernel.btf import Types
 
-_BTF = Path("/sys/kernel/btf/vmlinux")
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
 _TRACEABLE = Path("/sys/kernel/tracing/available_filter_functions")
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """What overriding a return value can build on.
 
-    :param btf: the kernel's types, or nothing where it has none; a trampoline
-        (fmod_ret, fentry, fexit) is found through them.
+    :param types: the kernel's, if it has any; a trampoline (fmod_ret, fentry, fexit) is
+        found through them.
     :param injectable: the functions that may be overridden (ALLOW_ERROR_INJECTION), and
         how they fail: ERRNO, ERRNO_NULL, NULL or TRUE; None when debugfs is not mounted,
         so that nobody can tell.
@@ -31,14 +30,14 @@ class Features:
     :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
     """
 
-    btf: bytes
+    types: Types
     injectable: Mapping[str, str] | None
     kprobe_events: bool
     kprobe_override: bool
 
     def has_trampoline(self, function: str) -> bool:
         """Tell whether a trampoline on this function can be asked for."""
-        return b"\0%s\0" % function.encode() in self.btf
+        return self.types.has_function(function)
 
     def require_injectable(self, function: str) -> None:
         """Check that a function's return value may be overridden.
@@ -58,16 +57,11 @@ class Features:
 def running() -> Features:
     """Return the features of the running kernel; asking takes root."""
     return Features(
-        btf=_BTF.read_bytes() if _BTF.exists() else b"",
+        types=btf.running(),
         injectable=_injectable(),
         kprobe_events=_KPROBE_PMU.exists(),
         kprobe_override=bpf.has_override_helper(),
     )
-
-
-def has_types() -> bool:
-    """Tell whether the running kernel has its types (CONFIG_DEBUG_INFO_BTF)."""
-    return _BTF.exists()
 
 
 def usable(function: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.scope import Scope
@@ -18,8 +18,7 @@ _PID_FILE_LENGTH = 64
 """Characters of a file that are read: a process id has up to seven."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One process at one moment.
 
     :param started: clock ticks after boot; with the pid it names one process for good.

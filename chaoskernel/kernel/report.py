@@ -5,11 +5,10 @@ Found by looking; that a hook is alive is for an engine to prove.
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.kernel import cgroups, features, processes, symbols
@@ -27,8 +26,7 @@ OPTIONS = {
 """What keeps each hook in the kernel from 6.11 on, beside CONFIG_FUNCTION_ERROR_INJECTION."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that faults build on.
 
     :param state: what was found.
@@ -58,7 +56,7 @@ def mechanisms(kernel: Features | None) -> Iterator[Finding]:
         yield Finding("fmod_ret", "unknown", None, "run it as root")
         yield Finding("kprobe override", "unknown", None, "run it as root")
         return
-    yield _finding("fmod_ret", bool(kernel.btf), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
+    yield _finding("fmod_ret", bool(kernel.types), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
     yield _finding(
         "kprobe override",
         kernel.kprobe_override and kernel.kprobe_events,
@@ -69,7 +67,7 @@ def mechanisms(kernel: Features | None) -> Iterator[Finding]:
 
 def host() -> Iterator[Finding]:
     """Yield what is found of this host and of this process's rights on it."""
-    release = platform.release()
+    release = os.uname().release
     build = Path(f"/lib/modules/{release}/build")
     archive = Path("/sys/kernel/kheaders.tar.xz")
     yield _finding(
@@ -107,7 +105,7 @@ def kernel_symbols() -> Symbols:
     try:
         return symbols.running()
     except ChaosKernelError:
-        return Symbols(b"", platform.machine())
+        return Symbols(bytes, os.uname().machine)
 
 
 def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Finding:

@@ -1,20 +1,22 @@
-"""Names of the running kernel, from /proc/kallsyms.
+"""Names of the running kernel, from its types and /proc/kallsyms.
 
 The file is kept as bytes: it has some hundred thousand lines, and a fault asks
-for a handful of names.
+for a handful of names.  The kernel writes it anew for each reader, so it is read only when
+something is asked that the types, which are at hand, do not tell.
 """
 
 from __future__ import annotations
 
 import bisect
-import difflib
 import functools
-import platform
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import btf
+from chaoskernel.kernel.btf import Types
 
 _KALLSYMS = Path("/proc/kallsyms")
 _NEAR = 3
@@ -39,17 +41,23 @@ _PORTABLE = re.compile(r"(?:sys_|SyS_)(\w+)")
 class Symbols:
     """The functions that a kernel names.
 
-    :param text: the lines of /proc/kallsyms.
+    :param read: returns the lines of /proc/kallsyms.
     :param machine: as `uname -m` prints it.
+    :param types: the kernel's; a function that is among them is in those lines too.
     """
 
-    def __init__(self, text: bytes, machine: str) -> None:
-        self._text = text
+    def __init__(self, read: Callable[[], bytes], machine: str, types: Types = btf.NOTHING) -> None:
+        self._read = read
+        self._types = types
         self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
         self._sorted: list[tuple[int, str]] = []
 
+    @functools.cached_property
+    def _text(self) -> bytes:
+        return self._read()
+
     def __contains__(self, name: str) -> bool:
-        return any(kind in b"tTwW" for _, kind in self._lines(name))
+        return self._types.has_function(name) or self._lists(name)
 
     def resolve(self, name: str, *, key: str = "callchain.funcname") -> str:
         """Return the symbol of a function or of a system call's portable name.
@@ -61,11 +69,11 @@ class Symbols:
         :param key: where the name stands in the fault.
         :raises InvalidFault: the kernel has no such function; near matches are named.
         """
-        if name in self:
-            return name
         portable = _PORTABLE.fullmatch(name)
-        if portable and self._wrapper + portable[1] in self:
-            return self._wrapper + portable[1]
+        spellings = [name, self._wrapper + portable[1]] if portable else [name]
+        for knows in (self._types.has_function, self._lists):
+            for spelling in filter(knows, spellings):
+                return spelling
         whole = [clone for clone in self.clones(name) if _WHOLE_CLONE.fullmatch(clone)]
         if len(whole) == 1:
             return whole[0]
@@ -107,6 +115,9 @@ class Symbols:
         # What lies behind the last of the kernel's functions is somebody's trampoline.
         return f"{name}+{address - start:#x}" if address - start < _LONGEST else hex(address)
 
+    def _lists(self, name: str) -> bool:
+        return any(kind in b"tTwW" for _, kind in self._lines(name))
+
     def _lines(self, name: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield address and kind of what has this name; a module's comes after a tab."""
         for end in (b"\n", b"\t"):
@@ -121,6 +132,8 @@ class Symbols:
 
     def near(self, name: str) -> list[str]:
         """Return names that look like this one, best first."""
+        import difflib  # noqa: PLC0415 - most faults name what is there
+
         words = [word for word in name.lower().split("_") if len(word) > 2] or [name.lower()]
         pattern = rb"(?mi) [tTwW] (\S*(?:%s)\S*)" % b"|".join(
             re.escape(word.encode()) for word in words
@@ -136,10 +149,6 @@ def running() -> Symbols:
 
     :raises UnsupportedKernel: it does not list them.
     """
-    try:
-        text = _KALLSYMS.read_bytes()
-    except OSError as error:
-        raise UnsupportedKernel(
-            f"the kernel lists no symbols ({error.strerror})", needs="CONFIG_KALLSYMS gives them"
-        ) from error
-    return Symbols(text, platform.machine())
+    if not _KALLSYMS.exists():
+        raise UnsupportedKernel("the kernel lists no symbols", needs="CONFIG_KALLSYMS gives them")
+    return Symbols(_KALLSYMS.read_bytes, os.uname().machine, btf.running())

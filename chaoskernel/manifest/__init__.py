@@ -30,19 +30,33 @@ __all__ = [
     "Selection",
     "Selector",
     "load",
+    "load_file",
     "parse",
 ]
 
 
-def load(given: str) -> tuple[KernelChaos, ...]:
+def load(given: object) -> tuple[KernelChaos, ...]:
     """Return what a manifest says.
 
     :param given: the manifest itself, in YAML or JSON, or the path of its file.
     :raises InvalidManifest: something is wrong; it has everything that is.
     """
-    if "\n" in given or given.lstrip().startswith("{"):
-        return parse(given)
-    return parse(read(Path(given)), source=given)
+    if not isinstance(given, str):
+        raise InvalidManifest(
+            "the manifest", ["it is not text; give the path of a file, or YAML or JSON as one text"]
+        )
+    text = given.removeprefix("\ufeff")
+    if "\n" in text or text.lstrip().startswith(("{", "[")):
+        return parse(text)
+    return load_file(Path(given))
+
+
+def load_file(path: Path) -> tuple[KernelChaos, ...]:
+    """Return what the documents of a file say.
+
+    :raises InvalidManifest: something is wrong; it has everything that is.
+    """
+    return parse(read(path), source=str(path))
 
 
 def parse(text: str, *, source: str = "the manifest") -> tuple[KernelChaos, ...]:

@@ -36,9 +36,9 @@ def selected_by(
         text = json.dumps(given)
     except (TypeError, ValueError) as error:
         raise InvalidManifest("the selection", [f"{error}"]) from error
-    (document,) = documents(text, problems)
-    found = selection(Fields(document, problems, SELECTION), namespace)
     try:
+        (document,) = documents(text, problems)
+        found = selection(Fields(document, problems, SELECTION), namespace)
         problems.settle()
     except InvalidManifest as wrong:  # there is no text whose lines could be counted
         lines = [_MARK.sub("", problem) for problem in wrong.problems]

@@ -23,6 +23,8 @@ MAX_BYTES = 2**20
 
 _MAX_DEPTH = 32
 _MAX_VALUES = 20_000
+MAX_PROBLEMS = 100
+"""As many are told; whoever has more of them has another kind of document."""
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = ("map", "seq", "null", "bool", "int", "float", "str", "timestamp", "value", "merge")
@@ -67,13 +69,18 @@ class Problems:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._found: list[tuple[int, int, str]] = []
+        self._found: set[tuple[int, int, str]] = set()
 
     def add(self, mark: Mark, text: str) -> None:
-        """Note that something is wrong."""
-        entry = (mark.line, mark.column, " ".join(text.split()))
-        if entry not in self._found:
-            self._found.append(entry)
+        """Note that something is wrong.
+
+        :raises InvalidManifest: it is one too many.
+        """
+        self._found.add((mark.line, mark.column, " ".join(text.split())))
+        if len(self._found) > MAX_PROBLEMS:
+            raise InvalidManifest(
+                self.source, [*self._lines()[:MAX_PROBLEMS], "there is more; nothing was read on"]
+            )
 
     def settle(self) -> None:
         """Do nothing when nothing is wrong.
@@ -81,10 +88,10 @@ class Problems:
         :raises InvalidManifest: something is.
         """
         if self._found:
-            raise InvalidManifest(
-                self.source,
-                [f"{line}:{column}: {text}" for line, column, text in sorted(self._found)],
-            )
+            raise InvalidManifest(self.source, self._lines())
+
+    def _lines(self) -> list[str]:
+        return [f"{line}:{column}: {text}" for line, column, text in sorted(self._found)]
 
 
 def read(path: Path) -> str:
@@ -95,8 +102,9 @@ def read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidManifest(str(path), [f"it cannot be read: {error.strerror}"]) from error
+    except (OSError, ValueError) as error:  # the latter: no path has a NUL in it
+        why = getattr(error, "strerror", error)
+        raise InvalidManifest(str(path), [f"it cannot be read: {why}"]) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -127,6 +135,8 @@ def _composed(text: str, problems: Problems) -> Iterator[Value]:
     try:
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
             yield builder.value(node, "", 0)
+            if builder.is_full:
+                return
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.add(_mark_of(mark), f"{error.problem or error.context}; this is not YAML")
@@ -144,6 +154,11 @@ class _Builder:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._built = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there were so many values that the rest is left out."""
+        return self._built >= _MAX_VALUES
 
     def value(self, node: yaml.Node, path: str, depth: int) -> Value:
         mark = _mark_of(node.start_mark)

@@ -60,7 +60,7 @@ class Fields:
         :param what: what it takes.
         """
         item = self.given(name)
-        if item is None:
+        if item is None and isinstance(self.value.content, dict):
             self._problems.add(self.mark, f"{self.value.below(name)}: it is missing; it is {what}")
         return item
 
@@ -75,7 +75,8 @@ class Fields:
         if item is None:
             return default
         if not is_int(item.content) or not least <= item.content <= most:
-            self.refuse(item, f"is not in {least}..{most}")
+            what = "" if is_int(item.content) else "a whole number "
+            self.refuse(item, f"is not {what}in {least}..{most}")
             return default
         return int(item.content)
 

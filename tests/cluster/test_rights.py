@@ -44,9 +44,8 @@ def start(space: str, **more: Any) -> None:
     )
 
 
-def stop(space: str) -> None:
-    start(space)
-    actions.stop_pod_injection("rights")
+def delete(space: str) -> None:
+    access(namespace=space).cluster.delete_job(space, "rights")
 
 
 def look(space: str) -> None:
@@ -75,7 +74,7 @@ OWN_PODS = ("Role", "pods", "list")
 
 TRIES: dict[Rule, Callable[[str], None]] = {
     ("Role", "jobs", "create"): start,
-    ("Role", "jobs", "delete"): stop,
+    ("Role", "jobs", "delete"): delete,
     ("Role", "jobs", "list"): look,
     OWN_PODS: look,
     ("Role", "pods", "watch"): start,
@@ -84,7 +83,7 @@ TRIES: dict[Rule, Callable[[str], None]] = {
     ("ClusterRole", "pods", "list"): by_labels,
     ("ClusterRole", "nodes", "list"): by_node_labels,
 }
-"""What comes upon the absence of each right; of that to get pods, see the last test."""
+"""What comes upon the absence of each right; of the others, see the last two tests."""
 
 
 @pytest.fixture
@@ -126,7 +125,8 @@ def _without(lacking: Rule, document: dict[str, Any], space: str) -> dict[str, A
 
 
 def test_each_rule_has_what_needs_it() -> None:
-    assert set(RULES) == {*TRIES, ("Role", "pods", "get")}
+    costs = {("Role", "pods", "get"), ("Role", "jobs", "deletecollection")}
+    assert set(RULES) == {*TRIES, *costs}
 
 
 @pytest.mark.parametrize(
@@ -163,3 +163,17 @@ def test_without_the_right_to_see_its_own_pod_a_run_inside_says_what_that_costs(
     assert warning.startswith("Jobs of faults will outlive this pod, until their deadline: ")
     assert f"may not get pods in namespace {space}; grant the verb get on pods" in warning
     actions.stop_pod_injection("rights")
+
+
+@pytest.mark.parametrize(
+    "space", [("Role", "jobs", "deletecollection")], indirect=True, ids="-".join
+)
+def test_without_the_right_to_delete_many_at_once_each_job_is_deleted_by_itself(
+    space: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(space)
+    (stopped,) = actions.stop_pod_injection("rights")["faults"]
+    assert stopped["reason"] == "stop"
+    (warning,) = caplog.messages
+    assert warning.startswith("Jobs are deleted one by one: ")
+    assert f"may not deletecollection jobs.batch in namespace {space}; grant the verb" in warning

@@ -43,6 +43,14 @@ GALLERY = {
         },
         (2, 2),
     ),
+    "ext4-mount-enomem.json": Shown(
+        {
+            "mount ext4": f"2 x {NO_MEMORY}\n",
+            "mount btrfs": "2 x Success\n",
+            "mount ext4 again": "2 x Success\n",
+        },
+        (2, 2),
+    ),
     "one-file-name.json": Shown(
         {
             "create bananas": f"3 x {NO_MEMORY}\n",

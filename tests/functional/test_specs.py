@@ -53,6 +53,13 @@ def test_btrfs_alone(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> 
     assert fault.disarm() == []
 
 
+def test_ext4_alone(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> None:
+    fault = armed(arm, victim, Hook.SLAB, "ext4_get_tree()")
+    assert victim.does("mountfs", file_systems["ext4"], "ext4", 1) == [errno.ENOMEM]
+    assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 1) == [0]
+    assert fault.disarm() == []
+
+
 def test_closing_a_btrfs_device_allocates_none_any_more(
     arm: Arm, victim: Victim, file_systems: dict[str, str]
 ) -> None:

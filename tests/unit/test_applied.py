@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -198,6 +198,26 @@ def test_what_is_wrong_is_one_line_and_starts_nothing(
     assert target.started == []
 
 
+@pytest.mark.parametrize("name", [None, 7, ["a"], {"a": 1}, True])
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        actions.delete_kernel_chaos,
+        actions.pause_kernel_chaos,
+        actions.resume_kernel_chaos,
+        probes.kernel_chaos_state,
+        lambda name, namespace: actions.stop_injection(name),
+    ],
+)
+def test_what_is_no_name_is_refused_and_ends_nothing(
+    target: FakeTarget, look_up: Callable[..., object], name: object
+) -> None:
+    actions.apply_kernel_chaos(SEED, pids=[12])
+    with pytest.raises(ActivityFailed, match="^name: .* is not a name; put it in quotes$"):
+        look_up(name, NAMESPACE)
+    assert active(target) == [NAME]
+
+
 def test_a_target_that_refuses_leaves_no_object() -> None:
     with sharing(FakeTarget(refuse=MissingTool("no bcc", hint="install it"))):
         with pytest.raises(ActivityFailed, match="^no bcc; install it$"):
@@ -240,6 +260,13 @@ def test_each_tick_of_a_schedule_injects_for_the_duration(target: FakeTarget, cl
         "active": [],
         "history": ["demo-2"],
     }
+
+
+def test_what_no_tick_could_inject_is_refused_when_it_is_applied(target: FakeTarget) -> None:
+    with pytest.raises(ActivityFailed, match="^engine: 'none' is not core, bcc or auto where"):
+        actions.apply_kernel_chaos(as_json(schedule()), pids=[12], engine="none")
+    with pytest.raises(ActivityFailed, match="^no KernelChaos apps/demo was applied"):
+        probes.kernel_chaos_state("demo", "apps")
 
 
 def test_each_tick_asks_for_the_scope_again(target: FakeTarget, clock: Clock) -> None:

@@ -6,6 +6,8 @@ import datetime
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaoskernel.cron import cron
 from chaoskernel.errors import InvalidFault
@@ -27,6 +29,12 @@ def ticks(text: str, count: int = 2, after: datetime.datetime = NOON) -> list[st
         ("15 10 ? * MON-FRI", ["03-02 10:15:00", "03-03 10:15:00"]),
         ("0 0 1,15 JAN,apr *", ["04-01 00:00:00", "04-15 00:00:00"]),
         ("5/20 * * * *", ["03-01 12:05:00", "03-01 12:25:00"]),
+        ("0 0 */10 * MON", ["03-02 00:00:00", "03-09 00:00:00"]),
+        ("0 0 */10 * */1", ["03-11 00:00:00", "03-21 00:00:00"]),
+        ("0 0 13 * */5", ["03-06 00:00:00", "03-08 00:00:00"]),
+        ("0 0 20,* * FRI", ["03-06 00:00:00", "03-13 00:00:00"]),
+        ("0 0 * * 1/3", ["03-02 00:00:00", "03-05 00:00:00"]),
+        ("0 0 5-5/2 * *", ["03-05 00:00:00", "04-05 00:00:00"]),
         ("@hourly", ["03-01 13:00:00", "03-01 14:00:00"]),
         ("@daily", ["03-02 00:00:00", "03-03 00:00:00"]),
         ("@midnight", ["03-02 00:00:00", "03-03 00:00:00"]),
@@ -45,6 +53,49 @@ def ticks(text: str, count: int = 2, after: datetime.datetime = NOON) -> list[st
 )
 def test_ticks(text: str, expected: list[str]) -> None:
     assert ticks(text) == expected
+
+
+TERMS = st.one_of(
+    st.just("*"),
+    st.integers(1, 6).map(str),
+    st.builds("*/{}".format, st.integers(1, 9)),
+    st.builds("{}/{}".format, st.integers(1, 6), st.integers(1, 4)),
+    st.builds("{}-6/{}".format, st.integers(1, 6), st.integers(1, 4)),
+    st.builds("{}-6".format, st.integers(1, 6)),
+)
+DAY_FIELDS = st.lists(TERMS, min_size=1, max_size=3).map(",".join)
+
+
+def meant(field: str, least: int, most: int) -> tuple[set[int], bool]:
+    """Return what robfig/cron reads in a field: its days, and whether it has a star."""
+    days: set[int] = set()
+    star = False
+    for term in field.split(","):
+        span, _, step = term.partition("/")
+        first, _, last = span.partition("-")
+        if first == "*":
+            first, last = str(least), str(most)
+            star = star or step in ("", "1")
+        end = int(last) if last else (most if step else int(first))
+        days.update(range(int(first), end + 1, int(step or 1)))
+    return days, star
+
+
+@given(DAY_FIELDS, DAY_FIELDS)
+def test_days_of_the_month_and_of_the_week_go_together_as_robfig_has_it(
+    month: str, week: str
+) -> None:
+    (dates, star_of_dates), (weekdays, star_of_weekdays) = meant(month, 1, 31), meant(week, 0, 6)
+    together = all if star_of_dates or star_of_weekdays else any
+    march = [NOON.replace(day=day) for day in range(2, 32)]
+    expected = [
+        f"{day:%m-%d} 00:00:00"
+        for day in march
+        if together((day.day in dates, day.isoweekday() % 7 in weekdays))
+    ]
+    found = ticks(f"0 0 {month} 3 {week}", 31)
+    assert found[: len(expected)] == expected
+    assert found[len(expected) :][:1] != ["03-31 00:00:00"]
 
 
 def test_a_tick_that_is_now_is_over() -> None:
@@ -68,6 +119,8 @@ def test_the_hour_that_summer_time_takes_away_has_its_tick_after_it() -> None:
         "* * * * FUNDAY",
         "* * L * *",
         "* * * * 5L",
+        "* * * * 7",
+        "* * * * 1,5-07",
         "* * * * FRI#2",
         "*/0 * * * *",
         "5-1 * * * *",

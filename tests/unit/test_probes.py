@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from chaoslib.exceptions import ActivityFailed
@@ -106,3 +107,9 @@ def test_support_for_an_unknown_fault_is_a_failure_and_not_a_no() -> None:
         ActivityFailed, match=r"^fault: 'disk' is not one of slab, page, bio, function; "
     ):
         probes.kernel_supports("disk")
+
+
+@pytest.mark.parametrize("minimum", [0, -1, "3", None, 1.5, float("nan"), True, [1]])
+def test_a_minimum_that_nothing_could_miss_is_refused(minimum: Any) -> None:
+    with pytest.raises(ActivityFailed, match="^minimum: .* is not a whole number above 0$"):
+        probes.ensure_injected("mount", minimum=minimum)

@@ -84,6 +84,11 @@ def test_a_tick_while_a_run_lasts(concurrency: Concurrency, started: int, forbid
     assert (book.started, book.forbidden) == (started, forbidden)
 
 
+def test_a_tick_that_is_missed_while_a_run_lasts_is_counted_once() -> None:
+    _, book, _ = played(TEN_MINUTES, [600, 1211], lasts=1000)
+    assert (book.started, book.missed, book.forbidden) == (1, 1, 0)
+
+
 def test_a_clock_that_is_set_back_is_followed() -> None:
     starts, _, nexts = played(TEN_MINUTES, [600, -3600, -3000])
     assert (starts, nexts) == ([600, -3000], [1200, -3000, -2400])

@@ -22,6 +22,8 @@ from chaoskernel.syntax import Chain
         (".5s", 0.5),
         ("250ms", 0.25),
         (" 5m ", 300.0),
+        ("1500000\u00b5s", 1.5),
+        ("1500000\u03bcs", 1.5),
         (10, 10.0),
         (0.5, 0.5),
     ],
@@ -57,6 +59,13 @@ def test_a_go_duration_or_a_number_is_seconds(text: str | float, seconds: float)
 def test_anything_else_is_refused_with_key_and_remedy(text: object) -> None:
     with pytest.raises(InvalidFault, match=r"^duration: .* is not a duration; write .* 30s, 5m"):
         syntax.duration(text)
+
+
+def test_a_number_of_seconds_is_proposed_where_there_may_be_one() -> None:
+    with pytest.raises(InvalidFault, match="or 1h30m$"):
+        syntax.duration("10")
+    with pytest.raises(InvalidFault, match="or 1h30m, or a number of seconds$"):
+        syntax.duration(None)
 
 
 def test_process_ids_that_are_text_become_numbers() -> None:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from chaoskernel import process
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.lab.progress import Bar, Lines
-from tools.cluster import spaces
+from chaoskernel.lab.progress import Bar, Lines, Progress
+from tools.cluster import source, spaces
 from tools.cluster.cluster import Cluster
 
 
@@ -67,6 +67,13 @@ _COMMAND = click.argument("command", nargs=-1, required=True, type=click.UNPROCE
 
 
 @main.command()
+def build() -> None:
+    """Make sure that the programs of Kubernetes are there; build them if need be."""
+    with _progress() as progress:
+        source.binaries(progress)
+
+
+@main.command()
 @_COMMAND
 @_inside
 def enter(command: tuple[str, ...]) -> None:
@@ -100,13 +107,19 @@ def shell(nodes: int, directory: Path | None) -> None:
 @contextlib.contextmanager
 def _cluster(nodes: int, directory: Path | None) -> Iterator[dict[str, str]]:
     """Bring a cluster up; yield what a client's environment needs."""
-    console = Console(stderr=True)
     place = (directory or spaces.STATE).absolute()
     with contextlib.ExitStack() as stack:
-        lines = Lines(console.print, name="cluster")
-        with Bar(console) if console.is_terminal else lines as progress:
+        with _progress() as progress:
             cluster = stack.enter_context(Cluster(place, nodes, progress))
         yield cluster.environment
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    console = Console(stderr=True)
+    lines = Lines(console.print, name="cluster")
+    with Bar(console) if console.is_terminal else lines as progress:
+        yield progress
 
 
 def _foreground(command: tuple[str, ...] | list[str], environment: dict[str, str]) -> int:

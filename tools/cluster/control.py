@@ -35,6 +35,7 @@ class ControlPlane:
     :param controllers: start the controller-manager too.
     :param scheduler: start the scheduler too.
     :param api_options: more flags of the API server.
+    :param controller_options: of the controller-manager.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ControlPlane:
         controllers: bool = True,
         scheduler: bool = True,
         api_options: Sequence[str] = (),
+        controller_options: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         # Objects of an earlier cluster are none of this one's.
@@ -59,6 +61,7 @@ class ControlPlane:
         self.etcd = Daemon("etcd", self._etcd(), directory / "etcd.log")
         self.api = Api(self, api_options)
         workers = {"kube-controller-manager": controllers, "kube-scheduler": scheduler}
+        self._controller_options = controller_options
         self.workers = [self._worker(name) for name, wanted in workers.items() if wanted]
         self._has_accounts = controllers
         self._progress = progress
@@ -128,6 +131,7 @@ class ControlPlane:
                 f"--service-account-private-key-file={key}",
                 "--use-service-account-credentials=true",
                 "--feature-gates=TTLAfterFinished=true",
+                *self._controller_options,
             ]
         return Daemon(name, command, self.directory / f"{name}.log")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaoskernel.cli import _COMMANDS, cli
+from chaoskernel.cli import _COMMANDS, cli, lab
 from tests.unit.manifest.documents import SEED
 
 PROGRAM = Path(sys.executable).with_name("chaoskernel")
@@ -20,9 +20,11 @@ def test_every_command_is_listed() -> None:
     assert [name for name in _COMMANDS if f"  {name} " not in result.output] == []
 
 
-@pytest.mark.parametrize("name", sorted(set(_COMMANDS) - {"lab"}))
+@pytest.mark.parametrize(
+    "name", [*sorted(_COMMANDS), *(f"lab {name}" for name in sorted(lab.command.commands))]
+)
 def test_the_help_of_a_command_has_examples(name: str) -> None:
-    result = CliRunner().invoke(cli, [name, "--help"])
+    result = CliRunner().invoke(cli, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert "\n  Example" in result.output
     assert f"chaoskernel {name}" in result.output.partition("\n  Example")[2]
@@ -57,7 +59,35 @@ def test_what_is_wrong_with_a_document_is_a_line_each(tmp_path: Path) -> None:
     path.write_text(SEED.replace("mode: one", "mode: x") + "    times: -1\n", encoding="utf-8")
     ended = subprocess.run([PROGRAM, "convert", path], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    first, second = ended.stderr.splitlines()
-    assert f"{path}:7:9: spec.mode: 'x' is not one of one, all, " in first
-    assert f"{path}:15:12: spec.failKernRequest.times: -1 is not in 0..4294967295" in second
+    assert ended.stderr.splitlines() == [
+        f"{path}:7:9: spec.mode: 'x' is not one of one, all, fixed, fixed-percent, "
+        "random-max-percent",
+        f"{path}:15:12: spec.failKernRequest.times: -1 is not in 0..4294967295",
+    ]
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["convert", "/tmp"], "/tmp: it cannot be read: Is a directory"),
+        (["convert", "{}"], "{}: it cannot be read: No such file or directory"),
+        (["stop", "x"], "no fault named 'x' is in force on this host; there "),
+        (["run", "--spec", "f("], "scope: '' is not a scope; name pids, pid_files, commands, "),
+        (["summary", "/dev/zero"], "/dev/zero is not a journal: it is no JSON document; name "),
+    ],
+)
+def test_what_is_wrong_is_one_line_of_a_sentence(words: list[str], line: str) -> None:
+    ended = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith(line)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ps", "--json"], ["lab", "status"]])
+def test_output_that_nobody_takes_is_no_traceback(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (1, "the output: No space left on device\n")

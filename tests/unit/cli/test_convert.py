@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from chaoskernel import actions
+from chaoskernel.cli import logger
 from chaoskernel.cli.convert import command
 from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.manifest import parse
@@ -89,6 +90,18 @@ def test_it_starts_holds_looks_stops_and_rolls_back(tmp_path: Path) -> None:
     assert "pods of apps by mode fixed 2" in found["description"]
 
 
+def test_of_several_faults_the_longest_is_held(tmp_path: Path) -> None:
+    text = f"{FULL}\n---\n{SEED}---\n" + as_json(document(duration="10s")).replace("demo", "c")
+    found = experiment(tmp_path, text)
+    assert calls(found) == [
+        *["start_injection"] * 3,
+        "sleep",
+        *["ensure_injected"] * 3,
+        *["stop_injection"] * 3,
+    ]
+    assert found["method"][3]["provider"]["arguments"] == ["90"]
+
+
 @pytest.mark.parametrize("text", [SEED, FULL])
 def test_it_injects_what_the_document_says(tmp_path: Path, text: str) -> None:
     found = experiment(tmp_path, text, "--pid", "12")
@@ -127,8 +140,13 @@ def test_without_one_it_is_a_process_that_the_environment_names(tmp_path: Path) 
     assert found["configuration"]["pid_file"]["key"] == "CHAOSKERNEL_PID_FILE"
 
 
-def test_a_schedule_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+def test_a_schedule_is_left_out_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda text, *words: said.append(text % words))
     found = experiment(tmp_path, as_json(schedule()))
+    assert said == ["the schedule of demo is left out; run the experiment by cron"]
     assert "Its schedule, @every 10m, is left out." in found["description"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,31 @@ def test_ctrl_c_ends_it_and_the_counters_are_told(monkeypatch: pytest.MonkeyPatc
     assert [record["state"] for record in json.loads(result.stdout)] == ["ended"]
 
 
+class EndedTarget(FakeTarget):
+    """A signal comes while its counters are read."""
+
+    def counters(self, name: str) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGTERM)
+        return super().counters(name)
+
+
+def test_sigterm_ends_it_the_counters_are_told_and_the_status_is_the_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    result, _ = ran(monkeypatch, "--pid", "12", "--json", target=EndedTarget())
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert [record["state"] for record in json.loads(result.stdout)] == ["ended"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(logger, "warning", said.append)
     ran(monkeypatch, "--pid", "12", target=BriefTarget(injected=0))
     assert said == ["nothing was injected; check that the scope and chain are the workload's"]
+    ran(monkeypatch, "--pid", "12", "--engine", "none", "--dry-run", target=BriefTarget(injected=0))
+    assert len(said) == 1
 
 
 def test_the_program_is_printed_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,17 @@ with posted(message):
 Start = Callable[..., subprocess.Popen[str]]
 
 
+def of_this_process() -> list[Notice]:
+    return [notice for notice in notices() if notice.owner["pid"] == os.getpid()]
+
+
+@pytest.fixture(autouse=True)
+def none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults that somebody else has on this host stay out of it: `stop --all` would end them."""
+    for module in (ps, stop):
+        monkeypatch.setattr(module, "notices", of_this_process)
+
+
 @pytest.fixture
 def start() -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
@@ -109,6 +120,13 @@ def test_an_unknown_name_stops_nothing(start: Start) -> None:
     assert child.poll() is None
 
 
+@pytest.mark.parametrize("seconds", ["nan", "-1", "601", "inf", "1e309", ""])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    result = invoke("--all", "--timeout", seconds)
+    assert result.exit_code == 2
+    assert "Invalid value for '--timeout'" in result.output
+
+
 @pytest.mark.parametrize("arguments", [[], ["a", "--all"]])
 def test_it_takes_names_or_all(arguments: list[str]) -> None:
     result = invoke(*arguments)
@@ -129,7 +147,7 @@ def test_a_pid_that_has_become_another_process_is_not_hit(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = start("disk")
-    (notice,) = notices()
+    (notice,) = of_this_process()
     reused = Notice(os.getpid(), notice.started, notice.owner, notice.message)
     monkeypatch.setattr(stop, "notices", lambda: [reused])
     assert "it had ended" in invoke("disk").output

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaoskernel.cli.summary import command
 from chaoskernel.errors import ChaosKernelError
 
-FAULT = {
+FAULT: dict[str, Any] = {
     "name": "mount-enomem",
     "fault": "slab",
     "hook": "should_failslab",
@@ -149,6 +152,8 @@ def test_json_is_the_journals_part_with_the_outcome(tmp_path: Path) -> None:
         ("[]", r"journal.json has no part named chaoskernel; declare the control .*"),
         ('{"status": "completed"}', r"journal.json has no part named chaoskernel; .*"),
         ('{"chaoskernel": {}}', r"journal.json has no part named chaoskernel; .*"),
+        ("[" * 100_000, r"journal.json is not a journal: it is no JSON document; .*"),
+        ('{"chaoskernel": {"faults": [7]}}', r"journal.json has a part .* cannot read; --json .*"),
     ],
 )
 def test_what_is_no_such_journal_is_one_line(tmp_path: Path, text: str | None, line: str) -> None:
@@ -164,6 +169,25 @@ def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ChaosKernelError, match=r"is not a journal"):
         CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+
+
+WRONG: st.SearchStrategy[object] = st.sampled_from(
+    [None, 7, "x", [], {}, [7], {"a": 1}, [{}], True, -1.5]
+)
+
+
+@given(st.sampled_from(sorted(FAULT)), WRONG, WRONG, st.booleans())
+def test_no_journal_does_more_than_be_refused(
+    key: str, value: object, other: object, inside: bool
+) -> None:
+    counters = {**FAULT["counters"], "frames": value, "processes": other}
+    fault = {**FAULT, "counters": counters} if inside else {**FAULT, key: value}
+    document = {"experiment": other, "chaoskernel": {"faults": [fault], "shortfalls": other}}
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "journal.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        result = CliRunner().invoke(command, [str(path)])
+    assert result.exit_code == 0 or isinstance(result.exception, ChaosKernelError)
 
 
 def test_it_names_no_more_processes_than_a_table_has_room_for(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from importlib import resources
-from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf import inject
 from chaoskernel.checks import packed
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
@@ -81,9 +80,9 @@ def test_core_is_chosen_where_it_serves(
 
 
 def test_an_installation_without_the_object_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(inject, "OBJECT", "inject.none.bpf.o")
     with pytest.raises(MissingTool, match="has no inject.*bpf.o; .*apt-get install clang"):
         core.shipped_object()
 

@@ -7,10 +7,10 @@ import ctypes
 import pytest
 
 from chaoskernel.engine.events import KEPT, Event, latest, to_json
-from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Hook
+from tests.unit.kernel.types import symbols_of
 
-SYMBOLS = Symbols(
+SYMBOLS = symbols_of(
     b"1000 T should_failslab\n2000 T kmem_cache_alloc\n3000 T path_mount\n9000 t bpf_prog_1\n", "x"
 )
 

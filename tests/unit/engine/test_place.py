@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chaoskernel.bpf.program import Layout, Placement
 from chaoskernel.engine.place import placements, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.kernel.btf import Types
+from chaoskernel.kernel.btf import NOTHING, Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Mechanism, frames_of
-from tests.unit.kernel.types import kernel
+from tests.unit.kernel.types import kernel, symbols_of, types_of
 
-SYMBOLS = Symbols(
+SYMBOLS = symbols_of(
     b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n4 T gives_null\n5 T gives_true\n",
     "x86_64",
 )
-NO_TYPES = Types(b"")
 EVERYTHING = Features(
-    btf=b"\0should_failslab\0__x64_sys_mount\0clone.isra.0\0gives_null\0gives_true\0",
+    types=types_of(
+        "should_failslab", "__x64_sys_mount", "clone.isra.0", "gives_null", "gives_true"
+    ),
     injectable={
         "should_failslab": "ERRNO",
         "__x64_sys_mount": "ERRNO",
@@ -42,12 +45,11 @@ def placed(
         scope=Scope(pids=(42,)),
         mechanism=mechanism,
     )
-    return list(placements(fault, SYMBOLS, features, NO_TYPES))
+    return list(placements(fault, SYMBOLS, features))
 
 
-def only(**changes: object) -> Features:
-    fields = {name: getattr(EVERYTHING, name) for name in Features.__slots__}
-    return Features(**{**fields, **changes})
+def only(**changes: Any) -> Features:
+    return EVERYTHING._replace(**changes)
 
 
 def hooks(found: list[Placement]) -> list[Mechanism]:
@@ -64,7 +66,7 @@ def test_a_mechanism_that_is_asked_for_is_not_replaced() -> None:
 
 
 def test_without_types_a_kprobe_is_used() -> None:
-    assert hooks(placed(only(btf=b""))) == [Mechanism.KPROBE]
+    assert hooks(placed(only(types=NOTHING))) == [Mechanism.KPROBE]
 
 
 def test_a_kprobe_that_would_outlive_its_owner_is_not_used() -> None:
@@ -87,23 +89,39 @@ def test_a_predicate_on_a_clone_is_refused() -> None:
     chain = [{"funcname": "clone", "parameters": "int x", "predicate": "x == 1"}]
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
     with pytest.raises(InvalidFault, match=r"^callchain\[0\]\.predicate: .*clone\.isra\.0 alone"):
-        list(placements(fault, SYMBOLS, EVERYTHING, NO_TYPES))
+        list(placements(fault, SYMBOLS, EVERYTHING))
 
 
 def test_parameters_are_compared_with_the_kernels_types() -> None:
     chain = [{"funcname": "sys_mount"}, {"funcname": "look", "parameters": "long name"}]
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
-    symbols = Symbols(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t look\n", "x86_64")
+    symbols = symbols_of(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t look\n")
     with pytest.raises(InvalidFault, match=r"^callchain\[1\]\.parameters: 'long name' is not what"):
-        list(placements(fault, symbols, EVERYTHING, Types(kernel())))
+        list(placements(fault, symbols, only(types=Types(kernel()))))
 
 
 def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
-    text = b"1 T should_failslab\n20 D kmem_cache\n30 t __kretprobe_trampoline\n"
-    (placement, _) = placements(fault, Symbols(text, "x86_64"), EVERYTHING, Types(kernel()))
-    assert placement.layout == Layout(bootstrap_cache=0x20, return_trampoline=0x30)
-    assert with_offsets(placement, Types(kernel())).layout == Layout(96, 28, 0x20, 0x30)
+    symbols = symbols_of(b"1 T should_failslab\n20 D kmem_cache\n")
+    (placement, _) = placements(fault, symbols, EVERYTHING)
+    assert placement.layout == Layout()
+    assert with_offsets(placement, symbols, Types(kernel())).layout == Layout(96, 28, 0x20)
+
+
+def test_a_kretprobe_is_told_from_what_lies_on_the_stack_by_its_trampoline() -> None:
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(["f"]))
+    symbols = symbols_of(b"1 T should_failslab\n2 t f.isra.0\n30 t __kretprobe_trampoline\n")
+    (placement, _) = placements(fault, symbols, EVERYTHING)
+    assert placement.layout == Layout(return_trampoline=0x30)
+
+
+def test_the_kernels_list_of_names_is_not_read_for_functions_that_have_types() -> None:
+    def unread() -> bytes:
+        raise AssertionError("it takes the kernel a while to write it")
+
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(["sys_mount"]))
+    symbols = Symbols(unread, "x86_64", EVERYTHING.types)
+    assert next(placements(fault, symbols, EVERYTHING)).frames[0].symbol == "__x64_sys_mount"
 
 
 def test_an_unknown_frame_is_refused() -> None:
@@ -122,14 +140,14 @@ def test_an_unreadable_injection_list_decides_nothing() -> None:
 
 def test_without_any_way_the_kernel_is_unsupported_and_the_option_is_named() -> None:
     with pytest.raises(UnsupportedKernel, match="CONFIG_BPF_KPROBE_OVERRIDE"):
-        placed(only(btf=b"", kprobe_override=False))
+        placed(only(types=NOTHING, kprobe_override=False))
     with pytest.raises(UnsupportedKernel, match="CONFIG_DEBUG_INFO_BTF"):
-        placed(only(btf=b""), mechanism=Mechanism.FMOD_RET)
+        placed(only(types=NOTHING), mechanism=Mechanism.FMOD_RET)
 
 
 def function(name: str, errno: int = 0) -> list[Placement]:
     fault = Fault("x", Hook.FUNCTION, Scope(pids=(42,)), function=name, errno=errno)
-    return list(placements(fault, SYMBOLS, EVERYTHING, NO_TYPES))
+    return list(placements(fault, SYMBOLS, EVERYTHING))
 
 
 def test_a_function_is_overridden_under_its_own_name_with_its_own_error() -> None:

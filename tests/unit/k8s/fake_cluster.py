@@ -174,9 +174,20 @@ class FakeCluster:
         if any(message["type"] in ("error", "disarmed") for message in script.first):
             log.put(None)
 
+    def delete_jobs(self, namespace: str, labels: str) -> None:
+        self._called("delete_jobs", labels)
+        wanted = dict(pair.split("=") for pair in labels.split(","))
+        for name, job in list(self.manifests.items()):
+            if wanted.items() <= job["metadata"]["labels"].items():
+                # As a server does: it ends at the first that it cannot delete.
+                self._refuse("delete_job", _node(job))
+                self._delete(name)
+
     def delete_job(self, namespace: str, name: str) -> None:
-        node = _node(self.manifests[name]) if name in self.manifests else ""
-        self._called("delete_job", node)
+        self._called("delete_job", _node(self.manifests[name]) if name in self.manifests else "")
+        self._delete(name)
+
+    def _delete(self, name: str) -> None:
         if name not in self.manifests or name in self.deleted:
             return
         self.deleted.append(name)
@@ -223,6 +234,9 @@ class FakeCluster:
     def _called(self, name: str, *arguments: str) -> None:
         with self._lock:
             self.calls.append(name)
+        self._refuse(name, *arguments)
+
+    def _refuse(self, name: str, *arguments: str) -> None:
         if (refuse := self.refuse.get(name)) and (error := refuse(*arguments)):
             raise error
 

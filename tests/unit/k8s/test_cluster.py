@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import json
+import shutil
+import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,8 @@ from chaoskernel.k8s.job import Owner, Settings, job
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook
+from tools.cluster import kubeconfig
+from tools.cluster.certificates import Authority
 
 Answer = tuple[int, Any]
 
@@ -25,7 +31,11 @@ Answer = tuple[int, Any]
 class Server:
     """Answers by a function of method, path and query; a list of lines is streamed."""
 
-    def __init__(self, answer: Callable[[str, str, dict[str, str]], Answer]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[str, str, dict[str, str]], Answer],
+        identity: ssl.SSLContext | None = None,
+    ) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
@@ -62,9 +72,11 @@ class Server:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if identity:
+            self._server.socket = identity.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'https' if identity else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -125,6 +137,34 @@ def test_deleting_what_is_not_there_is_no_error(serving: Make) -> None:
     cluster.delete_job("c", "j")
     with pytest.raises(ClusterError, match="not found"):
         cluster.create_job("c", {})
+
+
+def test_jobs_are_deleted_by_their_labels_with_one_request(serving: Make) -> None:
+    deleted = {"kind": "JobList", "items": [{"metadata": {"name": "j"}}] * 1000}
+    cluster, server = serving(lambda *_: (200, deleted))
+    cluster.delete_jobs("c", "a=b")
+    cluster.delete_jobs("c", "a=d")
+    selected = [query.pop("labelSelector") for *_, query in server.asked]
+    path, query = "/apis/batch/v1/namespaces/c/jobs", {"propagationPolicy": "Background"}
+    assert server.asked == [("DELETE", path, query)] * 2
+    assert selected == ["a=b", "a=d"]
+
+
+def test_a_missing_right_to_delete_many_jobs_is_named(serving: Make) -> None:
+    message = 'User "u" cannot deletecollection resource "jobs" in API group "batch" in the '
+    cluster, _ = serving(lambda *_: refusal(403, message + 'namespace "c"'))
+    with pytest.raises(NotPermitted, match="u may not deletecollection jobs.batch in namespace c"):
+        cluster.delete_jobs("c", "a=b")
+
+
+def test_cycles_are_looked_for_again_after_a_list(serving: Make) -> None:
+    cluster, _ = serving(lambda *_: (200, {"items": [{"n": 0}]}))
+    assert gc.isenabled()
+    assert [gc.isenabled() for _ in cluster.nodes()] == [True]
+    refusing, _ = serving(lambda *_: refusal(500, "no"))
+    with pytest.raises(ClusterError):
+        list(refusing.nodes())
+    assert gc.isenabled()
 
 
 def test_a_missing_right_is_named(serving: Make) -> None:
@@ -206,3 +246,57 @@ def test_a_context_that_the_kubeconfig_has_not(tmp_path: Any) -> None:
     ApiCluster(Connection(kubeconfig=str(file)))
     with pytest.raises(InvalidFault, match="KUBERNETES_CONTEXT: 'b' is not usable"):
         ApiCluster(Connection(kubeconfig=str(file), context="b"))
+
+
+def test_certificates_are_read_once_for_all_connections(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates")
+    own, client = authority.issue("server", hosts=["127.0.0.1"]), authority.issue("u")
+    identity = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=authority.pair.certificate
+    )
+    identity.verify_mode = ssl.CERT_REQUIRED
+    identity.load_cert_chain(own.certificate, own.key)
+    both = threading.Barrier(2, timeout=10)
+
+    def answer(*_: object) -> Answer:
+        both.wait()  # so that there have to be two connections
+        return 200, {"items": []}
+
+    server = Server(answer, identity)
+    file = tmp_path / "config"
+    kubeconfig.of_certificate(file, server.url, authority.pair.certificate, client)
+    cluster = ApiCluster(Connection(kubeconfig=str(file)))
+    shutil.rmtree(tmp_path / "certificates")
+    try:
+        other = threading.Thread(target=lambda: list(cluster.nodes()))
+        other.start()
+        assert list(cluster.nodes()) == []
+        other.join()
+    finally:
+        server.close()
+    assert len(server.asked) == 2
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_server_that_another_authority_vouches_for_is_not_trusted(tmp_path: Path) -> None:
+    known, other = Authority(tmp_path / "known"), Authority(tmp_path / "other")
+    own = other.issue("server", hosts=["127.0.0.1"])
+    identity = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    identity.load_cert_chain(own.certificate, own.key)
+    server = Server(lambda *_: (200, {"items": []}), identity)
+    try:
+        ca = str(known.pair.certificate)
+        checked = Connection(host=server.url, verify_ssl=True, ca_cert_file=ca, api_key="k")
+        with pytest.raises(ClusterError, match="certificate verify failed"):
+            list(ApiCluster(checked).nodes())
+        unchecked = Connection(host=server.url, api_key="k")
+        assert list(ApiCluster(unchecked).nodes()) == []
+    finally:
+        server.close()
+
+
+def test_a_certificate_that_is_none_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("no certificate")
+    with pytest.raises(InvalidFault, match="KUBERNETES_HOST: 'https://h' is not usable"):
+        ApiCluster(Connection(host="https://h", verify_ssl=True, ca_cert_file=str(file)))

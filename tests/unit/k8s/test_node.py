@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import LAST_WORDS_SECONDS, NodeAgent
+from chaoskernel.k8s.roll import Roll
 
 RUNNING = {
     "metadata": {"name": "p"},
@@ -21,7 +22,7 @@ class Clock:
 
 
 def agent(clock: Clock) -> NodeAgent:
-    return NodeAgent("worker-1", "j", (), threading.Condition(), clock)
+    return NodeAgent("worker-1", "j", (), Roll(), Latest(), clock)
 
 
 def test_an_agent_is_over_when_its_log_has_ended_after_its_pod() -> None:

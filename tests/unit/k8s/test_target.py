@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chaoskernel.errors import (
@@ -77,7 +79,7 @@ def test_stopping_waits_for_the_last_word_of_each_agent() -> None:
     assert here.stop("x") == [record]
 
 
-def test_a_fault_takes_three_requests_for_each_node_and_one_watch() -> None:
+def test_a_fault_takes_two_requests_for_each_node_one_watch_and_few_to_delete_them() -> None:
     cluster = FakeCluster()
     here = target(cluster)
     here.start(a_fault(*(f"worker-{n}" for n in range(20))))
@@ -86,8 +88,23 @@ def test_a_fault_takes_three_requests_for_each_node_and_one_watch() -> None:
         "watch_pods": 1,
         "create_job": 20,
         "log": 20,
-        "delete_job": 20,
+        "delete_jobs": 3,
     }
+    assert len(cluster.deleted) == 20
+
+
+def test_what_one_request_cannot_delete_is_deleted_one_by_one() -> None:
+    cluster = FakeCluster()
+    here = target(cluster)
+    here.start(a_fault(*(f"worker-{n}" for n in range(20))))
+    message = "system:serviceaccount:c:c may not deletecollection jobs.batch in namespace c"
+    cluster.refuse["delete_jobs"] = lambda labels: (
+        NotPermitted(message) if labels.endswith("part=1") else None
+    )
+    (record,) = here.stop()
+    assert record.state is State.ENDED
+    assert len(cluster.deleted) == 20
+    assert (cluster.calls.count("delete_jobs"), cluster.calls.count("delete_job")) == (3, 7)
 
 
 def test_an_image_that_is_missing_is_told_with_node_and_pods_and_everything_is_undone() -> None:
@@ -191,6 +208,18 @@ def test_a_stop_goes_on_past_a_node_that_is_cut_off_and_lists_it() -> None:
         "`chaoskernel ps --kubernetes` shows what is left"
     )
     assert len(cluster.deleted) == 2
+
+
+def test_a_stop_waits_longer_the_more_nodes_there_are() -> None:
+    silent = Script(last=(), deletes=False)
+    nodes = [f"worker-{n}" for n in range(4)]
+    cluster = FakeCluster(dict.fromkeys(nodes, silent))
+    here = target(cluster, Waits(start=2.0, stop=0.0, stop_node=0.1, retry=0.01))
+    here.start(a_fault(*nodes))
+    begun = time.monotonic()
+    with pytest.raises(EngineError, match="worker-3 .* could not be confirmed"):
+        here.stop()
+    assert time.monotonic() - begun >= 0.4
 
 
 @pytest.mark.parametrize("status", [0, 429, 503])
@@ -301,6 +330,17 @@ def test_events_are_known_at_the_end() -> None:
         "events": [{**each, "node": "worker-1"} for each in events[1:]],
         "dropped": 2,
     }
+
+
+def test_events_of_many_nodes_are_as_many_as_those_of_one() -> None:
+    events = [{"at": f"2026-01-01T00:00:{n // 10:02}.{n % 10}+00:00"} for n in range(256)]
+    last = (disarmed(300, events=events, dropped=44),)
+    here = target(FakeCluster({node: Script(last=last) for node in ("worker-1", "worker-2")}))
+    here.start(a_fault())
+    (record,) = here.stop()
+    assert (len(record.events), record.dropped) == (256, 44 + 44 + 256)
+    assert {event["node"] for event in record.events} == {"worker-1", "worker-2"}
+    assert record.events[0]["at"] == "2026-01-01T00:00:12.8+00:00"
 
 
 def test_a_scope_without_pods_is_refused() -> None:

@@ -36,6 +36,11 @@ def test_what_is_no_function_takes_nothing_that_is_known(name: str) -> None:
     assert TYPES.parameters(name) is None
 
 
+def test_functions_are_told_from_whatever_else_has_a_name() -> None:
+    assert all(map(TYPES.has_function, ["should_failslab", "look", "nothing"]))
+    assert not any(map(TYPES.has_function, ["qstr", "name", "gfp_t", "int", "loo", "absent", ""]))
+
+
 def test_a_structure_has_its_members_where_the_compiler_put_them() -> None:
     assert TYPES.offset("kmem_cache", "name") == 96
     assert TYPES.offset("kmem_cache", "object_size") == 28
@@ -47,5 +52,6 @@ def test_a_kernel_without_types_knows_nothing_of_them(raw: bytes) -> None:
     types = Types(raw)
     assert not types
     assert types.parameters("look") is None
+    assert not types.has_function("look")
     assert types.offset("kmem_cache", "name") == 0
     assert types.named("gfp_t") is None

@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from chaoskernel.kernel import report
+from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Hook
+from tests.unit.kernel.types import symbols_of, types_of
 
 SLAB = "should_failslab"
-WHOLE = Symbols(b"1 T should_failslab\n2 T should_fail_alloc_page\n3 t should_fail_bio\n", "x86_64")
+WHOLE = symbols_of(b"1 T should_failslab\n2 T should_fail_alloc_page\n3 t should_fail_bio\n")
 
 
 def features(**changes: Any) -> Features:
     fields: dict[str, Any] = {
-        "btf": b"\0should_failslab\0",
+        "types": types_of(SLAB),
         "injectable": {SLAB: "ERRNO"},
         "kprobe_events": True,
         "kprobe_override": True,
@@ -30,13 +32,13 @@ def features(**changes: Any) -> Features:
     [
         (WHOLE, features(), "present", True),
         (WHOLE, features(injectable=None), "present", True),
-        (WHOLE, features(btf=b""), "present", True),
+        (WHOLE, features(types=NOTHING), "present", True),
         (WHOLE, features(injectable={}), "not injectable", False),
-        (WHOLE, features(btf=b"", kprobe_override=False), "no mechanism", False),
+        (WHOLE, features(types=NOTHING, kprobe_override=False), "no mechanism", False),
         (WHOLE, None, "unknown", None),
-        (Symbols(b"1 T other\n", "x86_64"), features(), "absent", False),
+        (symbols_of(b"1 T other\n"), features(), "absent", False),
         (
-            Symbols(b"1 t should_failslab.constprop.0\n", "x86_64"),
+            symbols_of(b"1 t should_failslab.constprop.0\n"),
             features(),
             "only as should_failslab.constprop.0",
             False,
@@ -52,7 +54,7 @@ def test_a_hook_has_a_state_and_a_remedy_where_it_cannot_be_used(
 
 
 def test_mechanisms_that_are_missing_name_the_option_that_gives_them() -> None:
-    fmod_ret, kprobe = report.mechanisms(features(btf=b"", kprobe_override=False))
+    fmod_ret, kprobe = report.mechanisms(features(types=NOTHING, kprobe_override=False))
     assert (fmod_ret.usable, fmod_ret.remedy) == (False, "CONFIG_DEBUG_INFO_BTF")
     assert "CONFIG_BPF_KPROBE_OVERRIDE" in kprobe.remedy
     assert all(finding.usable for finding in report.mechanisms(features()))

@@ -8,6 +8,7 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel.symbols import Symbols
+from tests.unit.kernel.types import symbols_of, types_of
 
 TEXT = b"""\
 ffffffff81000000 T __x64_sys_mount
@@ -21,7 +22,7 @@ ffffffff81000050 T sys_ni_syscall
 
 @pytest.fixture
 def symbols() -> Symbols:
-    return Symbols(TEXT, "x86_64")
+    return symbols_of(TEXT)
 
 
 @pytest.mark.parametrize("name", ["mount_subtree", "btrfs_mount", "inlined.isra.0"])
@@ -44,8 +45,14 @@ def test_a_function_that_is_spelled_like_a_system_call_is_itself(symbols: Symbol
     assert symbols.resolve("sys_ni_syscall") == "sys_ni_syscall"
 
 
+def test_what_has_a_type_need_not_be_looked_for_in_the_list() -> None:
+    symbols = symbols_of(b"", types=types_of("__x64_sys_mount", "f"))
+    assert "f" in symbols
+    assert (symbols.resolve("f"), symbols.resolve("SyS_mount")) == ("f", "__x64_sys_mount")
+
+
 def test_the_wrapper_is_the_architectures() -> None:
-    arm = Symbols(b"ffff T __arm64_sys_mount\n", "aarch64")
+    arm = symbols_of(b"ffff T __arm64_sys_mount\n", "aarch64")
     assert arm.resolve("sys_mount") == "__arm64_sys_mount"
 
 
@@ -62,13 +69,13 @@ def test_a_function_of_which_one_clone_is_left_is_that_clone(symbols: Symbols) -
     ],
 )
 def test_a_function_that_was_split_is_refused_and_its_pieces_are_named(clones: list[str]) -> None:
-    symbols = Symbols("".join(f"ff t {clone}\n" for clone in clones).encode(), "x86_64")
+    symbols = symbols_of("".join(f"ff t {clone}\n" for clone in clones).encode(), "x86_64")
     with pytest.raises(InvalidFault, match=re.escape(", ".join(sorted(clones)))):
         symbols.resolve("f")
 
 
 def test_a_clone_beside_its_pieces_is_used() -> None:
-    symbols = Symbols(b"ff t f.constprop.0.isra.0\nff t f.constprop.0.cold\n", "x86_64")
+    symbols = symbols_of(b"ff t f.constprop.0.isra.0\nff t f.constprop.0.cold\n")
     assert symbols.resolve("f") == "f.constprop.0.isra.0"
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 
+from chaoskernel.kernel.btf import Types
+from chaoskernel.kernel.symbols import Symbols
+
 INT, PTR, ARRAY, STRUCT, TYPEDEF, CONST, FUNC, FUNC_PROTO = 1, 2, 3, 4, 8, 10, 12, 13
 
 
@@ -61,6 +64,19 @@ class Blob:
         self._types += tail
         self._count += 1
         return self._count
+
+
+def symbols_of(text: bytes, machine: str = "x86_64", types: Types | None = None) -> Symbols:
+    """The symbols of a kernel whose /proc/kallsyms has this text."""
+    return Symbols(lambda: text, machine, types or Types(b""))
+
+
+def types_of(*functions: str) -> Types:
+    """The types of a kernel with these functions."""
+    blob = Blob()
+    for name in functions:
+        blob.function(name)
+    return Types(blob.raw())
 
 
 def kernel() -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chaoskernel import manifest
 from chaoskernel.errors import InvalidManifest
-from chaoskernel.manifest.document import MAX_BYTES
+from chaoskernel.manifest.document import MAX_BYTES, MAX_PROBLEMS
 from tests.unit.manifest.documents import SEED, as_json, document
 
 TWICE = SEED + "---\n" + SEED.replace("kernel-chaos-example", "second")
@@ -37,6 +37,32 @@ def test_json_is_read_too(tmp_path: Path) -> None:
     assert manifest.load(str(path)) == manifest.load(json.dumps(document()))
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff\n"])
+def test_a_line_of_json_is_no_path(mark: str) -> None:
+    assert manifest.load(mark + json.dumps(document())) == manifest.parse(as_json(document()))
+    with pytest.raises(InvalidManifest, match="is not valid: 1:1: it has a list, which is not an"):
+        manifest.load("[]")
+
+
+@pytest.mark.parametrize("name", ["{}", "a\nb", "[x]", "-"])
+def test_a_file_is_read_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(SEED, encoding="utf-8")
+    assert manifest.load_file(path) == manifest.parse(SEED)
+
+
+@pytest.mark.parametrize("given", [None, 7, b"a: b\n", document(), [SEED]])
+def test_what_is_no_text_is_refused(given: object) -> None:
+    with pytest.raises(InvalidManifest, match="^the manifest is not valid: it is not text; give "):
+        manifest.load(given)
+
+
+def test_lines_may_end_as_those_of_windows() -> None:
+    text = SEED.replace("mode: one", "mode: x").replace("\n", "\r\n")
+    assert [line.split()[0] for line in problems(text)] == ["7:9:"]
+    assert manifest.parse(SEED.replace("\n", "\r\n")) == manifest.parse(SEED)
+
+
 def test_json_may_be_indented_with_tabs() -> None:
     text = json.dumps(document(), indent="\t")
     assert manifest.parse(text) == manifest.parse(as_json(document()))
@@ -46,6 +72,8 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "chaos.yaml"
     path.write_text(SEED, encoding="utf-8-sig")
     assert manifest.load(str(path)) == manifest.parse(SEED)
+    path.write_text(json.dumps(document(), indent="\t"), encoding="utf-8-sig")
+    assert manifest.load(str(path)) == manifest.parse(as_json(document()))
 
 
 @pytest.mark.parametrize("text", [TWICE, f"---\n{TWICE}", f"{TWICE}---\n", TWICE + "---\n# x\n"])
@@ -112,6 +140,27 @@ def test_aliases_that_multiply_are_refused_at_once() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" + ",".join('"a":1' for _ in range(5_000)) + "}",
+        "{" + ",".join(f"{n}:1" for n in range(5_000)) + "}",
+        json.dumps({f"f{n}": 1 for n in range(5_000)}),
+        as_json(document(containerNames=[1] * 5_000)),
+    ],
+    ids=["one key", "no text", "unknown", "no texts"],
+)
+def test_of_very_many_mistakes_the_first_are_told(text: str) -> None:
+    found = problems(text)
+    assert len(found) == MAX_PROBLEMS + 1
+    assert found[-1] == "there is more; nothing was read on"
+
+
+def test_what_comes_after_too_many_values_is_not_read() -> None:
+    (said,) = problems("---\n" * 100_000)
+    assert said.endswith("more than 20000 values; do its aliases multiply?")
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000 + "\n", "- " * 50_000 + "\n", "{a: " * 5000 + "\n"])
 def test_a_text_that_nests_without_end_is_refused(text: str) -> None:
     assert any("levels in each other" in problem for problem in problems(text))
@@ -129,6 +178,11 @@ def test_bytes_that_are_no_utf8_are_named_with_their_place(tmp_path: Path) -> No
     path.write_bytes(SEED.replace("one", "\xe9").encode("latin-1"))
     with pytest.raises(InvalidManifest, match="7:9: byte 0xe9 is not UTF-8"):
         manifest.load(str(path))
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(InvalidManifest, match="it cannot be read: embedded null byte"):
+        manifest.load("a\0b")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

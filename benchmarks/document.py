@@ -1,0 +1,129 @@
+"""The parts of docs/performance.md that are facts: written by what measures, never by hand.
+
+Each stands between `<!-- facts: NAME -->` and `<!-- end -->`; what is around them is prose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from benchmarks.report import (
+    FLOOR,
+    NOTHING,
+    Facts,
+    added,
+    groups,
+    instructions,
+    of,
+    rows,
+    spread,
+)
+
+_BLOCK = re.compile(r"(<!-- facts: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+_OUT, _NEVER = "core, out of scope", "core, in scope, a frame is never entered"
+_ONE = "core, in scope, 1 frame(s) that do not match"
+_TECHNIQUE = "inject.py's technique, "
+
+
+def updated(text: str, facts: Facts) -> str:
+    """Return a text with its facts replaced.
+
+    :raises KeyError: it asks for facts that there are not.
+    """
+    return _BLOCK.sub(lambda found: found[1] + BLOCKS[found[2]](facts) + found[3], text)
+
+
+def _cost(facts: Facts) -> str:
+    return _table(rows(facts, "cost"))
+
+
+def _growth(facts: Facts) -> str:
+    names = [group for group in groups(facts) if group not in ("cost", "start")]
+    return "\n".join(_table(rows(facts, group)) for group in names)
+
+
+def _start(facts: Facts) -> str:
+    return _table(rows(facts, "start"))
+
+
+def _steps(facts: Facts) -> str:
+    """Say how long each step of an agent's took, until the next began."""
+    both = {fact["name"]: fact["steps"] for fact in of(facts, "start") if "steps" in fact}
+    table = [("until", *both)]
+    for step in next(iter(both.values())):
+        table.append((step, *(f"{steps[step]:.2f}" for steps in both.values())))
+    return _table(table)
+
+
+def _repeats(facts: Facts) -> str:
+    """Say how far apart runs are."""
+    widest = max(facts, key=spread)
+    runs = max(len(fact.get("ns", ())) for fact in facts)
+    return (
+        f"Of {runs} runs of each, the greatest is at most {spread(widest):.2%} above the least "
+        f"({widest['group']}: {widest['name']}).\n"
+    )
+
+
+def _targets(facts: Facts) -> str:
+    return _table([("target", "measured", ""), *_each_target(facts)])
+
+
+def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Yield target, what was measured, and whether it was met."""
+    more = added(facts)
+    floors = more[_OUT] / more[FLOOR]
+    yield "out of scope at most 1.15 times the floor", f"{floors:.2f}", _met(floors <= 1.15)
+    part = more[_OUT] / more[f"{_TECHNIQUE}a frame is never entered"]
+    yield "and at most a third of inject.py's technique", f"{part:.3f}", _met(part <= 1 / 3)
+    for name in (_NEVER, _ONE):
+        case = name.removeprefix("core, in scope, ")
+        part = more[name] / more[_TECHNIQUE + case]
+        yield f"in scope, at most half of it: {case}", f"{part:.3f}", _met(part <= 1 / 2)
+    one, *_, most = (fact for fact in of(facts, "control groups, out of scope"))
+    part = _beyond(facts, instructions(most)) / _beyond(facts, instructions(one))
+    name = f"{int(most['name']):,} control groups cost what one does".replace(",", " ")
+    yield name, f"{part:.3f} of it", _met(abs(part - 1) < 0.01)
+    for group, way in (("faults", "fmod_ret"), ("faults by kprobe", "kprobe")):
+        known = [fact for fact in of(facts, f"{group}, out of scope") if "error" not in fact]
+        if not known:
+            continue
+        part = _beyond(facts, instructions(known[-1])) / _beyond(facts, instructions(known[0]))
+        number = int(known[-1]["name"])
+        yield (
+            f"64 faults less than 8 times one: {number} by {way}",
+            f"{part:.1f} times",
+            _met(part < 8),
+        )
+    started = {fact["name"]: fact for fact in of(facts, "start") if "error" not in fact}
+    part = min(started["core"]["seconds"]) / min(started["bcc"]["seconds"])
+    yield "core armed in a tenth of bcc's time", f"{part:.3f} of it", _met(part <= 0.1)
+    part = started["core"]["memory"] / started["bcc"]["memory"]
+    yield "in a third of its memory", f"{part:.3f} of it", _met(part <= 1 / 3)
+
+
+def _beyond(facts: Facts, cost: float) -> float:
+    (nothing,) = (fact for fact in of(facts, "cost") if fact["name"] == NOTHING)
+    return cost - instructions(nothing)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def _table(lines: list[tuple[str, ...]]) -> str:
+    head, *body = lines
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *body))
+
+
+BLOCKS: Mapping[str, Callable[[Facts], str]] = {
+    "cost": _cost,
+    "growth": _growth,
+    "start": _start,
+    "steps": _steps,
+    "repeats": _repeats,
+    "targets": _targets,
+}

@@ -1,0 +1,151 @@
+"""What the documents say is there: files, headings, tests, commands, options, activities."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from chaoskernel import actions, control, probes
+from chaoskernel.cli import cli
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TESTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+
+each_document = pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def headings(path: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ +(.+)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def spans(path: Path) -> list[str]:
+    """Return what stands in single backticks."""
+    prose = re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
+    return [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands_in(path: Path) -> Iterator[list[str]]:
+    """Yield the words of every chaoskernel command that a document shows."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text_of(path), flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    for line in [*spans(path), *lines]:
+        shown = re.sub(r"'[^']*'", "TEXT", line.partition("#")[0])  # a spec is one word
+        if found := re.search(r"(?:^|[$;|&] *|sudo )chaoskernel ([a-z].*)", shown):
+            yield found[1].split(" -- ")[0].split()
+
+
+@each_document
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", text_of(path))
+    lost = []
+    for link in links:
+        target, _, anchor = link.partition("#")
+        if re.match(r"https?:", target):
+            continue
+        there = (path.parent / target).resolve() if target else path
+        is_there = there.is_relative_to(ROOT) and there.exists()
+        if not is_there or (anchor and anchor not in headings(there)):
+            lost.append(link)
+    assert lost == []
+
+
+@each_document
+def test_every_path_that_is_named_is_there(path: Path) -> None:
+    # Below a directory of this project, and not a place on the reader's machine.
+    rooms = "benchmarks|chaoskernel|deploy|docs|experiments|tests|tools"
+    inner = "agent|bpf|cli|engine|k8s|kernel|lab|manifest"
+    named = [
+        span.partition("::")[0]
+        for span in spans(path)
+        if re.fullmatch(rf"({rooms}|{inner})/[\w./-]*(::\w+)?", span)
+    ]
+    shown = re.findall(r"(?<!/)\bexperiments/[\w/-]+\.\w+", text_of(path))
+    assert [
+        name
+        for name in [*named, *shown]
+        if not (ROOT / name).exists() and not (ROOT / "chaoskernel" / name).exists()
+    ] == []
+
+
+@each_document
+def test_every_test_that_is_named_is_there(path: Path) -> None:
+    everything = "".join(TESTS.values())
+    files = {file.name for file in TESTS}
+    lost = []
+    for span in spans(path):
+        place, _, name = span.rpartition("::")
+        if place:
+            text = TESTS.get(ROOT / place, "")
+            found = re.search(rf"def {name}\(", text) is not None
+        elif span.endswith("…"):
+            found = f"def {span[:-1]}" in everything
+        else:
+            found = span in files or f"def {span}(" in everything
+        if re.fullmatch(r"(\S+::)?test_\w+(\.py|…)?", span) and not found:
+            lost.append(span)
+    assert lost == []
+
+
+@each_document
+def test_every_command_that_is_shown_is_there_with_its_options(path: Path) -> None:
+    lost: list[object] = []
+    for words in commands_in(path):
+        command: click.Command | None = cli
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            command = command.get_command(click.Context(command), words.pop(0))
+        if command is None:
+            lost.append(words)
+            continue
+        options = {"--help", *(name for each in command.params for name in each.opts)}
+        given = [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)]
+        lost += [[command.name, option] for option in given if option not in options]
+    assert lost == []
+
+
+@each_document
+def test_every_target_of_make_that_is_named_is_there(path: Path) -> None:
+    targets = re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z][\w-]*)", text_of(path), flags=re.MULTILINE)
+    assert [name for name in named if name not in targets] == []
+
+
+def test_the_readme_names_every_activity_every_argument_and_every_command() -> None:
+    named = set(re.findall(r"[\w.]+", " ".join(spans(ROOT / "README.md"))))
+    activities = {*actions.__all__, *probes.__all__, control.__name__}
+    arguments = set(inspect.signature(actions.start_injection).parameters) - {"name"}
+    # Nobody has to start an agent by hand.
+    commands = set(cli.list_commands(click.Context(cli))) - {"agent"}
+    assert (activities | arguments | commands) - named == set()
+
+
+def test_every_room_has_its_line_in_the_architecture() -> None:
+    package = ROOT / "chaoskernel"
+    rooms = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    rooms |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert rooms - set(spans(ROOT / "docs/architecture.md")) == set()
+
+
+def test_what_was_decided_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:3] for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_the_changelog_is_of_this_version() -> None:
+    changes = text_of(ROOT / "CHANGELOG.md")
+    assert re.search(r"^## \[Unreleased\]$", changes, flags=re.MULTILINE)
+    assert re.findall(r"^### (.*)$", changes, flags=re.MULTILINE)[0] == "Added"
