@@ -14,7 +14,7 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster ready-for-cluster bench bench-scale check lab image packages format clean \
+.PHONY: demo cluster ready-for-cluster bench bench-scale check lab image image-slim packages format clean \
 	test test-agent test-cluster test-engine test-newer test-node
 
 demo: $(READY) lab
@@ -51,8 +51,6 @@ test-newer: $(OBJECT)
 		$(LAB_PYTEST) tests/functional
 
 # A shell with kubectl, in a cluster of processes; it ends with the shell.
-CLUSTER_IMAGE := build/image/chaoskernel-slim.tar
-
 cluster: ready-for-cluster
 	@$(BIN)/python -m tools.cluster shell
 
@@ -65,7 +63,7 @@ test-node: lab ready-for-cluster
 
 ready-for-cluster: $(READY)
 	@tools/packages tools/cluster/packages.txt
-	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
+	@$(MAKE) --no-print-directory image-slim
 	@$(BIN)/python -m tools.cluster build
 
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
@@ -116,7 +114,9 @@ BOTH_ENGINES := python3-minimal,python3-bpfcc,libbpf1,kmod,xz-utils
 CORE_ALONE := python3-minimal,libpython3-stdlib,libbpf1
 AGENT_FILES := $(shell find chaoskernel -name '*.py' -o -name '*.c')
 
-image: build/image/chaoskernel.tar build/image/chaoskernel-slim.tar
+image: build/image/chaoskernel.tar image-slim
+
+image-slim: build/image/chaoskernel-slim.tar
 
 # Without a container engine: the chroot isolation asks for no namespaces of its own.
 build/image/%.tar: build/image/%.rootfs Containerfile .containerignore $(OBJECT) $(AGENT_FILES)

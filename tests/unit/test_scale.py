@@ -161,6 +161,5 @@ def test_calls_alone_are_judged_where_there_is_no_floor() -> None:
 
 
 def test_a_plot_is_written_twice(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     report.plot(facts(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scale.png", "scale.svg"]
