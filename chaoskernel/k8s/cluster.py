@@ -282,7 +282,9 @@ def _errors(what: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise error_of(error.status or 0, str(error.body or error.reason), what) from error
+        body = error.body or error.reason or ""
+        text = str(body, "utf-8", "replace") if isinstance(body, bytes) else str(body)
+        raise error_of(error.status or 0, text, what) from error
     except (HTTPError, OSError, ValueError) as error:
         raise ClusterError(
             f"the cluster could not be asked to {what}: {_reason(error)}",

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
-from chaoskernel.k8s.cluster import ApiCluster
+from chaoskernel.k8s.cluster import ApiCluster, _errors
 from chaoskernel.k8s.connection import Connection
 from chaoskernel.k8s.job import Owner, Settings, job
 from chaoskernel.pods import PodScope
@@ -172,6 +173,15 @@ def test_a_missing_right_is_named(serving: Make) -> None:
     cluster, _ = serving(lambda *_: refusal(403, f"nodes is forbidden: {message}"))
     with pytest.raises(NotPermitted, match="u may not list nodes in the cluster; grant the verb"):
         list(cluster.nodes())
+
+
+def test_a_refusal_is_read_from_the_bytes_that_older_clients_have_it_in() -> None:
+    """Those before 34 do not decode it."""
+    message = b'{"message": "User \\"u\\" cannot list resource \\"nodes\\" in API group \\"\\""}'
+    refused = ApiException(status=403)
+    refused.body = message
+    with pytest.raises(NotPermitted, match="u may not list nodes"), _errors("list nodes"):
+        raise refused
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
