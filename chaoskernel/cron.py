@@ -30,6 +30,13 @@ _ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
 _EVERY = re.compile(r"@every\s+(\S+)")
 # cronsim reads more than robfig/cron does: L, LW and FRI#2.  A name has three letters there.
 _FIELD = re.compile(r"(?:[0-9*?,/-]|\b[A-Za-z]{3}\b)+")
+_BOUNDS = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_NUMBERS = {
+    **{name: number for number, name in enumerate(_DAYS)},
+    **{name: number for number, name in enumerate(_MONTHS, 1)},
+}
 _STEPPED = re.compile(r"(\*|\w+)(?:-(\w+))?/([0-9]+)")
 _MAX_TEXT = 200
 _MAX_EVERY = 10 * 365 * 24 * 3600
@@ -81,7 +88,7 @@ def cron(text: str, *, key: str = "cron") -> Cron:
     fields = _NAMED.get(fields, fields).replace("?", "*")
     if not all(_FIELD.fullmatch(field) for field in fields.split()):
         raise _refused(key, text)
-    fields = _with_plain_days(fields)
+    fields = _plainly(fields)
     if re.search(r"\b0*7\b", re.sub(r"/[0-9]+", "", fields.rpartition(" ")[2])):
         raise _refused(key, text, " (the days of the week are 0-6)")
     try:
@@ -93,31 +100,36 @@ def cron(text: str, *, key: str = "cron") -> Cron:
     return Cron(text, fields=fields, zone=zone)
 
 
-def _with_plain_days(fields: str) -> str:
-    """Write the days of the month and of the week so that cronsim takes them as robfig/cron does.
+def _plainly(fields: str) -> str:
+    """Write fields so that cronsim takes them as robfig/cron does.
 
     To robfig/cron a star with a step names days, and the other field adds to them; to cronsim it
-    is still a star, and both fields have to be met.  And cronsim's weeks have eight days.
+    is still a star, and both fields have to be met.  cronsim's weeks have eight days, and it takes
+    steps from a range of one value on to the end of the field.
     """
     words = fields.split()
-    if len(words) in (5, 6):
-        words[-3] = _plain(words[-3], 1, 31)
-        words[-1] = _plain(words[-1], 0, 6)
-    return " ".join(words)
+    if len(words) not in (5, 6):
+        return fields
+    bounds = _BOUNDS[-len(words) :]
+    return " ".join(_plain(word, *bound) for word, bound in zip(words, bounds, strict=True))
 
 
 def _plain(field: str, least: int, most: int) -> str:
     def plain(term: str) -> str:
         found = _STEPPED.fullmatch(term)
-        if not found:
+        if not found or int(found[3]) == 0:
             return term
-        start, end, step = found.groups()
+        start, end, step = found[1], found[2] or str(most), found[3]
         if start == "*":
             return "*" if int(step) == 1 else f"{least}-{most}/{step}"
-        return start if start == end else f"{start}-{end or most}/{step}"
+        return start if _number(start) == _number(end) else f"{start}-{end}/{step}"
 
     # cronsim looks for a star at the beginning of a field, robfig/cron anywhere in it.
     return ",".join(sorted(map(plain, field.split(",")), key=lambda term: term != "*"))
+
+
+def _number(word: str) -> int | str:
+    return int(word) if word.isdecimal() else _NUMBERS.get(word.upper(), word)
 
 
 def _interval(text: str, key: str) -> int:

@@ -6,7 +6,7 @@ import datetime
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaoskernel.cron import cron
@@ -46,6 +46,9 @@ def ticks(text: str, count: int = 2, after: datetime.datetime = NOON) -> list[st
         ("@every  1h30m", ["03-01 13:30:30", "03-01 15:00:30"]),
         ("@every 100ms", ["03-01 12:00:31", "03-01 12:00:32"]),
         ("@every 1.9s", ["03-01 12:00:31", "03-01 12:00:32"]),
+        ("0 0 * * sat/2", ["03-07 00:00:00", "03-14 00:00:00"]),
+        ("0 5-05/2 * * *", ["03-02 05:00:00", "03-03 05:00:00"]),
+        ("30 0 0 1 apr-APR/3 ?", ["04-01 00:00:30", "04-01 00:00:30"]),
         (" 0 13 * * * ", ["03-01 13:00:00", "03-02 13:00:00"]),
         ("CRON_TZ=Asia/Tokyo 0 6 * * *", ["03-01 21:00:00", "03-02 21:00:00"]),
         ("TZ=Asia/Tokyo @daily", ["03-01 15:00:00", "03-02 15:00:00"]),
@@ -81,6 +84,7 @@ def meant(field: str, least: int, most: int) -> tuple[set[int], bool]:
     return days, star
 
 
+@example("*", "6/1")
 @given(DAY_FIELDS, DAY_FIELDS)
 def test_days_of_the_month_and_of_the_week_go_together_as_robfig_has_it(
     month: str, week: str
