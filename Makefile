@@ -14,7 +14,7 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster bench bench-scale test test-cluster test-engine test-agent test-newer \
+.PHONY: demo cluster bench bench-scale test test-cluster test-engine test-agent test-node test-newer \
 	check lab image packages format clean
 
 demo: $(READY) lab
@@ -33,6 +33,8 @@ LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider --verbose
 # Whole lines, so that the two can be told apart.
 TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
+# These boot machines themselves.
+ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py
 
 test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
@@ -60,6 +62,12 @@ test-cluster: $(READY)
 	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
 	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/cluster
 
+# A lab machine as the node of a cluster.
+test-node: lab
+	@tools/packages tools/cluster/packages.txt
+	@$(MAKE) --no-print-directory $(CLUSTER_IMAGE)
+	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/e2e/test_cluster.py
+
 # Figures are instructions of an emulated machine: they are the same wherever this runs.
 bench: lab build/.bench
 	@$(BIN)/python -m benchmarks --repeat 2 --figures $(FIGURES) --text docs/performance.md
@@ -80,7 +88,7 @@ test-engine:
 
 test-agent:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
-		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e --ignore tests/e2e/test_lab.py $(TOLD_APART)
+		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e $(ON_THE_HOST:%=--ignore %) $(TOLD_APART)
 	@$(BIN)/chaoskernel lab run --timeout 1500 $(IN_LAB) -- \
 		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %) -k core $(TOLD_APART)
 	@$(BIN)/chaoskernel lab run --timeout 900 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
