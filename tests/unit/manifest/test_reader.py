@@ -184,7 +184,7 @@ def test_a_schedule_is_read() -> None:
         )
     ).plan
     assert plan is not None
-    assert (plan.cron.fields, plan.concurrency) == ("0 */5 * * * *", Concurrency.ALLOW)
+    assert (plan.cron.text, plan.concurrency) == ("0 */5 * * * *", Concurrency.ALLOW)
     assert (plan.history, plan.deadline) == (3, 0.0)
 
 
