@@ -65,6 +65,18 @@ def last_word(pod: str) -> str:
     return (log(pod, "--tail=1") or [""])[-1]
 
 
+def containers() -> set[str]:
+    """Return the ids of the containers of the three pods, of those that run."""
+    pods = json.loads(kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
+    return {
+        status["containerID"]
+        for pod in pods
+        if pod["metadata"]["name"] in PODS
+        for status in pod["status"].get("containerStatuses", [])
+        if "running" in status["state"]
+    }
+
+
 def phases(pod: str, *options: str) -> list[str]:
     """Return the different lines of a pod, in the order in which they came about."""
     return [line for line, _ in itertools.groupby(log(pod, *options))]
@@ -293,14 +305,16 @@ def test_a_fault_whose_chaos_is_killed_ends_at_its_deadline(
 def test_nothing_is_left_after_the_power_was_cut_and_restored(
     machine: Machine, tmp_path: Path
 ) -> None:
-    before = machine.boot_id()
+    before, old = machine.boot_id(), containers()
     with holding(tmp_path, duration="10m") as chaos:
         machine.stop()
         os.killpg(chaos.pid, signal.SIGKILL)
         chaos.wait()
     machine.start()
     machine.await_ready(after=before)
-    machine.await_(lambda: last_word("victim") == WELL, RUNNING_SECONDS)
+    # Until they run anew, their logs are those from before.
+    machine.await_(lambda: len(containers() - old) == len(PODS), RUNNING_SECONDS)
+    machine.await_(lambda: all(map(last_word, PODS)), RUNNING_SECONDS)
     # The fault had minutes to go; it is not in force, and its agent is not started again.
     ended = [("pod-enomem", NODE, "ended")]
     assert within(NOTICED_SECONDS, lambda: states() == ended, 1), states()
