@@ -16,6 +16,7 @@ from chaoskernel import process
 from chaoskernel.clang import compile_object
 from chaoskernel.errors import TimeLimit
 from chaoskernel.lab.kernel import Kernel
+from chaoskernel.lab.leash import leashed
 from chaoskernel.process import CommandFailed
 from tools import programs
 
@@ -58,7 +59,7 @@ class Machine:
         console = self.image.with_name("console.log")
         with (
             process.spawn(
-                self._command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                leashed(self._command(words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             ) as qemu,
             console.open("w", buffering=1, encoding="utf-8") as log,
             _ended_after(seconds, qemu),
