@@ -39,10 +39,8 @@ ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py
 
 test: check lab
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
-	@$(MAKE) --no-print-directory ready-for-cluster
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
-	@$(MAKE) --no-print-directory --jobs=2 \
-		test-bcc test-agent test-core test-node test-cluster test-without-hooks
+	@$(MAKE) --no-print-directory --jobs=2 test-bcc test-agent test-core test-without-hooks
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
 
