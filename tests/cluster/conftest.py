@@ -137,4 +137,4 @@ def _named(name: str, group: str) -> str:
         each["containerID"].rpartition("/")[2]: str(each["name"])
         for each in document["status"]["containerStatuses"]
     }
-    return names[group]
+    return names.get(group, group)

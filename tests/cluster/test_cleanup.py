@@ -83,7 +83,7 @@ def test_a_job_that_somebody_deletes_ends_its_agent_which_still_reports(
     assert probes.injection_active("x")
     kubectl("delete", "jobs", "--all", "-n", ACCOUNT)
     assert within(10, lambda: not probes.injection_active("x"))
-    assert agents.running("x") == []
+    assert within(10, lambda: agents.running("x") == [])
     (ended,) = actions.stop_pod_injection("x")["faults"]
     assert (ended["state"], ended["reason"]) == ("ended", "stop")
 

@@ -87,7 +87,8 @@ def test_a_container_that_restarts_is_found_again_and_a_new_pod_is_another_one(
     before = _groups("again")
     kubectl("exec", "-n", "shop", "again", "-c", "app", "--", "sh", "-c", "kill 1")
     assert within(20, lambda: _groups("again") not in ([], before))
-    assert found("again") == {"shop/again": {"app"}}
+    # The cluster may hear of it later than the agent sees it.
+    assert within(20, lambda: found("again") == {"shop/again": {"app"}}, pause=1)
     kubectl("delete", "pod", "-n", "shop", "again")
     apply(again)
     await_ready("shop", "again")
