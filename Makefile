@@ -84,7 +84,7 @@ build/.bench: $(READY)
 	@touch $@
 
 test-bcc:
-	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
+	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) -- \
 		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %) -k "not core and not kprobe" $(TOLD_APART)
 
 test-core:
@@ -92,12 +92,12 @@ test-core:
 		$(LAB_PYTEST) tests/functional $(AGENT_TESTS:%=--ignore %) -k core $(TOLD_APART)
 
 test-agent:
-	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
+	@$(BIN)/chaoskernel lab run --timeout 3000 $(IN_LAB) -- \
 		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e $(ON_THE_HOST:%=--ignore %) \
 		-k "not (test_ourselves and bcc)" $(TOLD_APART)
 
 test-without-hooks:
-	@$(BIN)/chaoskernel lab run --timeout 1200 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
+	@$(BIN)/chaoskernel lab run --timeout 1500 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
 		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters" \
 		$(TOLD_APART)
 
