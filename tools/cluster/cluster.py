@@ -6,15 +6,15 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 from chaoskernel.lab.progress import Progress
 from tools.cluster import images, source
 from tools.cluster.control import ControlPlane
+from tools.cluster.lifetime import Lifetime
 from tools.cluster.node import Node
 
 
-class Cluster:
+class Cluster(Lifetime):
     """A cluster, from entering this context to leaving it; only inside its namespaces.
 
     :param directory: for logs, certificates and kubeconfigs; it is made.
@@ -30,7 +30,6 @@ class Cluster:
         self.nodes = [
             Node(self.plane, f"node-{number}", number, archives) for number in range(1, nodes + 1)
         ]
-        self._undo = contextlib.ExitStack()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,21 +37,10 @@ class Cluster:
         path = f"{self.plane.programs}:{os.environ.get('PATH', '')}"
         return {"KUBECONFIG": str(self.plane.kubeconfig), "PATH": path}
 
-    def __enter__(self) -> Cluster:
-        with contextlib.ExitStack() as undo:
-            undo.enter_context(self.plane)
-            if self.nodes:
-                self._progress.phase(f"starting {len(self.nodes)} nodes, with their images")
-                with ThreadPoolExecutor(len(self.nodes)) as pool:
-                    for _ in pool.map(undo.enter_context, self.nodes):
-                        pass
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def _begin(self, undo: contextlib.ExitStack) -> None:
+        undo.enter_context(self.plane)
+        if self.nodes:
+            self._progress.phase(f"starting {len(self.nodes)} nodes, with their images")
+            with ThreadPoolExecutor(len(self.nodes)) as pool:
+                for _ in pool.map(undo.enter_context, self.nodes):
+                    pass

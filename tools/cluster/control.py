@@ -8,12 +8,12 @@ import ssl
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from chaoskernel.lab.progress import Progress
 from tools.cluster import kubeconfig
 from tools.cluster.certificates import Authority
 from tools.cluster.daemon import Daemon
+from tools.cluster.lifetime import Lifetime
 from tools.cluster.spaces import ADDRESS
 
 ADMINISTRATORS = "system:masters"
@@ -26,7 +26,7 @@ _READY_SECONDS = 300.0
 _ASK_SECONDS = 5.0
 
 
-class ControlPlane:
+class ControlPlane(Lifetime):
     """A control plane, from entering this context to leaving it.
 
     :param directory: for its certificates, logs and data; it is made.
@@ -65,32 +65,20 @@ class ControlPlane:
         self.workers = [self._worker(name) for name, wanted in workers.items() if wanted]
         self._has_accounts = controllers
         self._progress = progress
-        self._undo = contextlib.ExitStack()
 
-    def __enter__(self) -> ControlPlane:
-        with contextlib.ExitStack() as undo:
-            if self._progress:
-                self._progress.phase("starting etcd and the API server")
-            for daemon in (self.etcd, self.api):
-                undo.callback(daemon.stop, grace=0)
-                daemon.start()
-            for worker in self.workers:
-                undo.callback(worker.stop, grace=0)
-                worker.start()
-            if self._has_accounts:
-                # No pod can be made before there is the account that it runs as.
-                account = "/api/v1/namespaces/default/serviceaccounts/default"
-                self.workers[0].await_(lambda: self.api.ask(account) is not None, _READY_SECONDS)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def _begin(self, undo: contextlib.ExitStack) -> None:
+        if self._progress:
+            self._progress.phase("starting etcd and the API server")
+        for daemon in (self.etcd, self.api):
+            undo.callback(daemon.stop, grace=0)
+            daemon.start()
+        for worker in self.workers:
+            undo.callback(worker.stop, grace=0)
+            worker.start()
+        if self._has_accounts:
+            # No pod can be made before there is the account that it runs as.
+            account = "/api/v1/namespaces/default/serviceaccounts/default"
+            self.workers[0].await_(lambda: self.api.ask(account) is not None, _READY_SECONDS)
 
     def kubeconfig_of(self, name: str, groups: Sequence[str] = ()) -> Path:
         """Return a kubeconfig of a user, who is known by a certificate.

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from chaoskernel.lab import build, guest, kernel, leash, tools
@@ -18,6 +17,7 @@ from tools.cluster import disk, images, settings, spaces
 from tools.cluster.certificates import Pair
 from tools.cluster.control import ControlPlane
 from tools.cluster.daemon import Daemon
+from tools.cluster.lifetime import Lifetime
 
 MEMORY = "2G"
 
@@ -28,7 +28,7 @@ _SHARED = Path("/run/node")
 """Where the machine finds what is written for it here."""
 
 
-class Machine:
+class Machine(Lifetime):
     """A node that is a virtual machine, from entering this context to leaving it.
 
     It dies with the thread that started it.
@@ -59,33 +59,21 @@ class Machine:
         self._archives = archives
         self._progress = progress
         self._tap = f"machine{number}"
-        self._undo = contextlib.ExitStack()
         line = command_line(booted, directory, self._tap, guest.acceleration(booted))
         self._qemu = Daemon(f"machine {name}", leash.leashed(line), directory / "console.log")
 
-    def __enter__(self) -> Machine:
+    def _begin(self, undo: contextlib.ExitStack) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         image = self.directory / "disk"
-        with contextlib.ExitStack() as undo:
-            undo.callback(image.unlink, missing_ok=True)
-            disk.copy(self._plane.programs / "kubelet", self._archives, image, self._progress)
-            self._describe()
-            spaces.run("ip", "tuntap", "add", "dev", self._tap, "mode", "tap")
-            undo.callback(spaces.run, "ip", "link", "delete", self._tap)
-            spaces.run("ip", "link", "set", "dev", self._tap, "master", spaces.BRIDGE, "up")
-            spaces.run("ip", "route", "replace", self._pods, "via", self.address)
-            undo.callback(self.stop)
-            self.start()
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+        undo.callback(image.unlink, missing_ok=True)
+        disk.copy(self._plane.programs / "kubelet", self._archives, image, self._progress)
+        self._describe()
+        spaces.run("ip", "tuntap", "add", "dev", self._tap, "mode", "tap")
+        undo.callback(spaces.run, "ip", "link", "delete", self._tap)
+        spaces.run("ip", "link", "set", "dev", self._tap, "master", spaces.BRIDGE, "up")
+        spaces.run("ip", "route", "replace", self._pods, "via", self.address)
+        undo.callback(self.stop)
+        self.start()
 
     def start(self) -> None:
         """Switch it on."""

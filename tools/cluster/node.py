@@ -12,18 +12,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 from chaoskernel import process
 from tools.cluster import boot, groups, images, settings, spaces
 from tools.cluster.control import ControlPlane
 from tools.cluster.daemon import Daemon
+from tools.cluster.lifetime import Lifetime
 
 _READY_SECONDS = 300.0
 _IMPORT_SECONDS = 300.0
 
 
-class Node:
+class Node(Lifetime):
     """A node of a cluster, from entering this context to leaving it.
 
     :param number: from 1 on; its addresses follow from it.
@@ -42,7 +42,6 @@ class Node:
         self._group = f"{spaces.group()}/{name}"
         self._logs = plane.directory / name
         self._first = Daemon(name, self._command(), plane.directory / f"{name}.log")
-        self._undo = contextlib.ExitStack()
 
     @property
     def socket(self) -> Path:
@@ -54,25 +53,14 @@ class Node:
         """The directory of its static pods: manifests that its kubelet runs by itself."""
         return self.state / "static"
 
-    def __enter__(self) -> Node:
-        with contextlib.ExitStack() as undo:
-            self._write_settings()
-            self._connect()
-            undo.callback(spaces.run, "ip", "netns", "delete", self.name)
-            undo.callback(self.stop)
-            self.start()
-            self.load(*self._archives)
-            self.await_ready()
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._undo.close()
+    def _begin(self, undo: contextlib.ExitStack) -> None:
+        self._write_settings()
+        self._connect()
+        undo.callback(spaces.run, "ip", "netns", "delete", self.name)
+        undo.callback(self.stop)
+        self.start()
+        self.load(*self._archives)
+        self.await_ready()
 
     def start(self) -> None:
         """Switch it on: what it had on its disk is there still.
