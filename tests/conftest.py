@@ -12,18 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.place import require
 from tests.victim import Victim
 
 
 @pytest.fixture(scope="session")
 def lab() -> None:
     """Skip, or fail, a test that is not run inside the lab."""
-    if os.environ.get("CHAOSKERNEL_IN_LAB") == "1":
-        return
-    reason = "this is not the lab; `make test` boots it"
-    if os.environ.get("CHAOSKERNEL_REQUIRE_LAB") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    in_lab = os.environ.get("CHAOSKERNEL_IN_LAB") == "1"
+    require(in_lab, "this is not the lab; `make test` boots it")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ more.  The nodes have the host's kernel: faults are rehearsals, which say so.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from chaoskernel.lab.progress import Lines
 from chaoskernel.manifest.arguments import selected_by
 from chaoskernel.spec import EngineName, Fault, Hook, Limits
 from tests.cluster.kubectl import ADMIN, apply, await_ready, get, kubectl, namespace, pod
+from tests.place import require
 from tests.waiting import within
 from tools.cluster import images, spaces
 from tools.cluster.cluster import Cluster
@@ -35,12 +35,8 @@ Rehearse = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def namespaces() -> None:
     """Skip, or fail, a test that is not run in namespaces of a cluster's own."""
-    if spaces.group():
-        return
-    reason = "these are not a cluster's namespaces; `make test-cluster` makes them"
-    if os.environ.get("CHAOSKERNEL_REQUIRE_LAB") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    inside = bool(spaces.group())
+    require(inside, "these are not a cluster's namespaces; `make test-cluster` makes them")
 
 
 @pytest.fixture(scope="session")

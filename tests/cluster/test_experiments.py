@@ -19,7 +19,6 @@ import yaml
 from tests.cluster import agents
 from tests.cluster.conftest import ROOT
 from tests.cluster.kubectl import ADMIN, await_ready, jobs, kubectl
-from tools.cluster import images
 from tools.cluster.cluster import Cluster
 
 EXPERIMENTS = {
@@ -31,16 +30,9 @@ STARTS = ("start_pod_injection", "apply_kernel_chaos")
 
 
 @pytest.fixture(scope="module")
-def demo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The workload of the experiments, with the image that the nodes have."""
-    text = (ROOT / "experiments/kubernetes/workload.yaml").read_text(encoding="utf-8")
-    documents = [*yaml.safe_load_all(text)]
-    for document in documents:
-        for container in document.get("spec", {}).get("containers", []):
-            container["image"] = images.AGENT
-    file = tmp_path_factory.mktemp("demo") / "workload.yaml"
-    file.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
-    kubectl("apply", "-f", str(file))
+def demo(cluster: Cluster) -> None:
+    """The workload of the experiments."""
+    kubectl("apply", "-f", str(ROOT / "experiments/kubernetes/workload.yaml"))
     await_ready("chaos-demo")
 
 
