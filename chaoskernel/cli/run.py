@@ -144,8 +144,8 @@ def _tell(records: Sequence[Record], as_json: bool) -> None:
     else:
         for document in documents:
             Console().print(fault_table(document))
-    is_rehearsal = all(record.fault.engine is EngineName.NONE for record in records)
-    if not is_rehearsal and not any(record.hits for record in records):
+    engines = {record.fault.engine for record in records}
+    if engines != {EngineName.NONE} and not any(record.hits for record in records):
         logger.warning("nothing was injected; check that the scope and chain are the workload's")
 
 

@@ -242,6 +242,8 @@ def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None
     assert said == ["nothing was injected; check that the scope and chain are the workload's"]
     ran(monkeypatch, "--pid", "12", "--engine", "none", "--dry-run", target=BriefTarget(injected=0))
     assert len(said) == 1
+    run._tell([], as_json=True)  # a schedule that never ticked
+    assert len(said) == 2
 
 
 def test_the_program_is_printed_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
