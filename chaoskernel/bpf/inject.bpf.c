@@ -729,13 +729,21 @@ static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
 
 /*
  * The hook is called for every request of every task.  Where the scope is processes alone,
- * a task out of it is let go after one byte; all else is behind a call, so that nothing
- * but the context has to be saved on the way in.
+ * a task out of it is let go after one byte, and each instruction on that way counts: the
+ * context lies on the stack, for a register would have to be saved and restored, and the
+ * byte is what is returned, for the compiler would make another zero if it knew what the
+ * jump tells.
  */
 SEC("fmod_ret")
 long hook_fmod_ret(u64 *ctx)
 {
-	return *membership_of(bpf_get_current_task_btf()->tgid) ? modified(ctx) : 0;
+	u64 *volatile kept = ctx;
+	long membership = *membership_of(bpf_get_current_task_btf()->tgid);
+
+	asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);
+	return membership;
+known:
+	return modified(kept);
 }
 
 SEC("fmod_ret")
