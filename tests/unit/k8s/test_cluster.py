@@ -114,7 +114,7 @@ def test_a_list_is_read_page_by_page_with_the_labels_and_the_key(serving: Make) 
 
     cluster, server = serving(answer)
     assert [item["n"] for item in cluster.pods("shop", "app=db")] == [0, 1, 2]
-    path, limit = "/api/v1/namespaces/shop/pods", {"limit": "500", "labelSelector": "app=db"}
+    path, limit = "/api/v1/namespaces/shop/pods", {"limit": "100", "labelSelector": "app=db"}
     assert server.asked == [("GET", path, limit), ("GET", path, {**limit, "continue": "more"})]
     assert server.headers[0]["authorization"] == "Bearer secret"
 
