@@ -168,14 +168,17 @@ class NodeAgent:
         return first
 
     def hear(self, line: str) -> None:
-        """Take in a line of its log."""
-        try:
-            message = protocol.decode(line)
-        except AgentError:
-            self._other = line.strip()[:_TAIL]
-            return
-        kind = str(message.get("type", ""))
+        """Take in a line of its log.
+
+        One is read at a time: the last of an agent is 120 kB, and they all come at once.
+        """
         with self._roll:
+            try:
+                message = protocol.decode(line)
+            except AgentError:
+                self._other = line.strip()[:_TAIL]
+                return
+            kind = str(message.get("type", ""))
             events = message.pop("events", [])
             if kind == protocol.DISARMED and not self.disarmed:
                 self._latest.add(self.node, events)
