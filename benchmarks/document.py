@@ -75,7 +75,7 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """Yield target, what was measured, and whether it was met."""
     more = added(facts)
     floors = more[_OUT] / more[FLOOR]
-    yield "out of scope at most 1.15 times the floor", f"{floors:.2f}", _met(floors <= 1.15)
+    yield "out of scope at most 1.15 times the floor", f"{floors:.3f}", _met(floors <= 1.15)
     part = more[_OUT] / more[f"{_TECHNIQUE}a frame is never entered"]
     yield "and at most a third of inject.py's technique", f"{part:.3f}", _met(part <= 1 / 3)
     for name in (_NEVER, _ONE):

@@ -22,6 +22,7 @@ from benchmarks.guest.peers import (
     peers,
     running,
 )
+from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.kernel import symbols
 from chaoskernel.scope import Scope
@@ -102,12 +103,14 @@ def fault(pids: Sequence[int], frames: Sequence[str] = (), **parts: Any) -> Faul
 @contextlib.contextmanager
 def armed(*faults: Fault) -> Iterator[None]:
     """Hold faults of the engine core."""
-    held = [CoreEngine().arm(each, progress=lambda _: None) for each in faults]
-    try:
+    with contextlib.ExitStack() as undo:
+        for each in faults:
+            undo.callback(_disarm, CoreEngine().arm(each, progress=lambda _: None))
         yield
-    finally:
-        for each in held:
-            assert not each.disarm()
+
+
+def _disarm(fault: ArmedFault) -> None:
+    assert not fault.disarm()
 
 
 def chain(length: int) -> list[str]:
@@ -186,7 +189,7 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
         "inject.py itself, a predicate does not hold",
         lambda _: running((*INJECT_PY, "(gfpflags == 1)"), HOOK),
     )
-    yield "bpftrace, out of scope", bpftrace(test="pid == 1")
+    yield "bpftrace, out of scope", bpftrace(test=f"pid == {bystander}")
     yield "bpftrace, a frame is never entered", bpftrace(NEVER)
     yield "bpftrace, 1 frame(s) that do not match", bpftrace(*chain(1))
     pipes = list(PATH[:1])

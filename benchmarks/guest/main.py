@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ from chaoskernel.spec import Mechanism
 
 MAX_TRAMPOLINES = 38
 """BPF_MAX_TRAMP_LINKS, include/linux/bpf.h; tests/functional shows what one more gets."""
+
+
+MAX_FILES = 64 * 1024
 
 
 class Step(NamedTuple):
@@ -141,6 +145,8 @@ def prepare() -> None:
         if libc.mount(b"none", place.encode(), kind.encode(), 0, None):
             say(error=f"mount of {place}: {os.strerror(ctypes.get_errno())}")
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+    # 64 faults of one process: each has tables, programs and links.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
 
 
 def main() -> None:
