@@ -661,19 +661,10 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 }
 #endif
 
-/*
- * Is the request to fail that a task makes, which may be in scope?
- * @id: its thread group and thread; @registers: a kprobe's arguments, or NULL in a
- * trampoline program, whose context has them.
- */
-static __always_inline bool fails(void *ctx, u64 id, const u64 *registers)
+/* A task that may be in scope makes a request: is it, and may its call chain be active? */
+static __always_inline bool concerns(u64 id)
 {
-	const u64 *arguments = registers ?: ctx;
 	struct chaos_counts *counts;
-	struct task_struct *task;
-	bool chosen = false;
-	enum chaos_counter held;
-	u64 position;
 
 	if (!in_scope(id >> 32, true) || !*(volatile u64 *)&state.deadline)
 		return false;
@@ -681,21 +672,33 @@ static __always_inline bool fails(void *ctx, u64 id, const u64 *registers)
 	if (!counts)
 		return false;
 	counts->counters[COUNT_REACHED]++;
-	if (*depth_of(id) != switches.nr_frames)
-		return false;
-	task = bpf_get_current_task_btf();
-	position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	return *depth_of(id) == switches.nr_frames;
+}
+
+/*
+ * Is such a request to fail?  It is a function of its own, so that those which stop before
+ * have few registers to save.
+ * @registers: a kprobe's arguments, or NULL in a trampoline program, whose context has them.
+ */
+static __noinline bool fails(void *ctx, const u64 *registers)
+{
+	const u64 *arguments = registers ?: ctx;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	bool chosen = false;
+	enum chaos_counter held;
+
 	if (switches.nr_frames > 0 && !on_own_stack(task, position))
 		return false;
 	if (!hook_matches(arguments) || !chain_active(task, position, &chosen))
 		return false;
-	counts->counters[COUNT_MATCHED]++;
+	count(COUNT_MATCHED);
 	held = what_holds(task, position, chosen, arguments);
 	if (held != NR_COUNTERS) {
 		count(held);
 		return false;
 	}
-	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
+	count(switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED);
 	count_hit(task);
 	count_pod();
 	keep_event(ctx, task, arguments);
@@ -717,14 +720,16 @@ static __always_inline bool fails(void *ctx, u64 id, const u64 *registers)
 
 static __noinline long modified(u64 *ctx)
 {
-	return fails(ctx, bpf_get_current_pid_tgid(), NULL) ? switches.value : 0;
+	if (!concerns(bpf_get_current_pid_tgid()))
+		return 0;
+	return fails(ctx, NULL) ? switches.value : 0;
 }
 
 static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
 {
 	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
 
-	return fails(ctx, bpf_get_current_pid_tgid(), arguments);
+	return concerns(bpf_get_current_pid_tgid()) && fails(ctx, arguments);
 }
 
 /*
