@@ -676,11 +676,10 @@ static __always_inline bool concerns(u64 id)
 }
 
 /*
- * Is such a request to fail?  It is a function of its own, so that those which stop before
- * have few registers to save.
+ * Is such a request to fail?
  * @registers: a kprobe's arguments, or NULL in a trampoline program, whose context has them.
  */
-static __noinline bool fails(void *ctx, const u64 *registers)
+static __always_inline bool fails(void *ctx, const u64 *registers)
 {
 	const u64 *arguments = registers ?: ctx;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -718,18 +717,29 @@ static __noinline bool fails(void *ctx, const u64 *registers)
 		PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx), PARAMETER_6(ctx),   \
 	}
 
-static __noinline long modified(u64 *ctx)
+/* A function of its own, so that a request which stops before has few registers to save. */
+static __noinline bool fails_in_trampoline(u64 *ctx)
 {
-	if (!concerns(bpf_get_current_pid_tgid()))
-		return 0;
-	return fails(ctx, NULL) ? switches.value : 0;
+	return fails(ctx, NULL);
 }
 
 static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
 {
 	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
 
-	return concerns(bpf_get_current_pid_tgid()) && fails(ctx, arguments);
+	return fails(ctx, arguments);
+}
+
+static __noinline long modified(u64 *ctx)
+{
+	if (!concerns(bpf_get_current_pid_tgid()))
+		return 0;
+	return fails_in_trampoline(ctx) ? switches.value : 0;
+}
+
+static __noinline bool overridden(struct pt_regs *ctx)
+{
+	return concerns(bpf_get_current_pid_tgid()) && fails_in_kprobe(ctx);
 }
 
 /*
@@ -760,7 +770,7 @@ long wide_hook_fmod_ret(u64 *ctx)
 SEC("kprobe")
 int hook_kprobe(struct pt_regs *ctx)
 {
-	if (*membership_of(bpf_get_current_task_btf()->tgid) && fails_in_kprobe(ctx))
+	if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx))
 		bpf_override_return(ctx, switches.value);
 	return 0;
 }
@@ -768,7 +778,7 @@ int hook_kprobe(struct pt_regs *ctx)
 SEC("kprobe")
 int wide_hook_kprobe(struct pt_regs *ctx)
 {
-	if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && fails_in_kprobe(ctx))
+	if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx))
 		bpf_override_return(ctx, switches.value);
 	return 0;
 }
