@@ -62,8 +62,8 @@ def _repeats(facts: Facts) -> str:
     widest = max(facts, key=spread)
     runs = max(len(fact.get("ns", ())) for fact in facts)
     return (
-        f"Of {runs} runs of each, the greatest is at most {spread(widest):.2%} above the least "
-        f"({widest['group']}: {widest['name']}).\n"
+        f"Of up to {runs} runs of each, the greatest is at most {spread(widest):.2%} above "
+        f"the least ({widest['group']}: {widest['name']}).\n"
     )
 
 

@@ -12,17 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaoskernel.engine.events import KEPT
-from chaoskernel.kernel import symbols
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits, frames_of
 from tests.functional.conftest import Arm
+from tests.functional.names import CREATE_CACHE, here
 from tests.victim import Victim
 
 NOT_TO_BE_WAITED_FOR = "(gfpflags & 0x400) == 0"
 """Without __GFP_DIRECT_RECLAIM: the requests of interrupts, among others."""
-
-CREATES_CACHES = ("__kmem_cache_create_args", "kmem_cache_create_usercopy")
-"""Every way to a new slab cache leads through it: since 6.12, and before."""
 
 
 def fault_of(scope: Scope, *names: str, hook: Hook = Hook.SLAB, predicate: str = "") -> Fault:
@@ -101,9 +98,8 @@ def test_a_task_that_is_being_killed_for_want_of_memory_is_let_go(arm: Arm, vict
 
 def test_the_cache_of_caches_is_not_made_to_fail(arm: Arm, victim: Victim) -> None:
     """A new slab cache takes one object of it, unless there is one of that size already."""
-    known = symbols.running()
-    creates = next(name for name in CREATES_CACHES if name in known)
-    fault = arm(dataclasses.replace(fault_of(Scope(pids=(victim.pid,)), creates), dry_run=True))
+    wanted = fault_of(Scope(pids=(victim.pid,)), here(CREATE_CACHE))
+    fault = arm(dataclasses.replace(wanted, dry_run=True))
     assert victim.does("nest", 24) == [0]
     counters = fault.counters()
     assert counters["held_bootstrap"] > 0

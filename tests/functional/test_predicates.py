@@ -12,6 +12,7 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
+from tests.functional.names import BTRFS_MOUNT, here
 from tests.programs import loaded_programs
 from tests.victim import Victim
 
@@ -92,7 +93,7 @@ def test_mounts_of_one_file_system_fail(
         Fault(
             name="btrfs",
             hook=Hook.SLAB,
-            callchain=syntax.frames(["btrfs_mount", "mount_subtree"]),
+            callchain=syntax.frames([here(BTRFS_MOUNT), "mount_subtree"]),
             scope=Scope(pids=(victim.pid,)),
             limits=Limits(duration=600),
         )

@@ -10,6 +10,7 @@ from chaoskernel.engine import ArmedFault
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits
 from tests.functional.conftest import Arm
+from tests.functional.names import BTRFS_MOUNT, here
 from tests.victim import Victim
 
 
@@ -47,7 +48,7 @@ def test_one_mount_of_a_hundred(arm: Arm, victim: Victim) -> None:
 
 
 def test_btrfs_alone(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> None:
-    fault = armed(arm, victim, Hook.SLAB, "mount_subtree() => btrfs_mount()")
+    fault = armed(arm, victim, Hook.SLAB, f"mount_subtree() => {here(BTRFS_MOUNT)}()")
     assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 1) == [errno.ENOMEM]
     assert victim.does("mountfs", file_systems["ext4"], "ext4", 1) == [0]
     assert fault.disarm() == []
