@@ -37,8 +37,8 @@ from chaoskernel.spec import Mechanism
 MAX_TRAMPOLINES = 38
 """BPF_MAX_TRAMP_LINKS, include/linux/bpf.h; tests/functional shows what one more gets."""
 
-
 MAX_FILES = 64 * 1024
+"""Open at a time: 64 faults of one process have tables, programs and links each."""
 
 
 class Step(NamedTuple):
@@ -145,7 +145,6 @@ def prepare() -> None:
         if libc.mount(b"none", place.encode(), kind.encode(), 0, None):
             say(error=f"mount of {place}: {os.strerror(ctypes.get_errno())}")
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
-    # 64 faults of one process: each has tables, programs and links.
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
 
 

@@ -717,7 +717,7 @@ static __always_inline bool fails(void *ctx, const u64 *registers)
 		PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx), PARAMETER_6(ctx),   \
 	}
 
-/* A function of its own, so that a request which stops before has few registers to save. */
+/* Functions of their own, so that a request which stops before has few registers to save. */
 static __noinline bool fails_in_trampoline(u64 *ctx)
 {
 	return fails(ctx, NULL);
@@ -732,9 +732,9 @@ static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
 
 static __noinline long modified(u64 *ctx)
 {
-	if (!concerns(bpf_get_current_pid_tgid()))
-		return 0;
-	return fails_in_trampoline(ctx) ? switches.value : 0;
+	bool failing = concerns(bpf_get_current_pid_tgid()) && fails_in_trampoline(ctx);
+
+	return failing ? switches.value : 0;
 }
 
 static __noinline bool overridden(struct pt_regs *ctx)
