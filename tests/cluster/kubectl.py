@@ -67,7 +67,8 @@ def pod(
         "metadata": {"name": name, "namespace": space, **metadata},
         "spec": {
             "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
+            # With none at all the pod is forgotten at once, and its kubelet may run it once more.
+            "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": False,
             "containers": [
                 {"name": each, "image": images.AGENT, "command": list(command)}
