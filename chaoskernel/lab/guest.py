@@ -1,8 +1,8 @@
 """Boots a kernel on the machine's own root file system, and runs a command in it.
 
 virtme-ng makes the machine; its `virtme-run` is used rather than `vng`, which
-passes every argument through a shell.  The command's exit status comes back in a
-file, because virtme-ng's own status cannot tell a lost guest from a command
+passes every argument through a shell.  The command's exit status comes back in the
+mailbox, because virtme-ng's own status cannot tell a lost guest from a command
 that exited with 255.
 """
 
@@ -14,7 +14,6 @@ import re
 import selectors
 import subprocess
 import sys
-import tempfile
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import BinaryIO
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, LostGuest, TimeLimit
-from chaoskernel.lab import accel, cache, leash, script, tools
+from chaoskernel.lab import accel, cache, leash, mailbox, script, tools
 from chaoskernel.lab.kernel import Kernel
 
 DEFAULT_SECONDS = 600.0
@@ -32,7 +31,6 @@ DEFAULT_SHELL_SECONDS = 8 * 3600.0
 
 _TRIAL_SECONDS = 12.0
 _READ_BYTES = 65536
-_CONSOLE = "console.log"
 _SHAREABLE = re.compile(r"[a-zA-Z0-9_+ /.-]+")
 
 # What the guest may change, in memory: nothing of it reaches the host.
@@ -67,10 +65,6 @@ class Machine:
 
     cpus: int = 2
     memory: str = "2G"
-
-
-class NeverBegan(LostGuest):
-    """The guest was lost before its command began."""
 
 
 def run(
@@ -109,7 +103,7 @@ def run(
     deadline = time.monotonic() + seconds
     try:
         return _boot(kernel, job, size, hardware, seconds, streams)
-    except NeverBegan:
+    except mailbox.NeverBegan:
         # QEMU 7.2 dies under a booting kernel once in a while (an assertion of its MSI-X
         # emulation); nothing of the command has run, so it is safe to boot again.
         return _boot(kernel, job, size, hardware, deadline - time.monotonic(), streams)
@@ -131,7 +125,7 @@ def shell(
     tools.require(tools.BOOT_NEEDS)
     job = script.Job((), Path.cwd(), writable(rw), env or {})
     hardware = acceleration(kernel, root)
-    with _mailbox(job) as mail, _terminal_kept():
+    with mailbox.made(job) as mail, _terminal_kept():
         command = command_line(kernel, job, machine or Machine(), hardware, mail)
         # In the terminal's own process group, or it could not read from it.
         child = process.start(leash.leashed(command), stdin=None, own_group=False)
@@ -155,7 +149,7 @@ def command_line(
 
     :param mail: the host's side of the directory that carries the script and the status.
     """
-    entry = f"{script.MAIL}/script"
+    entry = f"{script.MAIL}/{mailbox.ENTRY}"
     begin = f"--script-sh=sh {entry}" if job.command else f"--shell={entry}"
     overlays = [path for path in _OVERLAYS if Path(path).is_dir() and not Path(path).is_symlink()]
     return [
@@ -171,7 +165,7 @@ def command_line(
         *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
         "--qemu-opt=-serial",
-        f"--qemu-opt=file:{mail / _CONSOLE}",
+        f"--qemu-opt=file:{mail / mailbox.CONSOLE}",
         begin,
     ]
 
@@ -202,7 +196,7 @@ def _boot(
     seconds: float,
     streams: tuple[BinaryIO, BinaryIO],
 ) -> int:
-    with _mailbox(job) as mail:
+    with mailbox.made(job) as mail:
         command = leash.leashed(command_line(kernel, job, machine, hardware, mail))
         with process.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             try:
@@ -211,48 +205,7 @@ def _boot(
                 raise TimeLimit(
                     f"the guest was ended after {seconds:g} s", hint="raise the limit (--timeout)"
                 ) from None
-        return status(mail)
-
-
-def status(mail: Path) -> int:
-    """Return the exit status that the guest left in its mailbox.
-
-    :raises NeverBegan: it left none, nor a word that the command began.
-    :raises LostGuest: it left none.
-    """
-    letter = mail / script.STATUS
-    if letter.exists():
-        return int(letter.read_text(encoding="ascii"))
-    lost = LostGuest if (mail / script.BEGUN).exists() else NeverBegan
-    raise lost(
-        "the guest ended without the exit status of its command",
-        hint=_last_words(mail / _CONSOLE),
-    )
-
-
-def _last_words(console: Path) -> str:
-    """Return the line in which the guest's kernel says why it stopped, or its last line."""
-    if not console.exists():
-        return "it did not start"
-    lines = console.read_text(encoding="utf-8", errors="replace").split("\n")
-    spoken = [line.strip() for line in lines if line.strip()]
-    panics = [line for line in spoken if "Kernel panic" in line]
-    if not spoken:
-        return "its kernel said nothing"
-    if panics:
-        return f"its kernel's last words: {panics[-1]}"
-    return f"its kernel did not panic; the last it said: {spoken[-1]}"
-
-
-@contextlib.contextmanager
-def _mailbox(job: script.Job) -> Iterator[Path]:
-    """Make the directory that guest and host share, with the job's script in it."""
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-lab-") as name:
-        mail = Path(name)
-        entry = mail / "script"
-        entry.write_text(f"#!/bin/sh\n{script.text(job, os.environ.get('TERM', 'dumb'))}")
-        entry.chmod(0o755)
-        yield mail
+        return mailbox.status(mail)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaoskernel import process
-from chaoskernel.errors import LabError, LostGuest
+from chaoskernel.errors import LabError
 from chaoskernel.lab import guest, leash, script
 from chaoskernel.lab.kernel import Kernel
 
@@ -63,30 +63,6 @@ def test_without_a_command_there_is_a_shell() -> None:
     job = script.Job((), Path("/work"))
     line = guest.command_line(KERNEL, job, guest.Machine(), "tcg", MAIL)
     assert "--shell=/run/chaoskernel/mail/script" in line
-
-
-@pytest.mark.parametrize("number", [0, 7, 125, 255])
-def test_the_status_is_the_commands(tmp_path: Path, number: int) -> None:
-    (tmp_path / script.STATUS).write_text(f"{number}\n")
-    assert guest.status(tmp_path) == number
-
-
-def test_a_guest_without_a_status_is_lost_and_its_panic_is_told(tmp_path: Path) -> None:
-    (tmp_path / "console.log").write_text("booting\nKernel panic - not syncing: why\nrebooting\n")
-    with pytest.raises(LostGuest, match="last words: Kernel panic - not syncing: why"):
-        guest.status(tmp_path)
-
-
-def test_a_guest_that_never_started_is_lost_before_its_command_began(tmp_path: Path) -> None:
-    with pytest.raises(guest.NeverBegan, match="it did not start"):
-        guest.status(tmp_path)
-
-
-def test_a_guest_that_is_lost_while_its_command_runs_is_not_booted_again(tmp_path: Path) -> None:
-    (tmp_path / script.BEGUN).touch()
-    with pytest.raises(LostGuest) as caught:
-        guest.status(tmp_path)
-    assert not isinstance(caught.value, guest.NeverBegan)
 
 
 def test_output_is_copied_apart_until_its_end() -> None:
