@@ -87,5 +87,5 @@ def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        process.terminate()
+        process.kill()  # bpftrace may miss a signal that comes right after it has attached
         process.communicate()
