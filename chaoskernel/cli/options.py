@@ -197,11 +197,28 @@ describing_a_fault = _together(
 """Adds the options that describe faults; `wanted` reads them."""
 
 
+def _of_a_cluster(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Refuse --namespace without --kubernetes: the faults of this host would be meant.
+
+    :raises click.UsageError: it is so.
+    """
+    source = context.get_parameter_source(str(option.name))
+    if source is click.core.ParameterSource.COMMANDLINE and not context.params.get("kubernetes"):
+        raise click.UsageError("--namespace is of a cluster; add --kubernetes")
+    return value
+
+
 in_a_cluster = _together(
-    click.option("--kubernetes", is_flag=True, help="Those of the cluster of the kubeconfig."),
+    click.option(
+        "--kubernetes",
+        is_flag=True,
+        is_eager=True,  # read before --namespace, wherever it stands
+        help="Those of the cluster of the kubeconfig.",
+    ),
     click.option(
         "--namespace",
         default="",
+        callback=_of_a_cluster,
         metavar="NAME",
         help="Where the Jobs are; else CHAOSKERNEL_NAMESPACE, else chaoskernel.",
     ),

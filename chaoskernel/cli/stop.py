@@ -8,12 +8,13 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 
 import click
 
 from chaoskernel.agent.notice import Notice, notices
 from chaoskernel.cli import options
-from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
+from chaoskernel.errors import ChaosKernelError, EngineError, NotPermitted, UnknownFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.leftovers import Jobs, Left
@@ -56,15 +57,37 @@ def command(
     if kubernetes:
         _stop_jobs(names, as_json, namespace, timeout)
         return
-    stopped = [(notice, _stop(notice, timeout)) for notice in _chosen(names)]
+    stopped, troubles = _stop_each(_chosen(names), timeout)
     if as_json:
         rows = [{"name": each.name, "agent": each.pid, "ended_by": how} for each, how in stopped]
         click.echo(json.dumps(rows, indent=2))
-        return
-    for notice, how in stopped:
-        click.echo(f"stopped {notice.name} (agent {notice.pid}, {how})")
-    if not stopped:
-        click.echo("no fault is in force")
+    else:
+        for notice, how in stopped:
+            click.echo(f"stopped {notice.name} (agent {notice.pid}, {how})")
+        if not stopped and not troubles:
+            click.echo("no fault is in force")
+    if len(troubles) == 1:
+        raise troubles[0]
+    if troubles:
+        hints = dict.fromkeys(trouble.hint for trouble in troubles if trouble.hint)
+        raise EngineError("; ".join(each.message for each in troubles), hint="; ".join(hints))
+
+
+def _stop_each(
+    chosen: Iterable[Notice], seconds: float
+) -> tuple[list[tuple[Notice, str]], list[ChaosKernelError]]:
+    """End every agent, whatever befalls another one.
+
+    :return: those that ended, with the signal that it took, and what went wrong with the others.
+    """
+    stopped: list[tuple[Notice, str]] = []
+    troubles: list[ChaosKernelError] = []
+    for notice in chosen:
+        try:
+            stopped.append((notice, _stop(notice, seconds)))
+        except ChaosKernelError as error:
+            troubles.append(error)
+    return stopped, troubles
 
 
 def _stop_jobs(names: tuple[str, ...], as_json: bool, namespace: str, seconds: float) -> None:

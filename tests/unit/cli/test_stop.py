@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from chaoskernel.agent.notice import Notice, notices
 from chaoskernel.cli import ps, stop
-from chaoskernel.errors import NotPermitted, UnknownFault
+from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
 
 AGENT = """
 import signal, sys, time
@@ -141,6 +142,79 @@ def test_a_fault_of_another_user_needs_root(start: Start, monkeypatch: pytest.Mo
     start("disk")
     monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
     assert isinstance(invoke("disk").exception, NotPermitted)
+
+
+@pytest.fixture
+def of_another_user(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what makes an agent, by its pid, one that must not be sent signals."""
+    foreign: set[int] = set()
+    send = signal.pidfd_send_signal
+    opened = os.pidfd_open
+    pids: dict[int, int] = {}
+
+    def open_it(pid: int) -> int:
+        descriptor = opened(pid)
+        pids[descriptor] = pid
+        return descriptor
+
+    def send_it(descriptor: int, number: signal.Signals) -> None:
+        if pids[descriptor] in foreign:
+            raise PermissionError
+        send(descriptor, number)
+
+    monkeypatch.setattr(os, "pidfd_open", open_it)
+    monkeypatch.setattr(signal, "pidfd_send_signal", send_it)
+    return foreign.add
+
+
+def test_a_fault_that_cannot_be_stopped_keeps_no_other_in_force(
+    start: Start, of_another_user: Callable[[int], None]
+) -> None:
+    first, foreign, last = start("first"), start("foreign"), start("last")
+    of_another_user(foreign.pid)
+    result = invoke("--all", "--json")
+    assert isinstance(result.exception, NotPermitted)
+    assert {row["agent"] for row in json.loads(result.output)} == {first.pid, last.pid}
+    assert [child.wait(5) for child in (first, last)] == [-signal.SIGTERM] * 2
+    assert foreign.poll() is None
+
+
+def test_the_troubles_of_several_faults_are_one_line(
+    start: Start, of_another_user: Callable[[int], None]
+) -> None:
+    children = {name: start(name) for name in ("a", "b", "c")}
+    of_another_user(children["a"].pid)
+    of_another_user(children["b"].pid)
+    result = invoke("a", "b", "c")
+    assert isinstance(result.exception, EngineError)
+    said, other, hint = str(result.exception).split("; ")
+    assert {said, other} == {f"fault '{name}' belongs to another user" for name in "ab"}
+    assert hint == "run it as root"
+    assert result.output == f"stopped c (agent {children['c'].pid}, SIGTERM)\n"
+
+
+@pytest.mark.parametrize("namespace", ["shop", ""])
+@pytest.mark.parametrize(("command", "more"), [(stop.command, ["--all"]), (ps.command, [])])
+def test_a_namespace_is_of_a_cluster(
+    start: Start, command: click.Command, more: list[str], namespace: str
+) -> None:
+    child = start("disk")
+    result = CliRunner().invoke(command, [*more, "--namespace", namespace])
+    assert result.exit_code == 2
+    assert "--namespace is of a cluster; add --kubernetes" in result.output
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--kubernetes", "--namespace", "shop"], ["--namespace", "shop", "--kubernetes"]]
+)
+def test_a_namespace_goes_with_the_cluster_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    asked: list[tuple[bool, str]] = []
+    monkeypatch.setattr(ps, "_show_jobs", lambda *given: asked.append(given))
+    assert CliRunner().invoke(ps.command, arguments).exit_code == 0
+    assert asked == [(False, "shop")]
 
 
 def test_a_pid_that_has_become_another_process_is_not_hit(
