@@ -111,10 +111,12 @@ def _stop_jobs(names: tuple[str, ...], as_json: bool, namespace: str, seconds: f
     while (left := _left(cluster, where, jobs)) and time.monotonic() < end:
         time.sleep(_LOOK_SECONDS)
     troubles += [f"{each.job} on node {each.node} is {each.state} still" for each in left]
+    stopped = [each for each in found if each.job not in {still.job for still in left}]
     if as_json:
-        click.echo(json.dumps([{"name": each.fault, "job": each.job} for each in found], indent=2))
+        rows = [{"name": each.fault, "job": each.job} for each in stopped]
+        click.echo(json.dumps(rows, indent=2))
     else:
-        for each in found:
+        for each in stopped:
             click.echo(f"stopped {each.fault} (Job {each.job} on node {each.node})")
         if not found:
             click.echo(f"no fault has a Job in namespace {where}")

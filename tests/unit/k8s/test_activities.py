@@ -171,5 +171,6 @@ def test_a_job_that_cannot_be_removed_is_an_error(cluster: FakeCluster) -> None:
     outcome = invoke(stop.command, "--all", "--timeout", "0.1")
     assert isinstance(outcome.exception, EngineError)
     assert "worker-1 is running still" in str(outcome.exception)
+    assert outcome.output.count("stopped x") == 1  # the other one
     cluster.refuse.clear()
     assert invoke(stop.command, "--all").exit_code == 0
