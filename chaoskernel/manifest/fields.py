@@ -38,7 +38,7 @@ class Fields:
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1)
                 hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(names)}"
-                problems.add(item.mark, f"{item.path}: it is not known here; {hint}")
+                self.refuse_name(item, f"is not known here; {hint}")
 
     @property
     def mark(self) -> Mark:
@@ -48,6 +48,13 @@ class Fields:
     def refuse(self, value: Value, why: str) -> None:
         """Note that a value is not what its field takes."""
         self._problems.add(value.mark, f"{value.path}: {_shown(value)} {why}".removeprefix(": "))
+
+    def refuse_name(self, value: Value, why: str) -> None:
+        """Note that the name of a field is not what it may be.
+
+        :param value: the field's.
+        """
+        self._problems.add(value.mark, f"{value.path}: it {why}")
 
     def given(self, name: str) -> Value | None:
         """Return a field's value; none when the field is absent or null."""

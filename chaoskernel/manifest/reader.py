@@ -64,15 +64,16 @@ def kernel_chaos(document: Value, problems: Problems) -> KernelChaos | None:
     metadata = root.inner("metadata", _METADATA, is_required=True)
     name = _object_name(metadata, "name", "") if metadata else ""
     namespace = _object_name(metadata, "namespace", "default") if metadata else "default"
+    paused = False
+    if metadata:
+        metadata.words("labels")  # nothing goes by them, but the API server refuses wrong ones
+        # Kubernetes has no annotation that is true, only one that is 'true'.
+        paused = metadata.words("annotations").get(PAUSE) == "true"
     spec = root.inner("spec", _SCHEDULE if kind == "Schedule" else _SPEC, is_required=True)
     if spec is None or kind not in _KINDS:
         return None
     found = (_scheduled if kind == "Schedule" else _planned)(spec, name, namespace)
-    if found and metadata:
-        # Kubernetes has no annotation that is true, only one that is 'true'.
-        paused = metadata.words("annotations").get(PAUSE) == "true"
-        found = dataclasses.replace(found, paused=paused)
-    return found
+    return dataclasses.replace(found, paused=paused) if found else None
 
 
 def _planned(spec: Fields, name: str, namespace: str) -> KernelChaos | None:

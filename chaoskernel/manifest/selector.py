@@ -22,6 +22,20 @@ _SELECTOR = (
     *("fieldSelectors", "podPhaseSelectors", "nodes", "nodeSelectors", "pods"),
 )
 _REQUIREMENT = ("key", "operator", "values")
+
+# What the API server lets such an object be called (docs: Object Names and IDs, Labels).
+_LABEL = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
+_FORMS = {
+    _LABEL: "up to 63 small letters, digits, dashes",
+    _SUBDOMAIN: "up to 253 small letters, digits, dots, dashes",
+}
+_LABEL_KEY = re.compile(
+    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?"
+    r"(?=.{1,63}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
+)
 _MAX_COUNT = 2**31 - 1
 
 
@@ -36,7 +50,7 @@ def selection(spec: Fields, namespace: str) -> Selection:
         mode=mode,
         selector=_selector(inner, namespace) if inner else Selector((namespace,)),
         value=_value(spec, mode),
-        containers=spec.texts("containerNames"),
+        containers=_names(spec, "containerNames", _LABEL),
     )
 
 
@@ -62,17 +76,26 @@ def _value(spec: Fields, mode: Mode) -> int:
 def _selector(fields: Fields, namespace: str) -> Selector:
     phases, not_phases = _phases(fields)
     return Selector(
-        namespaces=fields.texts("namespaces") or (namespace,),
+        namespaces=_names(fields, "namespaces", _LABEL) or (namespace,),
         labels=fields.words("labelSelectors"),
         expressions=tuple(_requirements(fields)),
         annotations=fields.words("annotationSelectors"),
         fields=_pod_fields(fields),
         phases=phases,
         not_phases=not_phases,
-        nodes=fields.texts("nodes"),
+        nodes=_names(fields, "nodes", _SUBDOMAIN),
         node_labels=fields.words("nodeSelectors"),
         pods=_pods(fields),
     )
+
+
+def _names(fields: Fields, name: str, form: re.Pattern[str]) -> tuple[str, ...]:
+    """Return a list of names, and note those that nothing of a cluster can have."""
+    items = list(fields.text_items(name))
+    for item in items:
+        if not form.fullmatch(item.content):
+            fields.refuse(item, f"is not a name; use {_FORMS[form]}")
+    return tuple(item.content for item in items)
 
 
 def _requirements(fields: Fields) -> Iterator[Requirement]:
@@ -80,15 +103,28 @@ def _requirements(fields: Fields) -> Iterator[Requirement]:
         inner = fields.of(item, _REQUIREMENT)
         key = inner.required("key", "the name of a label")
         operator = inner.member("operator", Operator.IN, is_required=True)
-        values = inner.texts("values")
-        takes_values = operator in (Operator.IN, Operator.NOT_IN)
-        # With an operator that is wrong, nobody knows.
-        if takes_values and inner.text("operator") == operator.value:
-            inner.required("values", f"a list that {operator.value} looks in")
-        elif values and not takes_values:
-            inner.refuse(inner.value.content["values"], f"is not allowed with {operator.value}")
-        if key is not None:
-            yield Requirement(inner.text("key"), operator, values)
+        values = _values(inner, operator)
+        if key is None:
+            continue
+        name = inner.text("key")
+        if isinstance(key.content, str) and not _LABEL_KEY.fullmatch(name):
+            inner.refuse(key, "is not the name of a label, such as app or example.com/tier")
+        yield Requirement(name, operator, values)
+
+
+def _values(requirement: Fields, operator: Operator) -> tuple[str, ...]:
+    """Return what an operator compares with; as in Kubernetes, In and NotIn need some."""
+    values = requirement.texts("values")
+    takes_values = operator in (Operator.IN, Operator.NOT_IN)
+    # With an operator that is wrong, nobody knows.
+    if takes_values and requirement.text("operator") == operator.value:
+        item = requirement.required("values", f"a list that {operator.value} looks in")
+        if item is not None and item.content == []:
+            requirement.refuse(item, f"is empty; name what {operator.value} looks for")
+    elif values and not takes_values:
+        item = requirement.value.content["values"]
+        requirement.refuse(item, f"is not allowed with {operator.value}")
+    return values
 
 
 def _pod_fields(fields: Fields) -> dict[str, str]:
@@ -115,7 +151,12 @@ def _phases(fields: Fields) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
 
 
 def _pods(fields: Fields) -> dict[str, tuple[str, ...]]:
-    """Return names of pods by namespace; any name may be that of a namespace."""
-    namespaces = [name for name, _ in fields.mapping("pods")]
+    """Return names of pods by namespace."""
+    namespaces = dict(fields.mapping("pods"))
     inner = fields.inner("pods", namespaces) if namespaces else None
-    return {name: inner.texts(name) for name in namespaces} if inner else {}
+    if inner is None:
+        return {}
+    for name, item in namespaces.items():
+        if not _LABEL.fullmatch(name):
+            fields.refuse_name(item, f"is not the name of a namespace; use {_FORMS[_LABEL]}")
+    return {name: _names(inner, name, _SUBDOMAIN) for name in namespaces}

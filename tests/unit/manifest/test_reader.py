@@ -167,6 +167,17 @@ def test_a_last_frame_that_says_nothing_is_the_hooks(frame: dict[str, str]) -> N
     assert (found.callchain, found.predicate) == ((Frame("f"),), "")
 
 
+def test_names_and_expressions_that_kubernetes_takes_are_taken() -> None:
+    exists = {"key": "example.com/Tier_1.x", "operator": "Exists", "values": []}
+    pods = {"shop-1": ["web-0.example", "0"]}
+    nodes = ["ip-10-0-0-1.ec2.internal"]
+    given = {"expressionSelectors": [exists], "pods": pods, "nodes": nodes, "namespaces": ["1"]}
+    selector = one(document(selector=given)).selection.selector
+    assert selector.expressions == (Requirement("example.com/Tier_1.x", Operator.EXISTS),)
+    assert selector.pods == {"shop-1": ("web-0.example", "0")}
+    assert (selector.nodes, selector.namespaces) == (tuple(nodes), ("1",))
+
+
 @pytest.mark.parametrize(("value", "paused"), [("true", True), ("false", False), ("True", False)])
 def test_the_annotation_that_pauses(value: str, paused: bool) -> None:
     given = document()
@@ -292,6 +303,48 @@ def test_what_the_cluster_adds_is_passed_over() -> None:
             r"spec.selector.expressionSelectors\[0\].values: it has a list, which is not .*",
         ),
         (
+            document(
+                selector={"expressionSelectors": [{"key": "a", "operator": "NotIn", "values": []}]}
+            ),
+            r"spec.selector.expressionSelectors\[0\].values: it has a list, which is empty; .*",
+        ),
+        (
+            document(selector={"expressionSelectors": [{"key": "", "operator": "Exists"}]}),
+            r"spec.selector.expressionSelectors\[0\].key: '' is not the name of a label, .*",
+        ),
+        (
+            document(selector={"expressionSelectors": [{"key": "a b", "operator": "Exists"}]}),
+            r"spec.selector.expressionSelectors\[0\].key: 'a b' is not the name of a label, .*",
+        ),
+        (
+            document(selector={"namespaces": [""]}),
+            r"spec.selector.namespaces\[0\]: '' is not a name; use up to 63 small letters, .*",
+        ),
+        (
+            document(selector={"namespaces": ["a", "é"]}),
+            r"spec.selector.namespaces\[1\]: 'é' is not a name; use up to 63 .*",
+        ),
+        (
+            document(selector={"namespaces": ["a" * 64]}),
+            r"spec.selector.namespaces\[0\]: 'a+\.\.\. is not a name; use up to 63 .*",
+        ),
+        (
+            document(selector={"pods": {"a": ["p_1"]}}),
+            r"spec.selector.pods.a\[0\]: 'p_1' is not a name; use up to 253 small letters, .*",
+        ),
+        (
+            document(selector={"pods": {"": ["p"]}}),
+            r'spec.selector.pods\[""\]: it is not the name of a namespace; use up to 63 .*',
+        ),
+        (
+            document(selector={"nodes": ["Node 1"]}),
+            r"spec.selector.nodes\[0\]: 'Node 1' is not a name; use up to 253 .*",
+        ),
+        (
+            document(containerNames=["a.b"]),
+            r"spec.containerNames\[0\]: 'a.b' is not a name; use up to 63 .*",
+        ),
+        (
             document(selector={"fieldSelectors": {"spec.x": "1"}}),
             r'spec.selector.fieldSelectors\["spec.x"\]: \'1\' is of no field .*',
         ),
@@ -306,6 +359,14 @@ def test_what_the_cluster_adds_is_passed_over() -> None:
         ({**document(), "apiVersion": "v1"}, "apiVersion: 'v1' is not chaos-mesh.org/v1alpha1"),
         ({**document(), "metadata": {}}, "metadata.name: it is missing; .*"),
         ({**document(), "metadata": {"name": "A b"}}, "metadata.name: 'A b' is not a name; .*"),
+        (
+            {**document(), "metadata": {"name": "a", "labels": 5}},
+            "metadata.labels: 5 is not an object; .*",
+        ),
+        (
+            {**document(), "metadata": {"name": "a", "labels": {"app": 5}}},
+            "metadata.labels.app: 5 is not text but a number; put it in quotes",
+        ),
         (schedule(type="PodChaos"), "spec.type: 'PodChaos' is not KernelChaos"),
         (schedule(schedule="x"), "spec.schedule: 'x' is not a cron expression; .*"),
         (schedule(concurrencyPolicy="Replace"), "spec.concurrencyPolicy: 'Replace' is not one .*"),
