@@ -38,6 +38,12 @@ def _size(_context: click.Context, _option: click.Parameter, value: str) -> str:
     return value
 
 
+def _variables(
+    _context: click.Context, _option: click.Parameter, value: tuple[str, ...]
+) -> dict[str, str]:
+    return variables(value)
+
+
 def _guest_options(limit: float) -> Callable[[_Function], _Function]:
     """Return a decorator that adds the options that every guest takes.
 
@@ -61,7 +67,11 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
             help="A directory that the guest may write to; repeatable.",
         ),
         click.option(
-            "--env", multiple=True, metavar="NAME[=VALUE]", help="A variable; repeatable."
+            "--env",
+            multiple=True,
+            callback=_variables,
+            metavar="NAME[=VALUE]",
+            help="A variable; repeatable.",
         ),
     )
 
@@ -144,7 +154,7 @@ def run(
     cpus: int,
     memory: str,
     rw: tuple[Path, ...],
-    env: tuple[str, ...],
+    env: dict[str, str],
     words: tuple[str, ...],
 ) -> None:
     """Run a command in a guest, and exit with its status.
@@ -167,7 +177,7 @@ def run(
             seconds=timeout,
             machine=guest.Machine(cpus, memory),
             rw=rw,
-            env=variables(env),
+            env=env,
         )
     sys.exit(status)
 
@@ -182,7 +192,7 @@ def shell(
     cpus: int,
     memory: str,
     rw: tuple[Path, ...],
-    env: tuple[str, ...],
+    env: dict[str, str],
 ) -> None:
     """Open a shell in a guest.
 
@@ -197,7 +207,7 @@ def shell(
             seconds=timeout,
             machine=guest.Machine(cpus, memory),
             rw=rw,
-            env=variables(env),
+            env=env,
         )
 
 
@@ -248,14 +258,18 @@ def _kernel(wanted: kernel.Wanted) -> kernel.Kernel:
 
 
 def variables(settings: tuple[str, ...]) -> dict[str, str]:
-    """Return the variables to pass: NAME=VALUE, or NAME with the caller's value."""
+    """Return the variables to pass: NAME=VALUE, or NAME with the caller's value.
+
+    :raises click.BadParameter: a name is none, or the caller has no variable of that name.
+    """
     variables = {}
     for setting in settings:
         name, given, value = setting.partition("=")
-        if given:
-            variables[name] = value
-        elif name in os.environ:
-            variables[name] = os.environ[name]
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise click.BadParameter(f"{name!r} is not the name of a variable; write NAME=VALUE")
+        if not given and name not in os.environ:
+            raise click.BadParameter(f"there is no variable {name} here; write {name}=VALUE")
+        variables[name] = value if given else os.environ[name]
     return variables
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -21,9 +22,27 @@ def test_what_ends_a_guest_has_an_exit_status(error: Exception, status: int) -> 
 
 def test_a_variable_without_a_value_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAOS_GIVEN", "here")
+    passed = lab.variables(("CHAOS_GIVEN", "CHAOS_EMPTY=", "CHAOS_SET=a=b"))
+    assert passed == {"CHAOS_GIVEN": "here", "CHAOS_EMPTY": "", "CHAOS_SET": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("CHAOS_ABSENT", "there is no variable CHAOS_ABSENT here; write CHAOS_ABSENT=VALUE"),
+        ("=x", "'' is not the name of a variable; write NAME=VALUE"),
+        ("", "'' is not the name of a variable; write NAME=VALUE"),
+        ("-u=x", "'-u' is not the name of a variable; write NAME=VALUE"),
+        ("A B=x", "'A B' is not the name of a variable; write NAME=VALUE"),
+    ],
+)
+def test_what_is_no_variable_is_refused(
+    monkeypatch: pytest.MonkeyPatch, setting: str, said: str
+) -> None:
     monkeypatch.delenv("CHAOS_ABSENT", raising=False)
-    passed = lab.variables(("CHAOS_GIVEN", "CHAOS_ABSENT", "CHAOS_SET=a=b"))
-    assert passed == {"CHAOS_GIVEN": "here", "CHAOS_SET": "a=b"}
+    with pytest.raises(click.UsageError) as refused:
+        lab.variables((setting,))
+    assert refused.value.message == said
 
 
 def test_status_is_readable_by_programs(tmp_path: Path) -> None:
@@ -45,6 +64,8 @@ def test_status_is_readable_by_programs(tmp_path: Path) -> None:
         ("--timeout", "-5"),
         ("--timeout", "1e9"),
         ("--cpus", "0"),
+        ("--env", "CHAOS_NOBODY_SET_THIS"),
+        ("--env", "=x"),
         ("--rw", "/nonexistent"),
         ("--source", "newest"),
         ("--source", "../6.1"),
