@@ -48,11 +48,18 @@ def command(journal: Path, as_json: bool) -> None:
             hint="--json prints it as it is",
         ) from error
     console = Console()
-    console.print(f"{title}: {outcome}", markup=False, highlight=False)
-    for shortfall in short_of:
-        console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
-    for table in tables:
-        console.print(table)
+    try:
+        console.print(f"{title}: {outcome}", markup=False, highlight=False)
+        for shortfall in short_of:
+            console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
+        for table in tables:
+            console.print(table)
+    except UnicodeEncodeError as error:
+        character = ascii(error.object[error.start])
+        raise ChaosKernelError(
+            f"{journal} cannot be shown: {error.encoding} has no character {character}",
+            hint="--json prints it as it is",
+        ) from error
 
 
 def _read(journal: Path) -> Mapping[str, Any]:

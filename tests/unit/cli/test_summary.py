@@ -171,6 +171,22 @@ def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
         CliRunner().invoke(command, [str(path)], catch_exceptions=False)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"experiment": {"title": "\ud800"}},
+        {"chaoskernel": {"faults": [FAULT | {"reason": "\ud800"}]}},
+    ],
+)
+def test_a_character_that_no_terminal_has_is_one_line(
+    tmp_path: Path, parts: dict[str, object]
+) -> None:
+    path = journal(tmp_path, **parts)
+    with pytest.raises(ChaosKernelError, match=r"cannot be shown: utf-8 has no character '.ud800'"):
+        CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+    assert json.loads(shown(path, "--json"))
+
+
 WRONG: st.SearchStrategy[object] = st.sampled_from(
     [None, 7, "x", [], {}, [7], {"a": 1}, [{}], True, -1.5]
 )
