@@ -6,8 +6,10 @@ so that nothing can leave the place that it is put in.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from pycparser import c_ast, c_generator, c_parser
 
@@ -18,6 +20,9 @@ MAX_DEPTH = 64
 MAX_PARAMETERS = 12
 MAX_LITERAL = 64
 """Bytes of a name that STRNCMP compares: the program's MAX_LITERAL."""
+
+_EXPRESSIONS = 'such as order == 1, or STRNCMP(name->name, "bananas", 8)'
+_PARAMETERS = "such as struct dentry *parent, const struct qstr *name"
 
 _LITERAL = re.compile(r'"[^"\\]*"|\'[^\'\\]*\'')
 _OUTSIDE = re.compile(r"[;{}#\\\n\r\0`@$]|//|/\*|\?\?|<[%:]|%[>:]|\+\+|--|__\w+|[^ -~]")
@@ -58,6 +63,23 @@ _ALLOWED = (
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Given:
+    """C of the user's.
+
+    :param what: what it has to be.
+    :param hint: what is right, by example.
+    """
+
+    text: Any
+    key: str
+    what: str
+    hint: str
+
+    def refused(self, allowed: str) -> InvalidFault:
+        return InvalidFault(self.key, self.text, allowed, hint=self.hint)
+
+
 def expression(text: str, *, key: str) -> str:
     """Return a single C expression in canonical form.
 
@@ -68,16 +90,17 @@ def expression(text: str, *, key: str) -> str:
     :raises InvalidFault: it is something else than an expression, or calls
         something else than those two and the macros of headers.
     """
-    _check(text, key)
+    given = _Given(text, key, "a single C expression", _EXPRESSIONS)
+    _check(given)
     wrapped = f"{_TYPEDEFS} int p(void) {{ return ({_double_quoted(text)}); }}"
-    tree = _parsed(wrapped, text, key).ext[-1].body.block_items[0].expr
+    tree = _parsed(wrapped, given).ext[-1].body.block_items[0].expr
     for node in _nodes(tree):
         if not isinstance(node, _ALLOWED):
-            raise _refused(text, key, f"an expression without {_name_of(node)}")
+            raise given.refused(f"an expression without {_name_of(node)}")
         if isinstance(node, c_ast.FuncCall):
-            _settle_call(node, text, key)
+            _settle_call(node, given)
     if any(isinstance(node, c_ast.ExprList) for node in _nodes(tree, into_calls=False)):
-        raise _refused(text, key, "a single expression: it has a comma")
+        raise given.refused("a single expression: it has a comma")
     return str(c_generator.CGenerator().visit(tree))
 
 
@@ -89,21 +112,22 @@ def parameters(text: str, *, key: str) -> str:
     """
     if isinstance(text, str) and text.strip() in ("", "void"):
         return ""
-    _check(text, key)
+    given = _Given(text, key, "a list of parameters", _PARAMETERS)
+    _check(given)
     names = set(_TYPE_NAME.findall(text)) - _C_WORDS - set(_KERNEL_TYPES)
     tagged = set(re.findall(r"\b(?:struct|union|enum)\s+(\w+)", text))
     typedefs = "".join(f"typedef int {name};" for name in sorted(names - tagged))
-    tree = _parsed(f"{_TYPEDEFS} {typedefs} int f({text});", text, key).ext[-1]
+    tree = _parsed(f"{_TYPEDEFS} {typedefs} int f({text});", given).ext[-1]
     if not isinstance(tree.type, c_ast.FuncDecl) or tree.type.args is None:
-        raise _refused(text, key, "a list of parameters")
+        raise given.refused("a list of parameters")
     listed = tree.type.args.params
     if len(listed) > MAX_PARAMETERS:
-        raise _refused(text, key, f"at most {MAX_PARAMETERS} parameters")
+        raise given.refused(f"at most {MAX_PARAMETERS} parameters")
     for parameter in listed:
         if not isinstance(parameter, c_ast.Decl) or isinstance(parameter.type, c_ast.FuncDecl):
-            raise _refused(text, key, "a list of parameters that each have a type and a name")
+            raise given.refused("a list of parameters that each have a type and a name")
     if len({parameter.name for parameter in listed}) < len(listed):
-        raise _refused(text, key, "a list of parameters with a name of its own for each")
+        raise given.refused("a list of parameters with a name of its own for each")
     return str(c_generator.CGenerator().visit(tree.type.args))
 
 
@@ -171,15 +195,18 @@ def header(name: object, *, key: str) -> str:
     return name
 
 
-def _check(text: object, key: str) -> None:
+def _check(given: _Given) -> None:
     """Refuse by its characters what a parser should not be asked to read."""
-    if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
-        raise _refused(text, key, f"text of up to {MAX_CHARACTERS} characters")
+    text = given.text
+    if not isinstance(text, str):
+        raise given.refused("text")
+    if len(text) > MAX_CHARACTERS:
+        raise given.refused(f"text of up to {MAX_CHARACTERS} characters")
     bare = _LITERAL.sub("0", text)
     if found := _OUTSIDE.search(bare):
-        raise _refused(text, key, f"a single C expression without {found[0]!r}")
+        raise given.refused(f"{given.what} without {found[0]!r}")
     if '"' in bare or "'" in bare:
-        raise _refused(text, key, "C with every quotation mark closed")
+        raise given.refused("C with every quotation mark closed")
     depth = deepest = 0
     for character in bare:
         depth += (character == "(") - (character == ")")
@@ -187,9 +214,9 @@ def _check(text: object, key: str) -> None:
         if depth < 0:
             break
     if depth:
-        raise _refused(text, key, "C with balanced parentheses")
+        raise given.refused("C with balanced parentheses")
     if deepest > MAX_DEPTH:
-        raise _refused(text, key, f"C with up to {MAX_DEPTH} parentheses in each other")
+        raise given.refused(f"C with up to {MAX_DEPTH} parentheses in each other")
 
 
 def _double_quoted(text: str) -> str:
@@ -203,14 +230,14 @@ def _double_quoted(text: str) -> str:
     return _LITERAL.sub(quoted, text)
 
 
-def _parsed(source: str, text: str, key: str) -> c_ast.FileAST:
+def _parsed(source: str, given: _Given) -> c_ast.FileAST:
     try:
         tree = c_parser.CParser().parse(source)
     except c_parser.ParseError as error:
         said = str(error).rpartition(": ")[2] or str(error)
-        raise _refused(text, key, f"a single C expression ({said})") from None
+        raise given.refused(f"{given.what} ({said})") from None
     except (AssertionError, AttributeError, RecursionError):
-        raise _refused(text, key, "a single C expression") from None
+        raise given.refused(given.what) from None
     return tree
 
 
@@ -226,29 +253,27 @@ def _nodes(tree: c_ast.Node, *, into_calls: bool = True) -> Iterator[c_ast.Node]
             waiting.extend(child for _, child in node.children())
 
 
-def _settle_call(call: c_ast.FuncCall, text: str, key: str) -> None:
+def _settle_call(call: c_ast.FuncCall, given: _Given) -> None:
     """Check a call, and give it the form that the program knows."""
     if not isinstance(call.name, c_ast.ID) or not _MACRO.fullmatch(call.name.name):
-        raise _refused(
-            text, key, "an expression that calls only STRNCMP, STRCMP and macros of headers"
-        )
+        raise given.refused("an expression that calls only STRNCMP, STRCMP and macros of headers")
     if call.name.name in ("STRNCMP", "STRCMP"):
-        _settle_comparison(call, text, key)
+        _settle_comparison(call, given)
 
 
-def _settle_comparison(call: c_ast.FuncCall, text: str, key: str) -> None:
+def _settle_comparison(call: c_ast.FuncCall, given: _Given) -> None:
     arguments = list(call.args.exprs) if call.args else []
     counted = call.name.name == "STRNCMP"
     form = 'STRNCMP(name, "text", bytes)' if counted else "STRCMP(name, 'text')"
     literals = [node for node in arguments[:2] if _is_string(node)]
     if len(arguments) != (3 if counted else 2) or len(literals) != 1:
-        raise _refused(text, key, f"C in which a comparison has the form {form}")
+        raise given.refused(f"C in which a comparison has the form {form}")
     (literal,) = literals
     other = next(node for node in arguments[:2] if node is not literal)
     room = len(literal.value) - 2 + 1
     size = _size(arguments[2]) if counted else room
     if not 1 <= size <= min(room, MAX_LITERAL):
-        raise _refused(text, key, f"C that compares 1 to {min(room, MAX_LITERAL)} bytes")
+        raise given.refused(f"C that compares 1 to {min(room, MAX_LITERAL)} bytes")
     call.name = c_ast.ID("STRNCMP")
     call.args = c_ast.ExprList([other, literal, c_ast.Constant("int", str(size))])
 
@@ -268,9 +293,3 @@ def _size(node: c_ast.Node) -> int:
 def _name_of(node: c_ast.Node) -> str:
     names = {"Assignment": "an assignment", "Compound": "statements", "ExprList": "a comma"}
     return names.get(type(node).__name__, type(node).__name__)
-
-
-def _refused(text: object, key: str, allowed: str) -> InvalidFault:
-    return InvalidFault(
-        key, text, allowed, hint='such as order == 1, or STRNCMP(name->name, "bananas", 8)'
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 import time
+from typing import Any
 
 import pytest
 
@@ -132,6 +134,29 @@ def test_parameters_are_accepted_in_canonical_form(text: str, canonical: str) ->
 def test_what_is_no_list_of_parameters_is_refused(text: str) -> None:
     with pytest.raises(InvalidFault, match="^parameters: "):
         predicate.parameters(text, key="parameters")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("int a;", "parameters: 'int a;' is not a list of parameters without ';'"),
+        ("int", "parameters: 'int' is not a list of parameters that each have a type and a name"),
+        ("int a = 1", "parameters: 'int a = 1' is not a list of parameters .*"),
+        (7, "parameters: 7 is not text"),
+        (None, "parameters: None is not text"),
+        ("a" * 2001, "parameters: 'a+... is not text of up to 2000 characters"),
+    ],
+)
+def test_of_wrong_parameters_the_hint_is_of_parameters(text: Any, line: str) -> None:
+    with pytest.raises(InvalidFault) as refused:
+        predicate.parameters(text, key="parameters")
+    hint = "; such as struct dentry *parent, const struct qstr *name"
+    assert re.fullmatch(line + re.escape(hint), str(refused.value)), refused.value
+
+
+def test_a_predicate_that_is_no_text_is_told_from_one_that_is_too_long() -> None:
+    with pytest.raises(InvalidFault, match="^frame: 7 is not text; such as order == 1, or STRN"):
+        predicate.expression(7, key="frame")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["linux/fs.h", "net/sock.h", "a.h", "linux/byteorder/generic.h"])
