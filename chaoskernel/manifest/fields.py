@@ -30,7 +30,7 @@ class Fields:
         self._problems = problems
         self._items: dict[str, Value] = {}
         if not isinstance(value.content, dict):
-            self.refuse(value, "is not an object; write fields below it")
+            self.refuse(value, "is not an object; write fields below it, in JSON in { }")
             return
         self._items = value.content
         names = sorted(known)
@@ -113,7 +113,7 @@ class Fields:
         if item is None:
             return ()
         if not isinstance(item.content, list):
-            self.refuse(item, "is not a list; write each item after a dash")
+            self.refuse(item, "is not a list; write each item after a dash, in JSON in [ ]")
             return ()
         return item.content
 
@@ -123,7 +123,7 @@ class Fields:
         if item is None:
             return
         if not isinstance(item.content, dict):
-            self.refuse(item, "is not an object; write it as name: value")
+            self.refuse(item, "is not an object; write it as name: value, in JSON in { }")
             return
         yield from item.content.items()
 
@@ -166,7 +166,9 @@ class Fields:
         if isinstance(item.content, str):
             return True
         hint = "put it in quotes" if item.text else "write it as text"
-        self.refuse(item, f"is not text but {_kind(item.content)}; {hint}")
+        # What stands there as null, or as nothing at all, needs no other word for it.
+        kind = "" if item.content is None else f" but {_kind(item.content)}"
+        self.refuse(item, f"is not text{kind}; {hint}")
         return False
 
 
@@ -178,5 +180,5 @@ def _shown(value: Value) -> str:
 
 
 def _kind(content: Any) -> str:
-    kinds = {bool: "true or false", dict: "an object", list: "a list", type(None): "null"}
+    kinds = {bool: "a truth value", dict: "an object", list: "a list", type(None): "null"}
     return kinds.get(type(content), "a number")

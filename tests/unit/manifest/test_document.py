@@ -102,8 +102,10 @@ def test_a_text_without_a_document_is_refused(text: str) -> None:
     ("before", "after", "said"),
     [
         ("  mode: one\n", "  mode: one\n  mode: all\n", "8:3: spec.mode: it is there twice; .*"),
-        ("mode: one", "mode: no", "7:9: spec.mode: no is not text but true or false; put .*"),
-        ("chaos-mount", "on", "10:9: spec.selector.namespaces.0.: on is not text but true .*"),
+        ("mode: one", "mode: no", "7:9: spec.mode: no is not text but a truth value; put .*"),
+        ("chaos-mount", "on", "10:9: spec.selector.namespaces.0.: on is not text but a truth .*"),
+        ("- chaos-mount", "-", "10:8: spec.selector.namespaces.0.: null is not text; write .*"),
+        ("chaos-mount", "null", "10:9: spec.selector.namespaces.0.: null is not text; put it .*"),
         ("  mode: one\n", "  mode: one\n  1: 2\n", "8:3: the key 1 is not text; put it in .*"),
         ("  mode: one\n", "  mode: one\n  on: 2\n", "8:3: the key on is not text; put it in .*"),
         ("  mode: one\n", "  mode: one\n  [a]: 2\n", "8:3: the key a list is not text; write .*"),

@@ -259,7 +259,10 @@ def test_what_the_cluster_adds_is_passed_over() -> None:
             r"spec.failKernRequest.probability: 0.5 is not a whole number in 0\.\.100",
         ),
         (document({"times": -1}), r"spec.failKernRequest.times: -1 is not in 0\.\.4294967295"),
-        (document({"headers": "a.h"}), "spec.failKernRequest.headers: 'a.h' is not a list; .*"),
+        (
+            document({"headers": "a.h"}),
+            r"spec.failKernRequest.headers: 'a.h' is not a list; .* in JSON in \[ \]",
+        ),
         (document({"headers": ["/a.h"]}), r"spec.failKernRequest.headers\[0\]: '/a.h' is not a .*"),
         (document({"callchain": ["f"]}), r"spec.failKernRequest.callchain\[0\]: 'f' is not an .*"),
         (
@@ -388,7 +391,7 @@ def test_a_wrong_field_is_one_line_with_place_and_path(given: dict[str, Any], li
 @pytest.mark.parametrize("text", ["'x'\n", "7\n", "- a\n"])
 def test_of_what_is_no_document_nothing_is_missed(text: str) -> None:
     (said,) = problems(text)
-    assert said.endswith("is not an object; write fields below it")
+    assert said.endswith("is not an object; write fields below it, in JSON in { }")
 
 
 def test_everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() -> None:
