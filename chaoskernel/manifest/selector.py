@@ -29,8 +29,8 @@ _SUBDOMAIN = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
 _FORMS = {
-    _LABEL: "up to 63 small letters, digits, dashes",
-    _SUBDOMAIN: "up to 253 small letters, digits, dots, dashes",
+    _LABEL: "up to 63 small letters, digits, dashes, with no dash at either end",
+    _SUBDOMAIN: "up to 253 small letters, digits, dots, dashes, with no dash at either end",
 }
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?"
