@@ -94,6 +94,7 @@ class Injection:
         self._roll = Roll()
         self._latest = Latest()
         self._over = threading.Event()
+        self._creating = False
         self._stopping = False
         self._told = False
         self._settled = False
@@ -112,8 +113,21 @@ class Injection:
             return sums.record(self.fault, self._agents, self._latest)
 
     def create(self, seconds: float, owner: Owner | None) -> None:
-        """Watch, then create the Jobs."""
+        """Watch, then create the Jobs; a stop waits for those whose making is under way.
+
+        :raises ChaosKernelError: one was not made, for what the cluster said.
+        """
         threading.Thread(target=self._watch, daemon=True).start()
+        with self._roll:
+            self._creating = True
+        try:
+            self._create_jobs(seconds, owner)
+        finally:
+            with self._roll:
+                self._creating = False
+                self._roll.wake()
+
+    def _create_jobs(self, seconds: float, owner: Owner | None) -> None:
         by = f"process {os.getpid()} of user {os.getuid()} on {socket.gethostname()}"
 
         def create(numbered: tuple[int, NodeAgent]) -> None:
@@ -150,7 +164,7 @@ class Injection:
         with self._roll:
             self._roll.wait(lambda: self.armed or self._roll.any_failed or self._stopping, seconds)
             failed = [agent for agent in self._agents if agent.error()]
-            if self.armed and not failed:
+            if self.armed and not failed and not self._stopping:
                 return
             late = [agent for agent in self._agents if not agent.armed]
         if failed:
@@ -192,6 +206,7 @@ class Injection:
         with self._roll:
             self._stopping = True
             self._roll.wake()
+            made = self._roll.wait(lambda: not self._creating, self._waits.stop)
         there = [agent for agent in self._agents if agent.created]
         end = time.monotonic() + self._waits.stop + self._waits.stop_node * len(there)
         undeleted = self._delete()
@@ -209,6 +224,8 @@ class Injection:
                 if agent.job in undeleted and agent not in unsure
             ]
             troubles += self._leftovers()
+        if not made:  # whoever makes them stops once more
+            return [*troubles, f"Jobs of fault '{self.fault.name}' are being made still"]
         told, self._told = self._told, True
         self._settled = not troubles
         self._over.set()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import pytest
 
@@ -128,6 +132,39 @@ def test_what_was_stopped_is_not_stopped_again() -> None:
     asked = list(cluster.calls)
     here.stop()
     assert cluster.calls == asked
+
+
+class Slow(FakeCluster):
+    """A cluster that answers the making of a Job when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        self.asked.set()
+        assert self.answers.wait(10)
+        super().create_job(namespace, manifest)
+
+
+@pytest.mark.parametrize("patience", [5.0, 0.1])
+def test_a_job_that_is_being_made_when_its_fault_is_stopped_is_deleted(patience: float) -> None:
+    cluster = Slow()
+    here = target(cluster, Waits(start=2.0, stop=patience, retry=0.01))
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(here.start, a_fault("worker-1"))
+        assert cluster.asked.wait(5)
+        stopping = pool.submit(here.stop)
+        if patience < 1:
+            with pytest.raises(EngineError, match="Jobs of fault 'x' are being made still"):
+                stopping.result(5)
+        else:
+            assert not wait([stopping], 0.2).done
+        cluster.answers.set()
+        with pytest.raises(AgentError, match="was stopped before it was armed"):
+            starting.result(5)
+    assert len(cluster.manifests) == 1
+    assert sorted(cluster.deleted) == sorted(cluster.manifests)
 
 
 def test_a_right_that_is_missing_to_tell_why_a_job_makes_no_pod_is_told() -> None:
