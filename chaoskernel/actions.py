@@ -11,7 +11,7 @@ import functools
 from chaoskernel import applied, syntax
 from chaoskernel import manifest as documents
 from chaoskernel.activity import failing_in_one_line
-from chaoskernel.checks import check_name
+from chaoskernel.checks import check_name, flag, is_int
 from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
@@ -31,6 +31,8 @@ __all__ = [
     "stop_injection",
     "stop_pod_injection",
 ]
+
+_MAX_NODES = 10
 
 _STARTED = (
     "name",
@@ -114,15 +116,15 @@ def start_injection(
                 containers=containers,
                 system_wide=system_wide,
             ),
-            callchain=syntax.frames(callchain or []),
+            callchain=syntax.frames(callchain),
             limits=Limits(probability, times, syntax.duration(duration)),
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
-            errno=errno_of(errno or 0),
+            errno=errno_of(0 if errno == "" else errno),
             parameters=syntax.parameters(parameters),
             predicate=syntax.expression(predicate),
-            headers=syntax.headers(headers or []),
+            headers=syntax.headers(headers),
             dry_run=dry_run,
         )
         started = shared().start(description).to_json()
@@ -178,7 +180,7 @@ def start_pod_injection(
     predicate: str = "",
     headers: list = None,
     dry_run: bool = False,
-    max_nodes: int = 10,
+    max_nodes: int = _MAX_NODES,
     system_pods: bool = False,
     jobs_namespace: str = "",
     image: str = "",
@@ -234,25 +236,27 @@ def start_pod_injection(
                 "pods": pods,
             },
         )
-        if all_containers and container_names:
+        if flag("all_containers", all_containers) and container_names:
             raise InvalidFault(
                 "all_containers", True, "possible together with container_names", hint="keep one"
             )
         # What is wrong with the fault is said before the cluster is asked anything.
         check_namespaces(selection, bounded(max_nodes, system_pods, None))
+        if seed is not None and not is_int(seed):
+            raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
         description = Fault(
             name=name,
             hook=hook_named(fault),
             scope=Scope(system_wide=True),
-            callchain=syntax.frames(callchain or []),
+            callchain=syntax.frames(callchain),
             limits=Limits(probability, times, syntax.duration(duration)),
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
-            errno=errno_of(errno or 0),
+            errno=errno_of(0 if errno == "" else errno),
             parameters=syntax.parameters(parameters),
             predicate=syntax.expression(predicate),
-            headers=syntax.headers(headers or []),
+            headers=syntax.headers(headers),
             dry_run=dry_run,
         )
         reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
@@ -303,7 +307,7 @@ def apply_kernel_chaos(
     engine: str = "auto",
     dry_run: bool = False,
     kubernetes: bool = False,
-    max_nodes: int = 10,
+    max_nodes: int = _MAX_NODES,
     system_pods: bool = False,
     jobs_namespace: str = "",
     image: str = "",
@@ -342,7 +346,15 @@ def apply_kernel_chaos(
             "containers": containers,
             "system_wide": system_wide,
         }
-        if not kubernetes:
+        if not flag("kubernetes", kubernetes):
+            _refuse_on_a_host(
+                max_nodes=None if max_nodes == _MAX_NODES else max_nodes,
+                system_pods=system_pods,
+                jobs_namespace=jobs_namespace,
+                image=image,
+                privileged=privileged,
+                secrets=secrets,
+            )
             scope = syntax.scope(**given)
             manner = applied.Manner(lambda: scope, *how)
             new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
@@ -410,9 +422,17 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
         return found.state()
 
 
+def _refuse_on_a_host(**given: object) -> None:
+    for key, value in given.items():
+        if value is not None and value is not False and value != "":
+            raise InvalidFault(
+                key, value, "possible on one host", hint="say kubernetes: true, or leave it out"
+            )
+
+
 def _refuse_beside_pods(given: dict) -> None:
     for key, value in given.items():
-        if value:
+        if value is not None and value is not False:
             raise InvalidFault(
                 key, value, "possible on a cluster", hint="the documents select pods there"
             )

@@ -187,8 +187,8 @@ class Applied:
         name = f"{self.chaos.name[:50].rstrip('.-')}-{number}"
         try:
             self._inject(dataclasses.replace(self._whole(), name=name))
-        except ChaosKernelError as error:
-            self._failure = str(error)
+        except Exception as error:  # the next tick comes all the same
+            self._failure = str(error) or type(error).__name__
             if not self._gone.is_set():
                 logger.error("KernelChaos '%s': %s", self.chaos.name, error)
 
@@ -272,7 +272,7 @@ class Registry:
             for each in new:
                 key = (each.chaos.namespace, each.chaos.name)
                 self._enter(key, each)
-                undo.callback(self.delete, each.chaos.name, each.chaos.namespace)
+                undo.callback(self._give_up, each.chaos.name, each.chaos.namespace)
                 each.start()
             undo.pop_all()
 
@@ -315,6 +315,13 @@ class Registry:
                 self.delete(name, namespace)
             except ChaosKernelError as error:
                 yield str(error)
+
+    def _give_up(self, name: str, namespace: str) -> None:
+        """Undo a start; what could not be undone is logged, for an error is on its way."""
+        try:
+            self.delete(name, namespace)
+        except ChaosKernelError as error:
+            logger.error("KernelChaos '%s': %s", name, error)
 
     def _enter(self, key: tuple[str, str], new: Applied) -> None:
         with self._lock:

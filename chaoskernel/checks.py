@@ -40,6 +40,24 @@ def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def listed(key: str, value: Any) -> tuple[Any, ...]:
+    """Return a list's items; one that is absent (None) has none.
+
+    :raises InvalidFault: the value is not a list.
+    """
+    return () if value is None else sequence_of(key, value)
+
+
+def flag(key: str, value: Any) -> bool:
+    """Return what has to be true or false.
+
+    :raises InvalidFault: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidFault(key, value, "true or false", hint="write it without quotes")
+    return value
+
+
 def check_name(key: str, name: Any) -> None:
     """Check what is to be looked up by its name.
 

@@ -38,7 +38,10 @@ class InvalidFault(ChaosKernelError):
     """
 
     def __init__(self, key: str, value: Any, allowed: str, *, hint: str = "") -> None:
-        text = repr(value)
+        try:
+            text = repr(value)
+        except ValueError:  # Python writes no number of thousands of digits
+            text = f"a {type(value).__name__}"
         shown = text if len(text) <= 60 else text[:57] + "..."
         super().__init__(f"{key}: {shown} is not {allowed}", hint=hint)
         self.key = key

@@ -93,16 +93,21 @@ def agent_python(
     needs_bcc: bool = True,
     current: str = sys.executable,
     has_bcc: Callable[[str], bool] | None = None,
+    is_python: Callable[[str], bool] | None = None,
 ) -> str:
     """Return the Python to run agents under: the one asked for, this one, the distribution's.
 
     :param needs_bcc: whether it has to have BCC's binding.
-    :raises MissingTool: none of them has BCC's binding; one that was asked for is
-        not replaced by another.
+    :raises MissingTool: none of them has BCC's binding, or one that was asked for is no
+        Python; it is not replaced by another.
     """
-    usable = has_bcc or _has_bcc
+    usable, runs = has_bcc or _has_bcc, is_python or _is_python
     hint = f"apt-get install python3-bpfcc, or set {PYTHON_VARIABLE} to a Python that has it"
     asked = environment.get(PYTHON_VARIABLE, "")
+    if asked and not runs(asked):
+        raise MissingTool(
+            f"{PYTHON_VARIABLE}={asked} is no Python that runs", hint="name one, or unset it"
+        )
     if not needs_bcc and (asked or current):
         return asked or current
     if asked:
@@ -163,10 +168,19 @@ def start_seconds(environment: Mapping[str, str] = os.environ) -> float:
 
 
 @functools.cache
+def _is_python(program: str) -> bool:
+    try:
+        said = process.run([program, "-I", "-c", "print(1)"], seconds=_LOOK_SECONDS, check=False)
+    except ChaosKernelError:
+        return False
+    return said.stdout == "1\n"
+
+
+@functools.cache
 def _has_bcc(python: str) -> bool:
     """Look the way the agent will: what this process has on its path may not be there then."""
     try:
         look = process.run([python, "-I", "-c", _LOOK], seconds=_LOOK_SECONDS, check=False)
-    except (ChaosKernelError, OSError):
+    except ChaosKernelError:
         return False
     return look.returncode == 0

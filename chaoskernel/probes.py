@@ -8,7 +8,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import applied
 from chaoskernel.activity import failing_in_one_line
-from chaoskernel.checks import is_int
+from chaoskernel.checks import check_name, is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.evidence import chain_end
 from chaoskernel.spec import hook_named, symbol_of
@@ -64,11 +64,16 @@ def injection_events(name: str, limit: int = 100) -> dict:
 
 
 def injection_active(name: str) -> bool:
-    """Tell whether a fault is in force; one that was never started is not."""
-    try:
-        return shared().record(name).state is State.ACTIVE
-    except UnknownFault:
-        return False
+    """Tell whether a fault is in force; one that was never started is not.
+
+    :raises ActivityFailed: that is no name.
+    """
+    with failing_in_one_line():
+        check_name("name", name)
+        try:
+            return shared().record(name).state is State.ACTIVE
+        except UnknownFault:
+            return False
 
 
 def ensure_injected(name: str, minimum: int = 1) -> bool:

@@ -96,6 +96,7 @@ def start(
     :param own_group: false leaves the child in the caller's process group, so
         that the terminal's signals reach it too.
     :raises MissingTool: the program is not installed.
+    :raises ChaosKernelError: it cannot be started.
     """
     try:
         return subprocess.Popen(
@@ -114,6 +115,8 @@ def start(
         raise MissingTool(
             f"{command[0]} is not installed", hint=f"install the package that has {command[0]}"
         ) from absent
+    except OSError as error:
+        raise ChaosKernelError(f"{command[0]} cannot be started: {error.strerror}") from error
 
 
 def end_group(child: subprocess.Popen[str], *, grace: float = _GRACE_SECONDS) -> None:

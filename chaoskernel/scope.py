@@ -17,7 +17,12 @@ from chaoskernel.pods import PodScope, pods_of
 MAX_PID = 2**22
 """PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
 
-_COMMAND = re.compile(r"[^\0/\n]{1,15}")
+MAX_COMMANDS = 256
+"""What the program's table of commands holds."""
+
+_COMMAND = re.compile(r"[^\0/\n]+")
+_COMMAND_BYTES = 15  # TASK_COMM_LEN without its NUL
+_PATH_BYTES = 4095  # PATH_MAX without its NUL
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,14 +58,11 @@ class Scope:
             for path in paths:
                 if not isinstance(path, str) or not path.startswith("/"):
                     raise InvalidFault(key, path, "an absolute path", hint="write it from / on")
-        for command in self.commands:
-            if not isinstance(command, str) or not _COMMAND.fullmatch(command):
-                raise InvalidFault(
-                    "commands",
-                    command,
-                    "the name of a command, up to 15 characters",
-                    hint="ps -e -o comm shows them; the kernel keeps no more of a name",
-                )
+                if "\0" in path or not 0 < _bytes_of(path) <= _PATH_BYTES:
+                    raise InvalidFault(
+                        key, path, f"a path of up to {_PATH_BYTES} bytes", hint="look for a typo"
+                    )
+        self._check_commands()
         for container in self.containers:
             if not isinstance(container, str) or not container:
                 raise InvalidFault(
@@ -80,6 +82,27 @@ class Scope:
         listed = {key: list(each) if isinstance(each, tuple) else each for key, each in own.items()}
         return {**listed, "pods": [pod.to_json() for pod in self.pods]}
 
+    def _check_commands(self) -> None:
+        for command in self.commands:
+            if (
+                not isinstance(command, str)
+                or not _COMMAND.fullmatch(command)
+                or not 0 < _bytes_of(command) <= _COMMAND_BYTES
+            ):
+                raise InvalidFault(
+                    "commands",
+                    command,
+                    f"the name of a command, up to {_COMMAND_BYTES} bytes",
+                    hint="ps -e -o comm shows them; the kernel keeps no more of a name",
+                )
+        if len(self.commands) > MAX_COMMANDS:
+            raise InvalidFault(
+                "commands",
+                f"{len(self.commands)} names",
+                f"at most {MAX_COMMANDS} names",
+                hint="use a cgroup",
+            )
+
     def _require_one_way(self) -> None:
         if not isinstance(self.system_wide, bool):
             raise InvalidFault("system_wide", self.system_wide, "true or false")
@@ -98,6 +121,14 @@ class Scope:
                 "a scope",
                 hint=f"name {ways}, or say system_wide: true to hit every process",
             )
+
+
+def _bytes_of(text: str) -> int:
+    """Return how many bytes the kernel sees; 0 of what cannot be written in UTF-8."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 def scope_of(scope: Mapping[str, Any]) -> Scope:

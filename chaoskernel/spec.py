@@ -40,7 +40,9 @@ MAX_ERRNO = 4095
 
 MAX_HEADERS = 32
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+"""What a fault may be called: what a label of Kubernetes may have."""
+
 _HEADER = re.compile(r"(?!\.)[A-Za-z0-9_.-]+(/(?!\.)[A-Za-z0-9_.-]+)*\.h")
 
 
@@ -143,8 +145,13 @@ class Limits:
                 "duration",
                 self.duration,
                 f"a time above 0 and up to {MAX_DURATION:g} s",
-                hint="write it as 30s, 5m or 1h30m; every fault ends by itself",
+                hint="every fault ends by itself: 300 is five minutes, which activities take as 5m",
             )
+
+    @property
+    def probability_of_2_32(self) -> int:
+        """How many of 2^32 draws fail: one at least."""
+        return max(1, round(self.probability / 100 * 2**32))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,7 +187,7 @@ class Fault:
     object: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise InvalidFault(
                 "name",
                 self.name,
@@ -312,7 +319,7 @@ def symbol_of(hook: Hook, function: str) -> str:
     if hook is Hook.FUNCTION:
         check_function("function", function)
         return function
-    if function:
+    if function != "":
         raise _only_of_functions("function", function, hook)
     return _HOOK_FUNCTIONS[hook]
 
@@ -324,7 +331,7 @@ def errno_of(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    if value.isdecimal():
+    if re.fullmatch("[0-9]{1,9}", value):
         return int(value)
     number = getattr(errno, value, None) if value.startswith("E") else None
     if not isinstance(number, int):

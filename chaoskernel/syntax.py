@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import durationpy
 
 from chaoskernel import predicate
-from chaoskernel.checks import check_function, sequence_of
+from chaoskernel.checks import check_function, listed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Frame, frames_of
@@ -62,7 +62,7 @@ def process_ids(values: Any) -> tuple[Any, ...]:
     """
     return tuple(
         int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
-        for value in sequence_of("pids", values)
+        for value in listed("pids", values)
     )
 
 
@@ -85,11 +85,11 @@ def scope(
     :raises InvalidFault: one is no list, or names something impossible, or nothing is named.
     """
     return Scope(
-        pids=process_ids(pids or []),
-        pid_files=sequence_of("pid_files", pid_files or []),
-        commands=sequence_of("commands", commands or []),
-        cgroups=sequence_of("cgroups", cgroups or []),
-        containers=sequence_of("containers", containers or []),
+        pids=process_ids(pids),
+        pid_files=listed("pid_files", pid_files),
+        commands=listed("commands", commands),
+        cgroups=listed("cgroups", cgroups),
+        containers=listed("containers", containers),
         system_wide=system_wide,
     )
 
@@ -107,7 +107,7 @@ def frames(callchain: Any) -> tuple[Frame, ...]:
             predicate.parameters(frame.parameters, key=f"callchain[{index}].parameters"),
             expression(frame.predicate, key=f"callchain[{index}].predicate"),
         )
-        for index, frame in enumerate(frames_of(callchain))
+        for index, frame in enumerate(frames_of(listed("callchain", callchain)))
     )
 
 
@@ -116,7 +116,7 @@ def expression(text: str, *, key: str = "predicate") -> str:
 
     :raises InvalidFault: it is not a single C expression.
     """
-    return predicate.expression(text, key=key) if text else ""
+    return "" if text in ("", None) else predicate.expression(text, key=key)
 
 
 def parameters(text: str, *, key: str = "parameters") -> str:
@@ -133,7 +133,7 @@ def headers(names: Any, *, key: str = "headers") -> tuple[str, ...]:
     :param key: where they stand in the fault.
     :raises InvalidFault: one is no header below the kernel's include directory.
     """
-    return tuple(predicate.header(name, key=key) for name in sequence_of(key, names))
+    return tuple(predicate.header(name, key=key) for name in listed(key, names))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

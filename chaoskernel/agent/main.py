@@ -76,8 +76,9 @@ def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
 
 def send(message: Mapping[str, Any]) -> None:
     """Write a message; when nobody reads any more, end at once."""
+    line = protocol.encode(message)
     try:
-        sys.stdout.write(protocol.encode(message))
+        sys.stdout.write(line)
         sys.stdout.flush()
     except (BrokenPipeError, ValueError):
         os._exit(FAILED)

@@ -75,8 +75,17 @@ def error_message(error: errors.ChaosKernelError) -> dict[str, Any]:
         "hint": error.hint,
     }
     if isinstance(error, errors.InvalidFault):
-        message |= {"key": error.key, "value": error.value, "allowed": error.allowed}
+        message |= {"key": error.key, "value": _plain(error.value), "allowed": error.allowed}
     return message
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, or else what Python calls it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
 
 
 def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:

@@ -85,7 +85,7 @@ enum chaos_wider_scope {
 	CHAOS_BY_CGROUP = 2,
 };
 
-/* The layouts of this and of what follows are core.py's too. */
+/* The layouts of this and of what follows are inject.py's too. */
 struct chaos_switches {
 	u64 probability_of_2_32;
 	u64 times;

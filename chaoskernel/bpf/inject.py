@@ -94,7 +94,7 @@ def set_switches(
     :param cgroup_subsystem: the number of the controller whose v1 hierarchy has the scope's
         cgroups (enum cgroup_subsys_id); v2 has none.
     """
-    switches.probability_of_2_32 = round(fault.limits.probability / 100 * 2**32)
+    switches.probability_of_2_32 = fault.limits.probability_of_2_32
     switches.times = fault.limits.times
     switches.value = number_of(placement.value)
     switches.return_trampoline = placement.layout.return_trampoline

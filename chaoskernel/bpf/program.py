@@ -167,7 +167,6 @@ def _users(fault: Fault) -> Iterator[tuple[str, str]]:
 
 def _switches(fault: Fault, layout: Layout) -> str:
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
-    threshold = round(fault.limits.probability / 100 * 2**32)
     includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
     return f"""\
 {includes}
@@ -179,7 +178,7 @@ def _switches(fault: Fault, layout: Layout) -> str:
 #define SCOPED_BY_CGROUP {int(fault.scope.by_cgroup)}
 #define NR_PODS {len(fault.scope.pods)}
 #define SCOPED_BY_COMMAND {int(bool(fault.scope.commands))}
-#define PROBABILITY_OF_2_32 {threshold}ULL
+#define PROBABILITY_OF_2_32 {fault.limits.probability_of_2_32}ULL
 #define TIMES {fault.limits.times}ULL
 #define DRY_RUN {int(fault.dry_run)}
 #define CACHE_NAME_OFFSET {layout.cache_name}

@@ -1,4 +1,4 @@
-"""The distribution's libbpf, as far as one object needs it; see docs/decisions/008-libbpf.md.
+"""The distribution's libbpf, as far as one object needs it; see docs/decisions/008-core.md.
 
 The only module that calls libbpf.  Standard library only.  Its messages, the verifier's
 among them, come with the error that they belong to.

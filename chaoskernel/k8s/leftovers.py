@@ -15,6 +15,7 @@ from chaoskernel.k8s.job import (
     EVERY_JOB,
     LABEL_FAULT,
 )
+from chaoskernel.spec import NAME
 
 
 class Jobs(Protocol):
@@ -53,6 +54,8 @@ def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
 
     :raises ChaosKernelError: the cluster refuses to say.
     """
+    if name and not NAME.fullmatch(name):  # no fault has it, and a selector might not take it
+        return []
     labels = f"{EVERY_JOB},{LABEL_FAULT}={name}" if name else EVERY_JOB
     jobs = [_of_job(document) for document in cluster.jobs(namespace, labels)]
     known = {left.job for left in jobs}

@@ -190,13 +190,20 @@ def _named(path: str, hierarchy: Hierarchy) -> Cgroup:
             "cgroups", path, "below the root", hint="system_wide: true hits every process"
         )
     group = Cgroup(str(below), root / str(below)[1:])
-    if not group.directory.is_dir():
+    if not _is_directory(group.directory):
         import difflib  # noqa: PLC0415 - most scopes name what is there
 
         near = difflib.get_close_matches(group.path, _paths(root), _NEAR)
         hint = f"near: {', '.join(near)}" if near else "systemd-cgls shows those of this host"
         raise InvalidFault("cgroups", path, f"a control group below {root}", hint=hint)
     return group
+
+
+def _is_directory(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:  # a name that is longer than a file system takes
+        return False
 
 
 def _container(given: str, root: Path) -> Cgroup:

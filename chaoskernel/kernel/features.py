@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import bpf, btf, symbols
 from chaoskernel.kernel.btf import Types
 
@@ -67,11 +67,15 @@ def running() -> Features:
 def usable(function: str) -> bool:
     """Tell whether the running kernel lets a function's return value be overridden.
 
+    :param function: its name, or a system call's portable one.
+
     It looks for the function and for a mechanism.  That callers still come through
     the function is not shown by that.
     """
     kernel = running()
-    if function not in symbols.running():
+    try:
+        function = symbols.running().resolve(function)
+    except InvalidFault:
         return False
     if kernel.injectable is not None and function not in kernel.injectable:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -96,16 +97,18 @@ def read_pid_file(path: str) -> int:
     :raises InvalidFault: the file cannot be read or holds something else.
     """
     place = Path(path)
-    if place.exists() and not place.is_file():  # a device may never end, a fifo never begin
-        raise InvalidFault("pid_files", path, "a regular file", hint="name one with a process id")
     try:
+        if place.exists() and not place.is_file():  # a device may never end, a fifo never begin
+            raise InvalidFault(
+                "pid_files", path, "a regular file", hint="name one with a process id"
+            )
         with place.open(encoding="ascii", errors="replace") as file:
             text = file.read(_PID_FILE_LENGTH).strip()
     except OSError as error:
         raise InvalidFault(
             "pid_files", path, f"a readable file ({error.strerror})", hint="is the process running?"
         ) from error
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]+", text):
         raise InvalidFault("pid_files", path, f"a file that holds a process id but {text[:20]!r}")
     return int(text)
 

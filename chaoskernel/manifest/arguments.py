@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chaoskernel.checks import is_int
 from chaoskernel.errors import InvalidManifest
 from chaoskernel.manifest.document import Problems, documents
 from chaoskernel.manifest.fields import Fields
-from chaoskernel.manifest.model import Selection
+from chaoskernel.manifest.model import Mode, Selection
 from chaoskernel.manifest.selector import SELECTION, selection
 
 _MARK = re.compile(r"^\d+:\d+: ")
@@ -27,20 +28,33 @@ def selected_by(
     """
     given = {
         "mode": mode,
-        "value": str(value) if value else None,
-        "containerNames": containers or None,
-        "selector": {name: item for name, item in selector.items() if item},
+        "value": str(value) if is_int(value) else None if value == "" else value,
+        "containerNames": containers,
+        "selector": {name: item for name, item in selector.items() if item is not None},
     }
     problems = Problems("the selection")
     try:
-        text = json.dumps(given)
-    except (TypeError, ValueError) as error:
-        raise InvalidManifest("the selection", [f"{error}"]) from error
-    try:
-        (document,) = documents(text, problems)
+        (document,) = documents(_text(given), problems)
         found = selection(Fields(document, problems, SELECTION), namespace)
         problems.settle()
+        if found.mode in (Mode.ONE, Mode.ALL) and given["value"] is not None:
+            problem = f"value: '{value}' is not possible with mode {found.mode.value}; leave it out"
+            raise InvalidManifest("the selection", [problem])
     except InvalidManifest as wrong:  # there is no text whose lines could be counted
         lines = [_MARK.sub("", problem) for problem in wrong.problems]
         raise InvalidManifest("the selection", lines) from None
     return found
+
+
+def _text(given: Mapping[str, Any]) -> str:
+    """Return arguments as JSON.
+
+    :raises InvalidManifest: one has something that JSON has not.
+    """
+    for name, item in {**given, **given["selector"]}.items():
+        try:
+            json.dumps(item, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            if name != "selector":
+                raise InvalidManifest("the selection", [f"{name}: {error}"]) from error
+    return json.dumps(given)

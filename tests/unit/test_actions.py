@@ -146,6 +146,23 @@ def test_start_tells_what_was_armed() -> None:
         ({"errno": "EWHAT"}, "errno: 'EWHAT' is not the name or number of an error; .*"),
         ({"containers": "abc"}, "containers: 'abc' is not a list; .*"),
         ({"name": "a b"}, "name: 'a b' is not a name; .*"),
+        # What is absent is None or its default; nothing else passes for it.
+        ({"cgroups": ""}, "cgroups: '' is not a list; .*"),
+        ({"containers": {}}, "containers: {} is not a list; .*"),
+        ({"callchain": False}, "callchain: False is not a list; .*"),
+        ({"headers": ""}, "headers: '' is not a list; .*"),
+        ({"predicate": False}, "predicate: False is not .*"),
+        ({"function": []}, r"function: \[\] is not allowed when the fault is slab; .*"),
+        ({"errno": False}, "errno: False is not an error number .*"),
+        ({"errno": "9" * 5000}, "errno: '9+... is not the name or number of an error; .*"),
+        ({"errno": "\u0663"}, "errno: '\u0663' is not the name or number of an error; .*"),
+        ({"times": 10**5000}, "times: a int is not a whole number from 0 .*"),
+        ({"pid_files": ["/\0"]}, "pid_files: .* is not a path of up to 4095 bytes; .*"),
+        ({"pid_files": ["/\ud800"]}, "pid_files: .* is not a path of up to 4095 bytes; .*"),
+        ({"cgroups": ["/" + "x" * 5000]}, "cgroups: .* is not a path of up to 4095 bytes; .*"),
+        ({"commands": ["\u00e9" * 8]}, "commands: .* is not the name of a command, .*"),
+        ({"commands": ["\ud800"]}, "commands: .* is not the name of a command, .*"),
+        ({"commands": [f"c{n}" for n in range(257)]}, "commands: .* is not at most 256 names; .*"),
     ],
 )
 def test_bad_input_is_one_line_with_a_remedy_and_starts_nothing(

@@ -311,6 +311,25 @@ def test_a_tick_that_fails_is_told_and_the_next_one_tries_again(clock: Clock) ->
     assert (chaos.state()["failedMessage"], active(target)) == ("", ["demo-2"])
 
 
+def test_a_schedule_outlives_whatever_a_tick_comes_to(clock: Clock) -> None:
+    target = FakeTarget(refuse=BlockingIOError(11, "Resource temporarily unavailable"))
+    chaos = object_of(schedule(), target, clock)
+    at(chaos, clock, 600)
+    assert "Resource temporarily unavailable" in chaos.state()["failedMessage"]
+
+
+def test_the_cause_of_a_failed_start_is_told_and_not_what_undoing_it_came_to(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    second = SEED.replace(NAME, "second")
+    with sharing(FakeTarget(stuck=True)):
+        actions.apply_kernel_chaos(second, pids=[12])
+        with pytest.raises(ActivityFailed, match="'second' is not free"):
+            actions.apply_kernel_chaos(f"{SEED}---\n{second}", pids=[12])
+        assert "loaded still" in caplog.text
+        assert len(list(applied.shared().delete_all())) == 1
+
+
 def test_a_schedule_runs_by_itself_until_all_is_stopped(target: FakeTarget) -> None:
     given = schedule(schedule="@every 1s", concurrencyPolicy="Allow")
     actions.apply_kernel_chaos(as_json(given), pids=[12])

@@ -20,13 +20,21 @@ def only(*pythons: str) -> Callable[[str], bool]:
 def test_the_python_that_was_asked_for_comes_first() -> None:
     has_bcc = only("/opt/python", sys.executable)
     asked = {"CHAOSKERNEL_PYTHON": "/opt/python"}
-    assert launch.agent_python(asked, has_bcc=has_bcc) == "/opt/python"
+    found = launch.agent_python(asked, has_bcc=has_bcc, is_python=only("/opt/python"))
+    assert found == "/opt/python"
 
 
 def test_one_that_was_asked_for_is_not_replaced_by_another() -> None:
     asked = {"CHAOSKERNEL_PYTHON": "/opt/python"}
     with pytest.raises(MissingTool, match=r"CHAOSKERNEL_PYTHON=/opt/python has no BCC binding"):
-        launch.agent_python(asked, has_bcc=only(sys.executable))
+        launch.agent_python(asked, has_bcc=only(sys.executable), is_python=only("/opt/python"))
+
+
+@pytest.mark.parametrize("program", ["/tmp", "/etc/passwd", "/nonexistent", "/bin/true", "/bin/sh"])
+@pytest.mark.parametrize("needs_bcc", [True, False])
+def test_what_was_asked_for_and_is_no_python_is_named(program: str, needs_bcc: bool) -> None:
+    with pytest.raises(MissingTool, match=f"^CHAOSKERNEL_PYTHON={program} is no Python that runs"):
+        launch.agent_python({"CHAOSKERNEL_PYTHON": program}, needs_bcc=needs_bcc)
 
 
 def test_this_python_comes_before_the_distributions() -> None:

@@ -192,6 +192,10 @@ def agent(document: str, owner: int) -> subprocess.CompletedProcess[str]:
         ('{"name":"x","fault":"slap","scope":{"pids":[42]}}\n', "fault: 'slap' is not one of"),
         ('{"name":"x","fault":"slab"}\n', "scope: '' is not a scope"),
         ('{"name":"x","fault":"slab","colour":1}\n', "colour: 1 is not known here"),
+        (
+            '{"name":"x","fault":"slab","scope":{"pids":[42]},"limits":{"duration":NaN}}\n',
+            "duration: nan is not a time",
+        ),
     ],
 )
 def test_a_wrong_document_is_answered_with_one_error(document: str, message: str) -> None:

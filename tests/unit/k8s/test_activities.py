@@ -85,6 +85,15 @@ def test_the_fault_of_each_node_has_its_pods_and_what_was_asked_for(cluster: Fak
         ({"max_nodes": 0}, "max_nodes: 0 is not a whole number above 0"),
         ({"all_containers": True, "container_names": ["app"]}, "keep one"),
         ({"probability": 0}, "probability"),
+        ({"seed": []}, "seed: [] is not a whole number"),
+        ({"seed": True}, "seed: True is not a whole number"),
+        ({"all_containers": "false"}, "all_containers: 'false' is not true or false"),
+        ({"mode": "one", "value": "3"}, "value: '3' is not possible with mode one"),
+        ({"value": -5}, "value: '-5' is not"),
+        ({"label_selectors": ""}, "selector.labelSelectors"),
+        ({"label_selectors": []}, "selector.labelSelectors"),
+        ({"container_names": ""}, "containerNames"),
+        ({"namespaces": b"x"}, "namespaces: Object of type bytes is not JSON serializable"),
     ],
 )
 def test_bad_input_is_refused_before_the_cluster_is_asked(
@@ -94,6 +103,29 @@ def test_bad_input_is_refused_before_the_cluster_is_asked(
         start(**given)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert cluster.calls == []
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"kubernetes": "false"}, "kubernetes: 'false' is not true or false; .*"),
+        ({"image": 5}, "image: 5 is not possible on one host; say kubernetes: true, .*"),
+        ({"max_nodes": "x"}, "max_nodes: 'x' is not possible on one host; .*"),
+        ({"kubernetes": True, "pids": []}, r"pids: \[\] is not possible on a cluster; .*"),
+    ],
+)
+def test_a_document_goes_to_one_host_or_to_a_cluster(
+    cluster: FakeCluster, given: dict[str, Any], line: str
+) -> None:
+    asked = {"system_wide": given.get("kubernetes") is not True, **given}
+    with pytest.raises(ActivityFailed, match=f"^{line}$"):
+        actions.apply_kernel_chaos(MANIFEST, **asked)
+    assert cluster.calls == []
+
+
+def test_a_name_that_no_fault_can_have_asks_the_cluster_for_nothing(cluster: FakeCluster) -> None:
+    assert actions.stop_pod_injection("a,b=c!") == {"faults": [], "removed": []}
     assert cluster.calls == []
 
 

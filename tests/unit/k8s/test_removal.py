@@ -35,7 +35,7 @@ class Cluster:
 
 
 def remove(cluster: Cluster, jobs: dict[str, list[str]]) -> dict[str, str]:
-    return removal.remove(cluster, "c", jobs, patience=0.05, retry=0.01)
+    return removal.remove(cluster, "c", jobs, patience=0.5, retry=0.01)
 
 
 @pytest.mark.parametrize(
