@@ -86,7 +86,9 @@ def check_c(key: str, text: Any) -> None:
 
     :raises InvalidFault: it might not.
     """
-    if not isinstance(text, str) or len(text) > MAX_TEXT:
+    if not isinstance(text, str):
+        raise InvalidFault(key, text, "text", hint="put it in quotes, or leave it out")
+    if len(text) > MAX_TEXT:
         raise InvalidFault(key, text, f"text of up to {MAX_TEXT} characters", hint="shorten it")
     bare = _LITERAL.sub("0", text)
     unsafe = _UNSAFE_IN_C.search(bare)
