@@ -310,3 +310,41 @@ def test_a_certificate_that_is_none_is_told_before_anything_is_asked(tmp_path: P
     file.write_text("no certificate")
     with pytest.raises(InvalidFault, match="KUBERNETES_HOST: 'https://h' is not usable"):
         ApiCluster(Connection(host="https://h", verify_ssl=True, ca_cert_file=str(file)))
+
+
+CLUSTERS = "clusters: [{name: a, cluster: {server: %s}}]\ncurrent-context: a\n"
+CONTEXT = "contexts: [{name: a, context: {cluster: a, user: u}}]\n"
+USERS = "users: [{name: u, user: {}}]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: [",
+        b"[]",
+        b"plain text",
+        b"\xff\xfe\xfa",
+        (CLUSTERS % 5 + CONTEXT + USERS).encode(),
+        (CLUSTERS % "abc" + CONTEXT + USERS).encode(),
+        (CLUSTERS % "http://h" + CONTEXT + "users: [{name: u, user: 5}]\n").encode(),
+        (CLUSTERS % "http://h" + "contexts: 5\n" + USERS).encode(),
+    ],
+)
+def test_what_is_no_kubeconfig_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").write_bytes(text)
+    with pytest.raises(InvalidFault, match="^KUBECONFIG: 'config' is not usable: it") as caught:
+        ApiCluster(Connection(kubeconfig="config"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_proxy_that_is_none_is_named() -> None:
+    with pytest.raises(InvalidFault, match="^HTTP_PROXY: 'abc' is not usable; write it as http"):
+        ApiCluster(Connection(host="https://h", api_key="k", proxy="abc"))
+
+
+def test_an_account_of_a_pod_that_is_none_is_named() -> None:
+    with pytest.raises(InvalidFault, match="^CHAOSTOOLKIT_IN_POD: 'true' is not usable: "):
+        ApiCluster(Connection(in_pod=True))
