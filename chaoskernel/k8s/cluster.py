@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chaoskernel.errors import ClusterError, InvalidFault
-from chaoskernel.k8s.connection import IN_POD, Connection
+from chaoskernel.k8s.connection import Connection
 from chaoskernel.k8s.refusal import error_of
 
 PAGE = 100
@@ -39,18 +38,11 @@ class ApiCluster:
 
     def __init__(self, given: Connection) -> None:
         from kubernetes import client  # noqa: PLC0415 - see the module's text
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        configuration = _configuration(given)
+        api = client.ApiClient(_configuration(given))
         try:
-            api = client.ApiClient(configuration)
             _share_certificates(api)
         except OSError as error:
-            raise _unusable(given, str(error)) from error
-        except (HTTPError, ValueError, TypeError, AttributeError) as error:
-            if given.proxy:
-                hint = "write it as http://address:port, or unset it"
-                raise InvalidFault("HTTP_PROXY", given.proxy, "usable", hint=hint) from error
             raise _unusable(given, str(error)) from error
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
@@ -164,7 +156,6 @@ class ApiCluster:
 
 def _configuration(given: Connection) -> Any:
     from kubernetes import client, config  # noqa: PLC0415 - see the module's text
-    from yaml import YAMLError  # noqa: PLC0415
 
     found: Any = client.Configuration()
     try:
@@ -178,11 +169,6 @@ def _configuration(given: Connection) -> Any:
             _direct(found, given)
     except (config.ConfigException, OSError) as error:
         raise _unusable(given, str(error)) from error
-    except (YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
-        # The client takes the parts of a kubeconfig for what they ought to be.
-        raise _unusable(given, "it is no kubeconfig") from error
-    if given.kubeconfig and not re.match(r"https?://[^/]", str(found.host)):
-        raise _unusable(given, f"its server {found.host!r} is no URL")
     found.connection_pool_maxsize = _CONNECTIONS
     found.retries = False  # the target knows what may be asked again, and for how long
     if given.proxy:
@@ -196,11 +182,8 @@ def _unusable(given: Connection, why: str) -> InvalidFault:
     if given.host:
         hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
         return InvalidFault("KUBERNETES_HOST", given.host, f"usable: {why}", hint=hint)
-    if given.in_pod:
-        hint = "unset it outside of a pod, or give the pod a service account"
-        return InvalidFault(IN_POD, "true", f"usable: {why}", hint=hint)
     key = "KUBERNETES_CONTEXT" if given.context else "KUBECONFIG"
-    value = given.context or given.kubeconfig
+    value = given.context or given.kubeconfig or "CHAOSTOOLKIT_IN_POD=true"
     hint = "kubectl config get-contexts shows what there is"
     return InvalidFault(key, value, f"usable: {why}", hint=hint)
 

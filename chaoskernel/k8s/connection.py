@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chaoskernel.checks import mapping
 from chaoskernel.errors import InvalidFault
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -27,7 +25,7 @@ IN_POD = "CHAOSTOOLKIT_IN_POD"
 class Connection:
     """Where the API server is, and who asks.
 
-    :param kubeconfig: a file, or several with colons between; everything but `context` is in it.
+    :param kubeconfig: a file; everything but `context` is in it.
     :param context: of the kubeconfig; empty is its current one.
     :param in_pod: the pod's own account is used.
     :param host: a URL, where there is neither.
@@ -64,9 +62,9 @@ def connection(
 ) -> Connection:
     """Return how the cluster is reached.
 
-    :raises InvalidFault: nothing says where it is, or something is of a wrong type.
+    :raises InvalidFault: nothing says where it is.
     """
-    given = {} if secrets is None else mapping("secrets", secrets)
+    given = secrets or {}
 
     def look_up(key: str, default: str = "") -> str:
         return str(given.get(key, environment.get(key, default)) or "")
@@ -75,9 +73,9 @@ def connection(
         "proxy": environment.get("HTTP_PROXY", ""),
         "no_proxy": environment.get("NO_PROXY", ""),
     }
-    files = environment.get("KUBECONFIG") or "~/.kube/config"
-    if there := _there(files):
-        return Connection(kubeconfig=there, context=look_up("KUBERNETES_CONTEXT"), **proxies)
+    file = Path(environment.get("KUBECONFIG", "~/.kube/config")).expanduser()
+    if file.exists():
+        return Connection(kubeconfig=str(file), context=look_up("KUBERNETES_CONTEXT"), **proxies)
     if environment.get(IN_POD) == "true":
         return Connection(in_pod=True, **proxies)
     host = look_up("KUBERNETES_HOST")
@@ -86,12 +84,8 @@ def connection(
             "KUBERNETES_HOST",
             "",
             "the address of a cluster",
-            hint=f"no {files} is there; set KUBECONFIG, or {IN_POD}=true in a pod of the cluster, "
+            hint=f"no {file} is there; set KUBECONFIG, or {IN_POD}=true in a pod of the cluster, "
             "or KUBERNETES_HOST and KUBERNETES_API_KEY as secrets",
-        )
-    if not re.match(r"https?://[^/]", host):
-        raise InvalidFault(
-            "KUBERNETES_HOST", host, "the URL of a cluster", hint="write it as https://address:6443"
         )
     return Connection(
         host=host,
@@ -100,12 +94,6 @@ def connection(
         **_identity(look_up),
         **proxies,
     )
-
-
-def _there(files: str) -> str:
-    """Return those of a list of files that are there, as a list again."""
-    found = [Path(each).expanduser() for each in files.split(os.pathsep) if each]
-    return os.pathsep.join(str(file) for file in found if file.exists())
 
 
 def own_pod(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Self | None:

@@ -9,9 +9,8 @@ import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from chaoskernel import __version__
 from chaoskernel.errors import InvalidFault
@@ -52,26 +51,6 @@ _HOST = {"sys": "/sys", "cgroup": "/sys/fs/cgroup"}
 _HOST_OF_BCC = {**_HOST, "modules": "/lib/modules", "headers": "/usr/src"}
 
 
-class _Form(NamedTuple):
-    """How something may be called."""
-
-    pattern: re.Pattern[str]
-    what: str
-    hint: str
-
-
-_NAMESPACE = _Form(
-    re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
-    "the name of a namespace",
-    "use up to 63 small letters, digits, dashes",
-)
-_IMAGE = _Form(
-    re.compile(r"[!-~]+"),
-    "the name of an image",
-    "write it as registry/name:tag, or registry/name@sha256:…",
-)
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """How the agents of a cluster run.
@@ -102,7 +81,7 @@ def settings(
 ) -> Settings:
     """Return how agents run: what is given, else what the environment says, else the defaults.
 
-    :raises InvalidFault: something is of a wrong type, or nothing can be called so.
+    :raises InvalidFault: something is of a wrong type.
     """
     for key, value, kind in (
         ("jobs_namespace", namespace, str),
@@ -111,24 +90,11 @@ def settings(
     ):
         if not isinstance(value, kind):
             raise InvalidFault(key, value, "text" if kind is str else "true or false")
-    own = f"localhost/chaoskernel:{__version__}"
     return Settings(
-        _named("jobs_namespace", namespace, NAMESPACE_VARIABLE, environment, _NAMESPACE)
-        or "chaoskernel",
-        _named("image", image, IMAGE_VARIABLE, environment, _IMAGE) or own,
+        namespace or environment.get(NAMESPACE_VARIABLE, "") or "chaoskernel",
+        image or environment.get(IMAGE_VARIABLE, "") or f"localhost/chaoskernel:{__version__}",
         privileged,
     )
-
-
-def _named(key: str, given: str, variable: str, environment: Mapping[str, str], form: _Form) -> str:
-    """Return what is given, else what the environment says, else nothing.
-
-    :raises InvalidFault: nothing can have that name.
-    """
-    source, name = (key, given) if given else (variable, environment.get(variable, ""))
-    if name and not form.pattern.fullmatch(name):
-        raise InvalidFault(source, name, form.what, hint=form.hint)
-    return name
 
 
 def job_name(fault: str, run: str, number: int) -> str:

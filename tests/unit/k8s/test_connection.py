@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,34 +24,6 @@ def test_a_kubeconfig_comes_first_with_the_context_of_secrets_before_the_environ
     }
     assert connection({}, environment) == Connection(kubeconfig=str(file), context="a")
     assert connection({"KUBERNETES_CONTEXT": "b"}, environment).context == "b"
-
-
-def test_of_several_kubeconfigs_those_are_taken_that_are_there(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("a", "away", "b")]
-    files[0].touch()
-    files[2].touch()
-    found = connection(None, {"KUBECONFIG": ":".join(map(str, files))})
-    assert found.kubeconfig == f"{files[0]}:{files[2]}"
-
-
-def test_a_kubeconfig_of_no_name_is_that_of_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(InvalidFault, match="no ~/.kube/config is there"):
-        connection(None, {"KUBECONFIG": ""})
-
-
-@pytest.mark.parametrize("secrets", [5, "é", [1], True])
-def test_secrets_that_are_no_object_are_refused(secrets: Any) -> None:
-    with pytest.raises(InvalidFault, match="^secrets: .* is not an object; "):
-        connection(secrets, NOWHERE)
-
-
-@pytest.mark.parametrize("host", ["abc", "abc:6443", "ftp://h", "https://"])
-def test_a_host_that_is_no_url_is_refused(host: str) -> None:
-    with pytest.raises(InvalidFault, match="^KUBERNETES_HOST: .* is not the URL of a cluster; "):
-        connection(None, {**NOWHERE, "KUBERNETES_HOST": host})
 
 
 def test_a_pods_own_account_comes_next() -> None:

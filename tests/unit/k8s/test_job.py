@@ -122,20 +122,3 @@ def test_settings_are_arguments_then_environment_then_defaults() -> None:
     assert settings(environment={}).namespace == "chaoskernel"
     with pytest.raises(InvalidFault, match="image"):
         settings(image=1)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("given", "environment", "line"),
-    [
-        ({"namespace": "A/B"}, {}, "^jobs_namespace: 'A/B' is not the name of a namespace; "),
-        ({"namespace": " "}, {}, "^jobs_namespace: ' ' is not"),
-        ({}, {"CHAOSKERNEL_NAMESPACE": "a/b é"}, "^CHAOSKERNEL_NAMESPACE: 'a/b é' is not"),
-        ({"image": "A B"}, {}, "^image: 'A B' is not the name of an image; "),
-        ({}, {"CHAOSKERNEL_IMAGE": " "}, "^CHAOSKERNEL_IMAGE: ' ' is not"),
-    ],
-)
-def test_what_nothing_can_be_called_is_refused(
-    given: dict[str, Any], environment: dict[str, str], line: str
-) -> None:
-    with pytest.raises(InvalidFault, match=line):
-        settings(**given, environment=environment)
