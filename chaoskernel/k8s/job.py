@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,9 @@ CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE", "SYSLOG", "DAC_READ_S
 
 # A rehearsal loads nothing: it looks which container a process is in.
 _REHEARSAL_CAPABILITIES = ("SYS_PTRACE",)
+
+_LABEL_OF_DNS = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
+_REFERENCE = re.compile(r"[!-~]+")
 
 _MARGIN_SECONDS = 60
 _KEPT_SECONDS = 300
@@ -81,7 +85,7 @@ def settings(
 ) -> Settings:
     """Return how agents run: what is given, else what the environment says, else the defaults.
 
-    :raises InvalidFault: something is of a wrong type.
+    :raises InvalidFault: something is of a wrong type, or no name of what it should name.
     """
     for key, value, kind in (
         ("jobs_namespace", namespace, str),
@@ -90,11 +94,48 @@ def settings(
     ):
         if not isinstance(value, kind):
             raise InvalidFault(key, value, "text" if kind is str else "true or false")
+    key, place = _first(("jobs_namespace", namespace), NAMESPACE_VARIABLE, environment)
+    _check_namespace(key, place)
+    key, name = _first(("image", image), IMAGE_VARIABLE, environment)
+    _check_image(key, name)
     return Settings(
-        namespace or environment.get(NAMESPACE_VARIABLE, "") or "chaoskernel",
-        image or environment.get(IMAGE_VARIABLE, "") or f"localhost/chaoskernel:{__version__}",
-        privileged,
+        place or "chaoskernel", name or f"localhost/chaoskernel:{__version__}", privileged
     )
+
+
+def _first(
+    given: tuple[str, str], variable: str, environment: Mapping[str, str]
+) -> tuple[str, str]:
+    """Return what is given, else what the environment says; its name comes before it."""
+    return given if given[1] else (variable, environment.get(variable, ""))
+
+
+def _check_namespace(key: str, name: str) -> None:
+    """Check the name of a namespace; empty is none.
+
+    :raises InvalidFault: no namespace can have it.
+    """
+    if name and not _LABEL_OF_DNS.fullmatch(name):
+        raise InvalidFault(
+            key,
+            name,
+            "the name of a namespace",
+            hint="it has up to 63 of a-z, 0-9 and -, the first and the last no -",
+        )
+
+
+def _check_image(key: str, name: str) -> None:
+    """Check the name of an image; empty is none.  The node knows whether it is there.
+
+    :raises InvalidFault: no image can have it.
+    """
+    if name and not _REFERENCE.fullmatch(name):
+        raise InvalidFault(
+            key,
+            name,
+            "the name of an image",
+            hint="write registry/name:tag, in ASCII and without white space",
+        )
 
 
 def job_name(fault: str, run: str, number: int) -> str:

@@ -122,3 +122,26 @@ def test_settings_are_arguments_then_environment_then_defaults() -> None:
     assert settings(environment={}).namespace == "chaoskernel"
     with pytest.raises(InvalidFault, match="image"):
         settings(image=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [" ", "A/B", "a/b é", "-a", "a-", "a.b", "a\n", "a" * 64])
+def test_what_no_namespace_can_be_called_is_refused_by_where_it_is_from(name: str) -> None:
+    with pytest.raises(InvalidFault, match="^jobs_namespace: .* is not the name of a namespace"):
+        settings(name, environment={"CHAOSKERNEL_NAMESPACE": "well"})
+    with pytest.raises(InvalidFault, match="^CHAOSKERNEL_NAMESPACE: .* is not the name of"):
+        settings(environment={"CHAOSKERNEL_NAMESPACE": name})
+    # What is not used is not looked at.
+    assert settings("well", environment={"CHAOSKERNEL_NAMESPACE": name}).namespace == "well"
+
+
+@pytest.mark.parametrize("name", [" ", "A B", "r/i:1\n", "é"])
+def test_what_no_image_can_be_called_is_refused_by_where_it_is_from(name: str) -> None:
+    with pytest.raises(InvalidFault, match="^image: .* is not the name of an image"):
+        settings(image=name, environment={})
+    with pytest.raises(InvalidFault, match="^CHAOSKERNEL_IMAGE: .* is not the name of an image"):
+        settings(environment={"CHAOSKERNEL_IMAGE": name})
+
+
+@pytest.mark.parametrize("name", ["i", "[::1]:5000/r/i_1:v1.0-rc", "r:80/i@sha256:" + "a" * 64])
+def test_names_of_namespaces_and_images(name: str) -> None:
+    assert settings("0-a" + "b" * 60, name, environment={}).image == name
