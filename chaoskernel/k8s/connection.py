@@ -25,7 +25,7 @@ IN_POD = "CHAOSTOOLKIT_IN_POD"
 class Connection:
     """Where the API server is, and who asks.
 
-    :param kubeconfig: a file; everything but `context` is in it.
+    :param kubeconfig: a file, or a list of them as in PATH; everything but `context` is in it.
     :param context: of the kubeconfig; empty is its current one.
     :param in_pod: the pod's own account is used.
     :param host: a URL, where there is neither.
@@ -62,9 +62,9 @@ def connection(
 ) -> Connection:
     """Return how the cluster is reached.
 
-    :raises InvalidFault: nothing says where it is.
+    :raises InvalidFault: nothing says where it is, or the secrets are no object.
     """
-    given = secrets or {}
+    given = _object(secrets)
 
     def look_up(key: str, default: str = "") -> str:
         return str(given.get(key, environment.get(key, default)) or "")
@@ -73,9 +73,12 @@ def connection(
         "proxy": environment.get("HTTP_PROXY", ""),
         "no_proxy": environment.get("NO_PROXY", ""),
     }
-    file = Path(environment.get("KUBECONFIG", "~/.kube/config")).expanduser()
-    if file.exists():
-        return Connection(kubeconfig=str(file), context=look_up("KUBERNETES_CONTEXT"), **proxies)
+    files = _kubeconfigs(environment)
+    # One that cannot be looked at is not there either.
+    if there := [file for file in files if os.path.exists(file)]:  # noqa: PTH110
+        return Connection(
+            kubeconfig=os.pathsep.join(there), context=look_up("KUBERNETES_CONTEXT"), **proxies
+        )
     if environment.get(IN_POD) == "true":
         return Connection(in_pod=True, **proxies)
     host = look_up("KUBERNETES_HOST")
@@ -84,8 +87,8 @@ def connection(
             "KUBERNETES_HOST",
             "",
             "the address of a cluster",
-            hint=f"no {file} is there; set KUBECONFIG, or {IN_POD}=true in a pod of the cluster, "
-            "or KUBERNETES_HOST and KUBERNETES_API_KEY as secrets",
+            hint=f"no {' or '.join(files)} is there; set KUBECONFIG, or {IN_POD}=true in a pod of "
+            "the cluster, or KUBERNETES_HOST and KUBERNETES_API_KEY as secrets",
         )
     return Connection(
         host=host,
@@ -107,6 +110,29 @@ def own_pod(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT
         return None
     name = environment.get("POD_NAME") or environment.get("HOSTNAME", "")
     return Self(environment.get("POD_NAMESPACE") or namespace, name) if name else None
+
+
+def _object(secrets: Any) -> Mapping[str, Any]:
+    """Return the secrets; None is none.
+
+    :raises InvalidFault: they are no object.
+    """
+    if secrets is None:
+        return {}
+    if not isinstance(secrets, Mapping):
+        # Its type says enough: what it is may be secret.
+        raise InvalidFault(
+            "secrets", type(secrets).__name__, "an object", hint="write it as {…}, or leave it out"
+        )
+    return secrets
+
+
+def _kubeconfigs(environment: Mapping[str, str]) -> list[str]:
+    """Return the files that KUBECONFIG lists, as in PATH; where it is empty, the usual one."""
+    listed = environment.get("KUBECONFIG", "").split(os.pathsep)
+    named = [each for each in listed if each] or ["~/.kube/config"]
+    # Of Path, it raises where there is no such home.
+    return [os.path.expanduser(each) for each in named]  # noqa: PTH111
 
 
 def _identity(look_up: Callable[..., str]) -> dict[str, Any]:

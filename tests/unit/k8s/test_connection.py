@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +63,38 @@ def test_who_asks_is_a_key_else_a_certificate_else_a_name() -> None:
 def test_nothing_at_all_is_refused_in_one_line_with_what_to_set() -> None:
     with pytest.raises(InvalidFault, match=r"no /nowhere/config is there; set KUBECONFIG, or"):
         connection(None, NOWHERE)
+
+
+def test_a_list_of_kubeconfigs_is_taken_without_those_that_are_not_there(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a", "b", "c")]
+    for file in files[::2]:
+        Path(file).touch()
+    found = connection(None, {"KUBECONFIG": os.pathsep.join(["", *files])})
+    assert found.kubeconfig == os.pathsep.join(files[::2])
+    with pytest.raises(InvalidFault, match="no /nowhere/a or /nowhere/b is there"):
+        connection(None, {"KUBECONFIG": os.pathsep.join(["/nowhere/a", "/nowhere/b"])})
+
+
+@pytest.mark.parametrize("empty", ["", os.pathsep])
+def test_an_empty_kubeconfig_is_none(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InvalidFault, match=rf"no {tmp_path}/\.kube/config is there"):
+        connection(None, {"KUBECONFIG": empty})
+
+
+@pytest.mark.parametrize("file", ["~no-such-user/config", "/nowhere/" + "x" * 300])
+def test_a_kubeconfig_that_cannot_be_is_not_there(file: str) -> None:
+    with pytest.raises(InvalidFault, match=f"no {file} is there"):
+        connection(None, {"KUBECONFIG": file})
+
+
+@pytest.mark.parametrize("secrets", [5, 0, "hunter2", "", [1], []])
+def test_secrets_that_are_no_object_are_refused_and_not_shown(secrets: Any) -> None:
+    with pytest.raises(InvalidFault, match="secrets: '(int|str|list)' is not an object") as caught:
+        connection(secrets, {"KUBERNETES_HOST": "https://h"})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_pod_knows_itself(tmp_path: Path) -> None:
