@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
+import re
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chaoskernel.errors import ClusterError, InvalidFault
-from chaoskernel.k8s.connection import Connection
+from chaoskernel.k8s.connection import IN_POD, Connection
 from chaoskernel.k8s.refusal import error_of
 
 PAGE = 100
@@ -27,23 +30,28 @@ _RETRY_SECONDS = 1.0
 _CONNECTIONS = 1024
 """Kept open at most: a log is followed on each node at the same time."""
 
+# What the client comes upon, without a look, in a document of another form.
+_OF_ANOTHER_FORM = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_SERVER = re.compile(r"https?://\S+", re.IGNORECASE)
+
 Document = dict[str, Any]
 
 
 class ApiCluster:
     """A cluster by its API server.  Every method may be called from any thread.
 
-    :raises InvalidFault: what the connection names is not there.
+    :raises InvalidFault: what the connection names is not there, or something else.
     """
 
     def __init__(self, given: Connection) -> None:
         from kubernetes import client  # noqa: PLC0415 - see the module's text
 
-        api = client.ApiClient(_configuration(given))
+        api = _client(given)
         try:
             _share_certificates(api)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable(given, str(error)) from error
+        self._source = _source(given)
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
 
@@ -53,24 +61,24 @@ class ApiCluster:
         :param labels: a label selector, which the server applies.
         """
         ask = self._core.list_namespaced_pod
-        yield from _pages(f"list pods of {namespace}", ask, namespace, label_selector=labels)
+        yield from self._pages(f"list pods of {namespace}", ask, namespace, label_selector=labels)
 
     def pod(self, namespace: str, name: str) -> Document:
         """Return a pod."""
-        return _asked(f"get pod {name}", self._core.read_namespaced_pod, name, namespace)
+        return self._asked(f"get pod {name}", self._core.read_namespaced_pod, name, namespace)
 
     def nodes(self) -> Iterator[Document]:
         """Yield the nodes."""
-        yield from _pages("list nodes", self._core.list_node)
+        yield from self._pages("list nodes", self._core.list_node)
 
     def jobs(self, namespace: str, labels: str) -> Iterator[Document]:
         """Yield the Jobs of a namespace that have these labels."""
         ask = self._batch.list_namespaced_job
-        yield from _pages(f"list Jobs of {namespace}", ask, namespace, label_selector=labels)
+        yield from self._pages(f"list Jobs of {namespace}", ask, namespace, label_selector=labels)
 
     def warnings(self, namespace: str) -> Iterator[Document]:
         """Yield the events that warn of Jobs."""
-        yield from _pages(
+        yield from self._pages(
             f"list events of {namespace}",
             self._core.list_namespaced_event,
             namespace,
@@ -79,12 +87,12 @@ class ApiCluster:
 
     def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Create a Job."""
-        _asked("create a Job", self._batch.create_namespaced_job, namespace, manifest)
+        self._asked("create a Job", self._batch.create_namespaced_job, namespace, manifest)
 
     def delete_job(self, namespace: str, name: str) -> None:
         """Delete a Job and its pod; one that is not there is no error."""
         with _absent_is_well():
-            _asked(
+            self._asked(
                 f"delete Job {name}",
                 self._batch.delete_namespaced_job,
                 name,
@@ -97,7 +105,7 @@ class ApiCluster:
 
         The server deletes one after the other, and stops at the first that it cannot.
         """
-        answer = _opened(
+        answer = self._opened(
             f"delete Jobs of {namespace}",
             self._batch.delete_collection_namespaced_job,
             namespace,
@@ -105,7 +113,7 @@ class ApiCluster:
             propagation_policy="Background",
             _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
         )
-        with _errors(f"delete Jobs of {namespace}"):
+        with _errors(f"delete Jobs of {namespace}", self._source):
             answer.drain_conn()  # what was deleted, in full
 
     def watch_pods(
@@ -120,7 +128,7 @@ class ApiCluster:
         """
         while not over.is_set():
             with _interruption_is_well(over):
-                stream = _opened(
+                stream = self._opened(
                     f"watch pods of {namespace}",
                     self._core.list_namespaced_pod,
                     namespace,
@@ -141,7 +149,7 @@ class ApiCluster:
 
         :raises ClusterError: there is no such pod, or no log yet.
         """
-        stream = _opened(
+        stream = self._opened(
             f"read the log of pod {pod}",
             self._core.read_namespaced_pod_log,
             pod,
@@ -153,11 +161,60 @@ class ApiCluster:
         )
         yield from _lines(stream, over)
 
+    def _pages(
+        self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any
+    ) -> Iterator[Any]:
+        """Yield the items of a list, page by page."""
+        details = {key: value for key, value in details.items() if value}
+        more: dict[str, Any] = {}
+        while True:
+            with _collector_paused():
+                page = self._asked(what, ask, *arguments, limit=PAGE, **details, **more)
+            # A page is let go before the next is asked for.
+            yield from page.pop("items", None) or []
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return
+            more = {"_continue": token}
+
+    def _asked(
+        self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any
+    ) -> Document:
+        with _errors(what, self._source):
+            limit = (_CONNECT_SECONDS, _READ_SECONDS)
+            answer = ask(*arguments, **details, _preload_content=False, _request_timeout=limit)
+            _check(answer, what)
+            found = json.loads(answer.data)
+            return found if isinstance(found, dict) else {}
+
+    def _opened(self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Any:
+        with _errors(what, self._source):
+            answer = ask(*arguments, **details, _preload_content=False)
+            _check(answer, what)
+            return answer
+
+
+def _client(given: Connection) -> Any:
+    from kubernetes import client  # noqa: PLC0415 - see the module's text
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client's own transport
+
+    found = _configuration(given)
+    try:
+        api = client.ApiClient(found)
+        proxy = api.rest_client.pool_manager.proxy
+        if proxy and not proxy.host:
+            raise ValueError("no host")
+    except (HTTPError, ImportError, *_OF_ANOTHER_FORM) as error:
+        raise _no_proxy(given, str(found.proxy), error) from error
+    return api
+
 
 def _configuration(given: Connection) -> Any:
+    import yaml  # noqa: PLC0415 - the client's own reader
     from kubernetes import client, config  # noqa: PLC0415 - see the module's text
 
     found: Any = client.Configuration()
+    found.host = ""  # not the client's own default, where a kubeconfig names no server
     try:
         if given.kubeconfig:
             config.load_kube_config(
@@ -166,9 +223,13 @@ def _configuration(given: Connection) -> Any:
         elif given.in_pod:
             config.load_incluster_config(client_configuration=found)
         else:
+            _check_server(given, given.host)  # the client has trouble already with taking it
             _direct(found, given)
     except (config.ConfigException, OSError) as error:
         raise _unusable(given, str(error)) from error
+    except (yaml.YAMLError, *_OF_ANOTHER_FORM) as error:
+        raise _malformed(given, error) from error
+    _check_server(given, found.host)
     found.connection_pool_maxsize = _CONNECTIONS
     found.retries = False  # the target knows what may be asked again, and for how long
     if given.proxy:
@@ -178,14 +239,66 @@ def _configuration(given: Connection) -> Any:
     return found
 
 
+def _source(given: Connection) -> str:
+    """Return the variable that names the server."""
+    if given.in_pod:
+        return "KUBERNETES_SERVICE_HOST"
+    return "KUBERNETES_HOST" if given.host else "KUBECONFIG"
+
+
+def _check_server(given: Connection, server: str) -> None:
+    """Check the address of a server: the client takes any, and asks some other server.
+
+    :raises InvalidFault: it is no URL of HTTP.
+    """
+    if not _is_url(server):
+        key = f"server in {given.kubeconfig}" if given.kubeconfig else _source(given)
+        raise InvalidFault(key, server, "the URL of an API server", hint="write https://host:port")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return bool(_SERVER.fullmatch(text) and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False
+
+
 def _unusable(given: Connection, why: str) -> InvalidFault:
     if given.host:
         hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
         return InvalidFault("KUBERNETES_HOST", given.host, f"usable: {why}", hint=hint)
+    if given.in_pod:
+        hint = "unset it outside of the cluster's pods, and set KUBECONFIG"
+        return InvalidFault(IN_POD, "true", f"usable: {why}", hint=hint)
     key = "KUBERNETES_CONTEXT" if given.context else "KUBECONFIG"
-    value = given.context or given.kubeconfig or "CHAOSTOOLKIT_IN_POD=true"
+    value = given.context or given.kubeconfig
     hint = "kubectl config get-contexts shows what there is"
     return InvalidFault(key, value, f"usable: {why}", hint=hint)
+
+
+def _malformed(given: Connection, error: Exception) -> InvalidFault:
+    """Return what is wrong with a document that could not be read as what it should be."""
+    if not given.kubeconfig:
+        return _unusable(given, str(error))
+    mark = getattr(error, "problem_mark", None)  # of YAML
+    where = f", see line {mark.line + 1}" if mark else ""
+    return InvalidFault(
+        "KUBECONFIG",
+        given.kubeconfig,
+        f"usable: it is no kubeconfig{where}",
+        hint="kubectl config view says what is wrong with it",
+    )
+
+
+def _no_proxy(given: Connection, proxy: str, error: Exception) -> InvalidFault:
+    """Return that a proxy is none, by what named it."""
+    named = (key for key, value in os.environ.items() if value == proxy and "proxy" in key.lower())
+    key = "HTTP_PROXY" if given.proxy else next(named, f"proxy-url in {given.kubeconfig}")
+    missing = isinstance(error, ImportError)
+    hint = "pip install PySocks" if missing else "write http://host:port"
+    shown = re.sub(r"^(\w+://)?.*@", r"\1…@", proxy)  # without a password
+    return InvalidFault(key, shown, "usable here" if missing else "the URL of a proxy", hint=hint)
 
 
 def _share_certificates(api: Any) -> None:
@@ -223,21 +336,6 @@ def _direct(found: Any, given: Connection) -> None:
         found.username, found.password = given.username, given.password
 
 
-def _pages(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Iterator[Any]:
-    """Yield the items of a list, page by page."""
-    details = {key: value for key, value in details.items() if value}
-    more: dict[str, Any] = {}
-    while True:
-        with _collector_paused():
-            page = _asked(what, ask, *arguments, limit=PAGE, **details, **more)
-        # A page is let go before the next is asked for.
-        yield from page.pop("items", None) or []
-        token = page.get("metadata", {}).get("continue")
-        if not token:
-            return
-        more = {"_continue": token}
-
-
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
     """Look for no cycles meanwhile: documents have none, and it takes as long as to read them."""
@@ -250,22 +348,6 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _asked(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Document:
-    with _errors(what):
-        limit = (_CONNECT_SECONDS, _READ_SECONDS)
-        answer = ask(*arguments, **details, _preload_content=False, _request_timeout=limit)
-        _check(answer, what)
-        found = json.loads(answer.data)
-        return found if isinstance(found, dict) else {}
-
-
-def _opened(what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Any:
-    with _errors(what):
-        answer = ask(*arguments, **details, _preload_content=False)
-        _check(answer, what)
-        return answer
-
-
 def _check(answer: Any, what: str) -> None:
     """Raise what the client does not: it leaves raw answers alone."""
     if not 200 <= answer.status < 300:
@@ -275,7 +357,11 @@ def _check(answer: Any, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _errors(what: str) -> Iterator[None]:
+def _errors(what: str, source: str) -> Iterator[None]:
+    """Raise the client's errors as this package's.
+
+    :param source: what named the cluster.
+    """
     from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client's own transport
 
@@ -288,7 +374,7 @@ def _errors(what: str) -> Iterator[None]:
     except (HTTPError, OSError, ValueError) as error:
         raise ClusterError(
             f"the cluster could not be asked to {what}: {_reason(error)}",
-            hint="is its API server up, and is it the one that KUBECONFIG names?",
+            hint=f"is its API server up, and is it the one that {source} names?",
         ) from error
 
 

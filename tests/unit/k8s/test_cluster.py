@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.server
 import json
+import os
 import shutil
 import ssl
 import threading
@@ -180,7 +181,7 @@ def test_a_refusal_is_read_from_the_bytes_that_older_clients_have_it_in() -> Non
     message = b'{"message": "User \\"u\\" cannot list resource \\"nodes\\" in API group \\"\\""}'
     refused = ApiException(status=403)
     refused.body = message
-    with pytest.raises(NotPermitted, match="u may not list nodes"), _errors("list nodes"):
+    with pytest.raises(NotPermitted, match="u may not list nodes"), _errors("list nodes", "x"):
         raise refused
 
 
@@ -189,6 +190,7 @@ def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
     with pytest.raises(ClusterError, match="could not be asked to list nodes") as caught:
         list(cluster.nodes())
     assert "\n" not in str(caught.value)
+    assert "KUBERNETES_HOST names" in str(caught.value)
     assert caught.value.status == 0
 
 
@@ -246,13 +248,17 @@ def test_warnings_are_those_of_jobs(serving: Make) -> None:
     assert server.asked[0][2]["fieldSelector"] == "involvedObject.kind=Job,type=Warning"
 
 
-def test_a_context_that_the_kubeconfig_has_not(tmp_path: Any) -> None:
-    file = tmp_path / "config"
-    file.write_text(
-        "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: 'http://h'}}]\n"
-        "users: [{name: u, user: {}}]\ncurrent-context: a\n"
+def config_of(server: str = "{server: 'http://h'}", user: str = "{}") -> str:
+    return (
+        f"apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {server}}}]\n"
+        f"users: [{{name: u, user: {user}}}]\ncurrent-context: a\n"
         "contexts: [{name: a, context: {cluster: a, user: u}}]\n"
     )
+
+
+def test_a_context_that_the_kubeconfig_has_not(tmp_path: Any) -> None:
+    file = tmp_path / "config"
+    file.write_text(config_of())
     ApiCluster(Connection(kubeconfig=str(file)))
     with pytest.raises(InvalidFault, match="KUBERNETES_CONTEXT: 'b' is not usable"):
         ApiCluster(Connection(kubeconfig=str(file), context="b"))
@@ -310,3 +316,102 @@ def test_a_certificate_that_is_none_is_told_before_anything_is_asked(tmp_path: P
     file.write_text("no certificate")
     with pytest.raises(InvalidFault, match="KUBERNETES_HOST: 'https://h' is not usable"):
         ApiCluster(Connection(host="https://h", verify_ssl=True, ca_cert_file=str(file)))
+
+
+def refused(given: Connection) -> str:
+    """Return the one line that a connection is refused with."""
+    with pytest.raises(InvalidFault) as caught:
+        ApiCluster(given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a: [",
+        b"[]",
+        b"plain text",
+        b"\xff\xfe\xfa",
+        b"[" * 5000,
+        b"contexts: 5",
+        config_of(server="{server: 5}").encode(),
+        config_of(user="5").encode(),
+        config_of(user="{username: 5, password: 6}").encode(),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    for context in ("", "a"):
+        line = refused(Connection(kubeconfig=str(file), context=context))
+        assert line.startswith("KUBECONFIG: ")
+        assert " is not usable: it is no kubeconfig" in line
+
+
+def test_where_yaml_is_wrong_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text("a: 1\nb: ]\n")
+    assert "it is no kubeconfig, see line 2;" in refused(Connection(kubeconfig=str(file)))
+
+
+def test_kubeconfigs_of_a_list_are_put_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("apiVersion: v1\nkind: Config\n")
+    second.write_text(config_of())
+    ApiCluster(Connection(kubeconfig=os.pathsep.join([str(first), str(second)])))
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["abc", "abc:6443", " ", "ftp://h", "http://", "http://a b", "http://[x", "https://h:99999"],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_server_that_is_no_url(server: str) -> None:
+    line = f"KUBERNETES_HOST: '{server}' is not the URL of an API server; write https://host:port"
+    assert refused(Connection(host=server)) == line
+
+
+@pytest.mark.parametrize("server", ["{}", "{server: ''}", "{server: abc}"])
+@pytest.mark.filterwarnings("error")
+def test_a_kubeconfig_whose_server_is_no_url(server: str, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(config_of(server))
+    line = refused(Connection(kubeconfig=str(file)))
+    assert line.startswith(f"server in {file}: '")
+    assert line.endswith("' is not the URL of an API server; write https://host:port")
+
+
+def test_a_pods_own_account_outside_of_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    line = refused(Connection(in_pod=True))
+    assert line.startswith("CHAOSTOOLKIT_IN_POD: 'true' is not usable: Service host")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("abc", "abc"),
+        ("http://", "http://"),
+        ("http://h:x", "http://h:x"),
+        ("ftp://u:hunter2@h", "ftp://…@h"),
+        ("u:hunter2@h", "…@h"),
+    ],
+)
+def test_a_proxy_that_is_no_url(
+    proxy: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    line = f"HTTP_PROXY: '{shown}' is not the URL of a proxy; write http://host:port"
+    assert refused(Connection(host="https://h", proxy=proxy)) == line
+    file = tmp_path / "config"
+    file.write_text(config_of(server=f"{{server: 'http://h', proxy-url: '{proxy}'}}"))
+    assert refused(Connection(kubeconfig=str(file))).startswith(f"proxy-url in {file}: '{shown}'")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    file.write_text(config_of(server="{server: 'https://h'}"))
+    assert refused(Connection(kubeconfig=str(file))).startswith(f"HTTPS_PROXY: '{shown}' is not")
+
+
+def test_a_proxy_that_is_not_used_may_be_any() -> None:
+    ApiCluster(Connection(host="https://h", proxy="abc", no_proxy="h"))
