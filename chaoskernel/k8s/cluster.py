@@ -380,7 +380,10 @@ def _errors(what: str, source: str) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     inner = getattr(error, "reason", None)
-    return str(inner if isinstance(inner, BaseException) else error)[:200]
+    text = str(inner if isinstance(inner, BaseException) else error)
+    if text.startswith("Invalid header value"):  # which comes next, and is secret
+        return "the key or the token has a line break in it"
+    return text[:200]
 
 
 def _lines(stream: Any, over: threading.Event) -> Iterator[str]:

@@ -194,6 +194,14 @@ def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
     assert caught.value.status == 0
 
 
+def test_a_key_with_a_line_break_is_told_and_not_shown(serving: Make) -> None:
+    _, server = serving(lambda *_: (200, {}))
+    cluster = ApiCluster(Connection(host=server.url, api_key="hunter2\n"))
+    with pytest.raises(ClusterError, match="the key or the token has a line break") as caught:
+        list(cluster.nodes())
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_watch_yields_pods_and_goes_on_after_an_interruption(serving: Make) -> None:
     over = threading.Event()
     answers: list[Answer] = [
