@@ -26,7 +26,7 @@ ENTRY = "script"
 
 _PREFIX = "chaoskernel-lab-"
 _NEW_SECONDS = 60.0
-"""One that is new may be held in a moment."""
+"""One that is new is left alone: whoever made it is about to hold it."""
 
 
 class NeverBegan(LostGuest):
@@ -51,9 +51,10 @@ def sweep(top: Path) -> None:
     :param top: the directory that they are in.
     """
     for left in top.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), _held(left):
+        with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _NEW_SECONDS:
-                shutil.rmtree(left)
+                with _held(left):
+                    shutil.rmtree(left)
 
 
 @contextlib.contextmanager

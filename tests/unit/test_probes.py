@@ -59,13 +59,13 @@ def test_a_fault_is_active_from_its_start_to_its_stop() -> None:
     assert probes.injection_active("mount") is False
 
 
-@pytest.mark.usefixtures("target")
 @pytest.mark.parametrize("name", [None, [], 5])
 def test_what_is_no_name_is_not_merely_inactive(name: Any) -> None:
     with pytest.raises(ActivityFailed, match="is not a name"):
         probes.injection_active(name)
 
 
+@pytest.mark.usefixtures("target")
 def test_a_fault_that_was_never_started_is_not_active() -> None:
     assert probes.injection_active("other") is False
 
