@@ -11,14 +11,14 @@ import functools
 from chaoskernel import applied, syntax
 from chaoskernel import manifest as documents
 from chaoskernel.activity import failing_in_one_line
-from chaoskernel.checks import check_name, flag, is_int
+from chaoskernel.checks import check_flag, check_name, is_int
 from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
-from chaoskernel.k8s.nodes import check_namespaces
+from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
 from chaoskernel.manifest.arguments import selected_by
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Limits, engine_named, errno_of, hook_named, mechanism_named
+from chaoskernel.spec import Fault, Limits, engine_named, hook_named, mechanism_named
 from chaoskernel.targets import shared
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     "stop_injection",
     "stop_pod_injection",
 ]
-
-_MAX_NODES = 10
 
 _STARTED = (
     "name",
@@ -121,7 +119,7 @@ def start_injection(
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
-            errno=errno_of(0 if errno == "" else errno),
+            errno=syntax.errno(errno),
             parameters=syntax.parameters(parameters),
             predicate=syntax.expression(predicate),
             headers=syntax.headers(headers),
@@ -180,7 +178,7 @@ def start_pod_injection(
     predicate: str = "",
     headers: list = None,
     dry_run: bool = False,
-    max_nodes: int = _MAX_NODES,
+    max_nodes: int = MAX_NODES,
     system_pods: bool = False,
     jobs_namespace: str = "",
     image: str = "",
@@ -236,7 +234,8 @@ def start_pod_injection(
                 "pods": pods,
             },
         )
-        if flag("all_containers", all_containers) and container_names:
+        check_flag("all_containers", all_containers)
+        if all_containers and container_names:
             raise InvalidFault(
                 "all_containers", True, "possible together with container_names", hint="keep one"
             )
@@ -253,7 +252,7 @@ def start_pod_injection(
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
-            errno=errno_of(0 if errno == "" else errno),
+            errno=syntax.errno(errno),
             parameters=syntax.parameters(parameters),
             predicate=syntax.expression(predicate),
             headers=syntax.headers(headers),
@@ -307,7 +306,7 @@ def apply_kernel_chaos(
     engine: str = "auto",
     dry_run: bool = False,
     kubernetes: bool = False,
-    max_nodes: int = _MAX_NODES,
+    max_nodes: int = MAX_NODES,
     system_pods: bool = False,
     jobs_namespace: str = "",
     image: str = "",
@@ -346,9 +345,10 @@ def apply_kernel_chaos(
             "containers": containers,
             "system_wide": system_wide,
         }
-        if not flag("kubernetes", kubernetes):
+        check_flag("kubernetes", kubernetes)
+        if not kubernetes:
             _refuse_on_a_host(
-                max_nodes=None if max_nodes == _MAX_NODES else max_nodes,
+                max_nodes=None if max_nodes == MAX_NODES else max_nodes,
                 system_pods=system_pods,
                 jobs_namespace=jobs_namespace,
                 image=image,

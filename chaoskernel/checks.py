@@ -21,6 +21,9 @@ MAX_TEXT = 4096
 MAX_OBJECT = 8 << 20
 """Largest object file, in bytes."""
 
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""What a namespace or a container may be called (RFC 1123)."""
+
 _ELF = b"\x7fELF"
 _Named = TypeVar("_Named", bound=enum.StrEnum)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
@@ -48,14 +51,13 @@ def listed(key: str, value: Any) -> tuple[Any, ...]:
     return () if value is None else sequence_of(key, value)
 
 
-def flag(key: str, value: Any) -> bool:
-    """Return what has to be true or false.
+def check_flag(key: str, value: Any) -> None:
+    """Check what has to be true or false.
 
     :raises InvalidFault: it is neither.
     """
     if not isinstance(value, bool):
-        raise InvalidFault(key, value, "true or false", hint="write it without quotes")
-    return value
+        raise InvalidFault(key, value, "true or false")
 
 
 def check_name(key: str, name: Any) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chaoskernel.checks import is_int, only, sequence_of
+from chaoskernel.checks import check_flag, is_int, only, sequence_of
 from chaoskernel.errors import InvalidFault
 from chaoskernel.pods import PodScope, pods_of
 
@@ -104,8 +104,7 @@ class Scope:
             )
 
     def _require_one_way(self) -> None:
-        if not isinstance(self.system_wide, bool):
-            raise InvalidFault("system_wide", self.system_wide, "true or false")
+        check_flag("system_wide", self.system_wide)
         named = any(
             (*self.pids, *self.pid_files, *self.commands, *self.cgroups, *self.containers)
         ) or bool(self.pods)

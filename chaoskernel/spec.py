@@ -16,6 +16,7 @@ from typing import Any
 
 from chaoskernel.checks import (
     check_c,
+    check_flag,
     check_function,
     check_object,
     is_int,
@@ -203,8 +204,7 @@ class Fault:
             )
         self._check_hook()
         self._check_code()
-        if not isinstance(self.dry_run, bool):
-            raise InvalidFault("dry_run", self.dry_run, "true or false")
+        check_flag("dry_run", self.dry_run)
         if self.engine is EngineName.NONE and not self.dry_run:
             raise InvalidFault(
                 "engine",

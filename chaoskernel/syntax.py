@@ -15,7 +15,7 @@ from chaoskernel import predicate
 from chaoskernel.checks import check_function, listed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Frame, frames_of
+from chaoskernel.spec import Frame, errno_of, frames_of
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
@@ -117,6 +117,14 @@ def expression(text: str, *, key: str = "predicate") -> str:
     :raises InvalidFault: it is not a single C expression.
     """
     return "" if text in ("", None) else predicate.expression(text, key=key)
+
+
+def errno(given: Any) -> Any:
+    """Return the number of an error that is given by name or number; none is 0.
+
+    :raises InvalidFault: there is no error of that name.
+    """
+    return 0 if given == "" else errno_of(given)
 
 
 def parameters(text: str, *, key: str = "parameters") -> str:

@@ -19,7 +19,6 @@ from chaoskernel.spec import (
     Limits,
     Mechanism,
     engine_named,
-    errno_of,
     hook_named,
     mechanism_named,
 )
@@ -259,7 +258,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
         mechanism=mechanism,
         engine=engine,
         function=options["function"],
-        errno=errno_of(options["errno"] or 0),
+        errno=syntax.errno(options["errno"]),
         parameters=syntax.parameters(options["parameters"]),
         predicate=chain.predicate,
         headers=syntax.headers(options["headers"]),

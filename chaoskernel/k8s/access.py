@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from chaoskernel.checks import is_int
+from chaoskernel.checks import check_flag, is_int
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
@@ -93,8 +93,7 @@ def bounded(max_nodes: Any, system_pods: Any, own: Self | None) -> Bounds:
     """
     if not is_int(max_nodes) or max_nodes < 1:
         raise InvalidFault("max_nodes", max_nodes, "a whole number above 0")
-    if not isinstance(system_pods, bool):
-        raise InvalidFault("system_pods", system_pods, "true or false")
+    check_flag("system_pods", system_pods)
     return Bounds(max_nodes, system_pods, own)
 
 

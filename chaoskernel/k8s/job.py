@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskernel import __version__
+from chaoskernel.checks import DNS_LABEL, check_flag
 from chaoskernel.errors import InvalidFault
 from chaoskernel.spec import EngineName, Fault
 
@@ -39,8 +40,19 @@ CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE", "SYSLOG", "DAC_READ_S
 # A rehearsal loads nothing: it looks which container a process is in.
 _REHEARSAL_CAPABILITIES = ("SYS_PTRACE",)
 
-_LABEL_OF_DNS = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
-_REFERENCE = re.compile(r"[!-~]+")
+# What a setting takes, how that is called, and what is right.
+_FORMS = {
+    "jobs_namespace": (
+        DNS_LABEL,
+        "the name of a namespace",
+        "it has up to 63 of a-z, 0-9 and -, the first and the last no -",
+    ),
+    "image": (
+        re.compile(r"[!-~]+"),
+        "the name of an image",
+        "write registry/name:tag, in ASCII and without white space",
+    ),
+}
 
 _MARGIN_SECONDS = 60
 _KEPT_SECONDS = 300
@@ -87,55 +99,28 @@ def settings(
 
     :raises InvalidFault: something is of a wrong type, or no name of what it should name.
     """
-    for key, value, kind in (
-        ("jobs_namespace", namespace, str),
-        ("image", image, str),
-        ("privileged", privileged, bool),
-    ):
-        if not isinstance(value, kind):
-            raise InvalidFault(key, value, "text" if kind is str else "true or false")
-    key, place = _first(("jobs_namespace", namespace), NAMESPACE_VARIABLE, environment)
-    _check_namespace(key, place)
-    key, name = _first(("image", image), IMAGE_VARIABLE, environment)
-    _check_image(key, name)
+    for key, value in (("jobs_namespace", namespace), ("image", image)):
+        if not isinstance(value, str):
+            raise InvalidFault(key, value, "text")
+    check_flag("privileged", privileged)
+    place = _name("jobs_namespace", namespace, NAMESPACE_VARIABLE, environment)
+    name = _name("image", image, IMAGE_VARIABLE, environment)
     return Settings(
         place or "chaoskernel", name or f"localhost/chaoskernel:{__version__}", privileged
     )
 
 
-def _first(
-    given: tuple[str, str], variable: str, environment: Mapping[str, str]
-) -> tuple[str, str]:
-    """Return what is given, else what the environment says; its name comes before it."""
-    return given if given[1] else (variable, environment.get(variable, ""))
+def _name(key: str, given: str, variable: str, environment: Mapping[str, str]) -> str:
+    """Return what is given, else what the environment says, else nothing.
 
-
-def _check_namespace(key: str, name: str) -> None:
-    """Check the name of a namespace; empty is none.
-
-    :raises InvalidFault: no namespace can have it.
+    :raises InvalidFault: nothing can have that name; its source is told.  Whether an image is
+        there, the node knows.
     """
-    if name and not _LABEL_OF_DNS.fullmatch(name):
-        raise InvalidFault(
-            key,
-            name,
-            "the name of a namespace",
-            hint="it has up to 63 of a-z, 0-9 and -, the first and the last no -",
-        )
-
-
-def _check_image(key: str, name: str) -> None:
-    """Check the name of an image; empty is none.  The node knows whether it is there.
-
-    :raises InvalidFault: no image can have it.
-    """
-    if name and not _REFERENCE.fullmatch(name):
-        raise InvalidFault(
-            key,
-            name,
-            "the name of an image",
-            hint="write registry/name:tag, in ASCII and without white space",
-        )
+    source, name = (key, given) if given else (variable, environment.get(variable, ""))
+    form, what, hint = _FORMS[key]
+    if name and not form.fullmatch(name):
+        raise InvalidFault(source, name, what, hint=hint)
+    return name
 
 
 def job_name(fault: str, run: str, number: int) -> str:

@@ -51,10 +51,10 @@ def _text(given: Mapping[str, Any]) -> str:
 
     :raises InvalidManifest: one has something that JSON has not.
     """
-    for name, item in {**given, **given["selector"]}.items():
-        try:
+    name = ""
+    try:
+        for name, item in (*given["selector"].items(), *given.items()):  # noqa: B007
             json.dumps(item, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            if name != "selector":
-                raise InvalidManifest("the selection", [f"{name}: {error}"]) from error
+    except (TypeError, ValueError) as error:
+        raise InvalidManifest("the selection", [f"{name}: {error}"]) from error
     return json.dumps(given)

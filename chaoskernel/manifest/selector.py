@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chaoskernel.checks import DNS_LABEL
 from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Mode, Operator, Phase, Requirement, Selection, Selector
 
@@ -24,12 +25,11 @@ _SELECTOR = (
 _REQUIREMENT = ("key", "operator", "values")
 
 # What the API server lets such an object be called (docs: Object Names and IDs, Labels).
-_LABEL = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
 _FORMS = {
-    _LABEL: "up to 63 small letters, digits, dashes, with no dash at either end",
+    DNS_LABEL: "up to 63 small letters, digits, dashes, with no dash at either end",
     _SUBDOMAIN: "up to 253 small letters, digits, dots, dashes, with no dash at either end",
 }
 _LABEL_KEY = re.compile(
@@ -50,7 +50,7 @@ def selection(spec: Fields, namespace: str) -> Selection:
         mode=mode,
         selector=_selector(inner, namespace) if inner else Selector((namespace,)),
         value=_value(spec, mode),
-        containers=_names(spec, "containerNames", _LABEL),
+        containers=_names(spec, "containerNames", DNS_LABEL),
     )
 
 
@@ -76,7 +76,7 @@ def _value(spec: Fields, mode: Mode) -> int:
 def _selector(fields: Fields, namespace: str) -> Selector:
     phases, not_phases = _phases(fields)
     return Selector(
-        namespaces=_names(fields, "namespaces", _LABEL) or (namespace,),
+        namespaces=_names(fields, "namespaces", DNS_LABEL) or (namespace,),
         labels=fields.words("labelSelectors"),
         expressions=tuple(_requirements(fields)),
         annotations=fields.words("annotationSelectors"),
@@ -157,6 +157,6 @@ def _pods(fields: Fields) -> dict[str, tuple[str, ...]]:
     if inner is None:
         return {}
     for name, item in namespaces.items():
-        if not _LABEL.fullmatch(name):
-            fields.refuse_name(item, f"is not the name of a namespace; use {_FORMS[_LABEL]}")
+        if not DNS_LABEL.fullmatch(name):
+            fields.refuse_name(item, f"is not the name of a namespace; use {_FORMS[DNS_LABEL]}")
     return {name: _names(inner, name, _SUBDOMAIN) for name in namespaces}
