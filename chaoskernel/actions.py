@@ -18,7 +18,7 @@ from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
 from chaoskernel.manifest.arguments import selected_by
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Limits, engine_named, hook_named, mechanism_named
+from chaoskernel.spec import Fault, engine_named, hook_named, mechanism_named
 from chaoskernel.targets import shared
 
 __all__ = [
@@ -115,7 +115,7 @@ def start_injection(
                 system_wide=system_wide,
             ),
             callchain=syntax.frames(callchain),
-            limits=Limits(probability, times, syntax.duration(duration)),
+            limits=syntax.limits(probability, times, duration),
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
@@ -240,7 +240,9 @@ def start_pod_injection(
                 "all_containers", True, "possible together with container_names", hint="keep one"
             )
         # What is wrong with the fault is said before the cluster is asked anything.
+        max_nodes = syntax.number("max_nodes", max_nodes)
         check_namespaces(selection, bounded(max_nodes, system_pods, None))
+        seed = syntax.number("seed", seed)
         if seed is not None and not is_int(seed):
             raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
         description = Fault(
@@ -248,7 +250,7 @@ def start_pod_injection(
             hook=hook_named(fault),
             scope=Scope(system_wide=True),
             callchain=syntax.frames(callchain),
-            limits=Limits(probability, times, syntax.duration(duration)),
+            limits=syntax.limits(probability, times, duration),
             mechanism=mechanism_named(mechanism),
             engine=engine_named(engine),
             function=function,
@@ -346,6 +348,7 @@ def apply_kernel_chaos(
             "system_wide": system_wide,
         }
         check_flag("kubernetes", kubernetes)
+        max_nodes = syntax.number("max_nodes", max_nodes)
         if not kubernetes:
             _refuse_on_a_host(
                 max_nodes=None if max_nodes == MAX_NODES else max_nodes,

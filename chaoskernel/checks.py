@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import json
 import math
 import re
 import zlib
@@ -15,11 +16,17 @@ from typing import Any, TypeVar
 
 from chaoskernel.errors import InvalidFault
 
-MAX_TEXT = 4096
-"""Longest predicate or list of parameters, in characters."""
-
 MAX_OBJECT = 8 << 20
 """Largest object file, in bytes."""
+
+MAX_DOCUMENT = 16 << 20
+"""Longest JSON document, in bytes: one with an object in it."""
+
+MAX_LEVELS = 32
+"""Most lists and objects in each other in a document."""
+
+MAX_ITEMS = 1 << 16
+"""Longest list; those that have a smaller limit say so themselves."""
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """What a namespace or a container may be called (RFC 1123)."""
@@ -27,10 +34,8 @@ DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ELF = b"\x7fELF"
 _Named = TypeVar("_Named", bound=enum.StrEnum)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
-# No way out of the parentheses that a predicate is put in: predicate.py parses it, but the
-# agent, which has no parser, takes faults from elsewhere too.
-_LITERAL = re.compile(r'"[^"\\\n]*"|\'[^\'\\\n]*\'')
-_UNSAFE_IN_C = re.compile(r"[\"';{}#\\\n\r\0]|//|/\*|\?\?|<[%:]|%[>:]")
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_TEXT_FOR_FLAG = 'where it comes from the environment, say "env_var_type": "bool" there'
 
 
 def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
@@ -40,6 +45,8 @@ def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         raise InvalidFault(key, value, "a list", hint="put it in square brackets")
+    if len(value) > MAX_ITEMS:
+        raise InvalidFault(key, f"{len(value)} items", f"at most {MAX_ITEMS} items")
     return tuple(value)
 
 
@@ -57,7 +64,8 @@ def check_flag(key: str, value: Any) -> None:
     :raises InvalidFault: it is neither.
     """
     if not isinstance(value, bool):
-        raise InvalidFault(key, value, "true or false")
+        hint = f"it is text; {_TEXT_FOR_FLAG}" if isinstance(value, str) else ""
+        raise InvalidFault(key, value, "true or false", hint=hint)
 
 
 def check_name(key: str, name: Any) -> None:
@@ -83,22 +91,26 @@ def check_function(key: str, name: Any) -> None:
         )
 
 
-def check_c(key: str, text: Any) -> None:
-    """Check C text of the user's: it must stay where it is put.
+def document(key: str, text: str) -> Any:
+    """Return what a JSON document says; its size and depth are bounded before it is read.
 
-    :raises InvalidFault: it might not.
+    :param key: what the document is called.
+    :raises InvalidFault: it is no JSON, too long, or too deep.
     """
-    if not isinstance(text, str):
-        raise InvalidFault(key, text, "text", hint="put it in quotes, or leave it out")
-    if len(text) > MAX_TEXT:
-        raise InvalidFault(key, text, f"text of up to {MAX_TEXT} characters", hint="shorten it")
-    bare = _LITERAL.sub("0", text)
-    unsafe = _UNSAFE_IN_C.search(bare)
-    if unsafe or not _closed(bare):
-        what = repr(unsafe[0]) if unsafe else "unbalanced parentheses"
-        raise InvalidFault(
-            key, text, f"one line of plain C without {what}", hint="write a single expression"
-        )
+    if len(text) > MAX_DOCUMENT:
+        shown = f"{text[:20]}… of {len(text)} characters"
+        raise InvalidFault(key, shown, f"a document of up to {MAX_DOCUMENT} bytes")
+    level = 0
+    for bracket in re.finditer(r"[\[\]{}]", _JSON_TEXT.sub('""', text)):
+        level += 1 if bracket[0] in "[{" else -1
+        if level > MAX_LEVELS:
+            allowed = f"a document of up to {MAX_LEVELS} levels in each other"
+            raise InvalidFault(key, text[:60], allowed, hint="a fault has 4")
+    try:
+        return json.loads(text)
+    except ValueError:
+        hint = "write one object, in one line"
+        raise InvalidFault(key, text[:60], "a JSON document", hint=hint) from None
 
 
 def packed(image: bytes) -> str:
@@ -140,16 +152,6 @@ def check_object(key: str, text: Any) -> None:
             "an object file, compressed and in base64",
             hint="leave it out: it is made when needed",
         ) from None
-
-
-def _closed(text: str) -> bool:
-    """Tell whether every parenthesis that is closed was opened, and every other one too."""
-    depth = 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            return False
-    return depth == 0
 
 
 def member(key: str, name: Any, kind: type[_Named]) -> _Named:

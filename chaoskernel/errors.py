@@ -40,7 +40,8 @@ class InvalidFault(ChaosKernelError):
     def __init__(self, key: str, value: Any, allowed: str, *, hint: str = "") -> None:
         try:
             text = repr(value)
-        except ValueError:  # Python writes no number of thousands of digits
+        except (ValueError, RecursionError):
+            # Python writes no number of thousands of digits, and no list in a thousand others.
             text = f"a {type(value).__name__}"
         shown = text if len(text) <= 60 else text[:57] + "..."
         super().__init__(f"{key}: {shown} is not {allowed}", hint=hint)

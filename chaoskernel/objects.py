@@ -111,7 +111,7 @@ def source(fault: Fault) -> str:
 def _function(name: str, parameters: str, test: str, at: str) -> str:
     declared = "\n".join(_parameters(parameters, test, at))
     return f"""\
-static __always_inline bool {name}(const u64 *arguments)
+static __always_inline bool {name}(const u64 *__arguments)
 {{
 {declared}
 	return {predicate.reading(test)}; /* {at}predicate */
@@ -131,7 +131,7 @@ def _parameters(parameters: str, test: str, at: str) -> Iterator[str]:
                 f"possible here: {name} is parameter {number + 1} of its function",
                 hint=f"a program sees the first {_MAX_PARAMETERS}",
             )
-        yield f"\t{text} = (__typeof__({name}))arguments[{number}]; /* {at}parameters */"
+        yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; /* {at}parameters */"
 
 
 def _origin(line: str) -> str:

@@ -6,7 +6,7 @@ the reason that actions.py gives.
 
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel import applied
+from chaoskernel import applied, syntax
 from chaoskernel.activity import failing_in_one_line
 from chaoskernel.checks import check_name, is_int
 from chaoskernel.errors import InvalidFault, UnknownFault
@@ -58,6 +58,7 @@ def injection_events(name: str, limit: int = 100) -> dict:
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
     with failing_in_one_line():
+        limit = syntax.number("limit", limit)
         if not is_int(limit) or limit < 1:
             raise InvalidFault("limit", limit, "a whole number above 0")
         return shared().events(name, limit)
@@ -85,6 +86,7 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
     :raises ActivityFailed: there were fewer; the line says what held them back.
     """
     with failing_in_one_line():
+        minimum = syntax.number("minimum", minimum)
         if not is_int(minimum) or minimum < 1:
             raise InvalidFault("minimum", minimum, "a whole number above 0")
     seen = counters(name)

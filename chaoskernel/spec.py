@@ -14,11 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chaoskernel.c_text import check_expression, check_header, check_parameters
 from chaoskernel.checks import (
-    check_c,
     check_flag,
     check_function,
     check_object,
+    document,
     is_int,
     is_number,
     mapping,
@@ -43,8 +44,6 @@ MAX_HEADERS = 32
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """What a fault may be called: what a label of Kubernetes may have."""
-
-_HEADER = re.compile(r"(?!\.)[A-Za-z0-9_.-]+(/(?!\.)[A-Za-z0-9_.-]+)*\.h")
 
 
 class Hook(enum.StrEnum):
@@ -99,7 +98,8 @@ class Frame:
 
     :param funcname: a kernel function, or a system call by its portable name.
     :param parameters: the function's parameters in C, as far as the predicate needs them.
-    :param predicate: a C expression over the parameters; empty is true.
+    :param predicate: a C expression over the parameters; empty is true.  Both are canonical,
+        as predicate.py returns them.
     """
 
     funcname: str
@@ -108,8 +108,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_function("callchain.funcname", self.funcname)
-        check_c("callchain.parameters", self.parameters)
-        check_c("callchain.predicate", self.predicate)
+        check_parameters("callchain.parameters", self.parameters)
+        check_expression("callchain.predicate", self.predicate)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,13 +195,7 @@ class Fault:
                 "a name",
                 hint="use up to 63 letters, digits, dots, dashes and underscores",
             )
-        if len(self.callchain) > MAX_FRAMES:
-            raise InvalidFault(
-                "callchain",
-                f"{len(self.callchain)} frames",
-                f"at most {MAX_FRAMES} frames",
-                hint="leave out the frames that do not tell the paths apart",
-            )
+        check_frames("callchain", len(self.callchain))
         self._check_hook()
         self._check_code()
         check_flag("dry_run", self.dry_run)
@@ -241,18 +235,11 @@ class Fault:
             )
 
     def _check_code(self) -> None:
-        check_c("parameters", self.parameters)
-        check_c("predicate", self.predicate)
-        if len(self.headers) > MAX_HEADERS:
-            raise InvalidFault("headers", f"{len(self.headers)} headers", f"at most {MAX_HEADERS}")
+        check_parameters("parameters", self.parameters)
+        check_expression("predicate", self.predicate)
+        check_headers("headers", len(self.headers))
         for header in self.headers:
-            if not isinstance(header, str) or not _HEADER.fullmatch(header):
-                raise InvalidFault(
-                    "headers",
-                    header,
-                    "a header of the kernel",
-                    hint="write it as linux/blkdev.h, below the kernel's include directory",
-                )
+            check_header("headers", header)
         parameters: dict[str, str] = {}
         for frame in self.callchain:
             if parameters.setdefault(frame.funcname, frame.parameters) != frame.parameters:
@@ -283,12 +270,20 @@ class Fault:
         }
 
     @classmethod
-    def from_json(cls, document: Any) -> Fault:
+    def from_text(cls, text: str) -> Fault:
+        """Return the fault that a JSON document describes, which is bounded before it is read.
+
+        :raises InvalidFault: it is no document of a fault.
+        """
+        return cls.from_json(document("the fault", text))
+
+    @classmethod
+    def from_json(cls, described: Any) -> Fault:
         """Return the fault that a document describes.
 
         :raises InvalidFault: a key is unknown, absent or has an impossible value.
         """
-        body = mapping("the fault", document)
+        body = mapping("the fault", described)
         only(body, ({field.name for field in dataclasses.fields(cls)} - {"hook"}) | {"fault"}, "")
         limits = mapping("limits", body.get("limits", {}))
         only(limits, {field.name for field in dataclasses.fields(Limits)}, "limits.")
@@ -365,21 +360,55 @@ def engine_named(name: Any) -> EngineName:
     return member("engine", name, EngineName)
 
 
+def check_frames(key: str, number: int) -> None:
+    """Check how many frames there are, before any of them is looked at.
+
+    :raises InvalidFault: there are too many.
+    """
+    if number > MAX_FRAMES:
+        raise InvalidFault(
+            key,
+            f"{number} frames",
+            f"at most {MAX_FRAMES} frames",
+            hint="leave out the frames that do not tell the paths apart",
+        )
+
+
+def check_headers(key: str, number: int) -> None:
+    """Check how many headers there are, before any of them is looked at.
+
+    :raises InvalidFault: there are too many.
+    """
+    if number > MAX_HEADERS:
+        hint = "name those alone that the predicates need"
+        raise InvalidFault(key, f"{number} headers", f"at most {MAX_HEADERS} headers", hint=hint)
+
+
 def frames_of(callchain: Any) -> tuple[Frame, ...]:
     """Return the frames of a call chain, outermost first.
 
     :param callchain: a list whose items are function names or mappings with
-        the key `funcname`.
+        the key `funcname`; their C is canonical.
     :raises InvalidFault: an item is neither.
     """
-    return tuple(_frame(item) for item in sequence_of("callchain", callchain))
+    return tuple(Frame(**parts) for parts in frame_parts(callchain))
 
 
-def _frame(item: Any) -> Frame:
-    if isinstance(item, Mapping):
-        only(item, {field.name for field in dataclasses.fields(Frame)}, "callchain.")
-        return Frame(**{"funcname": "", **item})
-    return Frame(item)
+def frame_parts(callchain: Any) -> list[dict[str, Any]]:
+    """Return the arguments of each Frame of a call chain, whose values are not checked yet.
+
+    :raises InvalidFault: there are too many, or one has an unknown key.
+    """
+    items = sequence_of("callchain", callchain)
+    check_frames("callchain", len(items))
+    return [_parts(item) for item in items]
+
+
+def _parts(item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        return {"funcname": item}
+    only(item, {field.name for field in dataclasses.fields(Frame)}, "callchain.")
+    return {"funcname": "", **item}
 
 
 def _only_of_functions(key: str, value: Any, hook: Hook) -> InvalidFault:

@@ -7,15 +7,15 @@ import dataclasses
 import datetime
 import re
 import sys
-from typing import Any, TypeGuard
+from typing import Any
 
 import durationpy
 
 from chaoskernel import predicate
-from chaoskernel.checks import check_function, listed
+from chaoskernel.checks import check_function, is_number, listed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Frame, errno_of, frames_of
+from chaoskernel.spec import Frame, Limits, check_frames, check_headers, errno_of, frame_parts
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
@@ -23,7 +23,18 @@ from chaoskernel.spec import Frame, errno_of, frames_of
 _DURATION = re.compile(r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|[\u00b5\u03bc]s|ms|s|m|h))+")
 
 
+# JSON's numbers, as far as a fault has any; an exponent is in none.
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\.[0-9]{1,18}")
+_TEXT = (
+    "it is text; where it comes from the environment, give its variable "
+    '"env_var_type": "int" or "float"'
+)
+
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_LINE_END = re.compile(r"""("[^"]*"|'[^']*')|\n""")
+"""Between tokens a line may end, as a spec is often written; in a literal it is a character."""
+
 _ALWAYS = "true"
 _MAX_SPEC = 2**16
 
@@ -41,7 +52,7 @@ def duration(given: object, *, key: str = "duration") -> float:
         if _DURATION.fullmatch(text):
             with contextlib.suppress(durationpy.DurationError, OverflowError):
                 return float(durationpy.from_str(text).total_seconds())
-    elif _is_number(given) and 0 <= given <= sys.float_info.max:
+    elif is_number(given) and 0 <= given <= sys.float_info.max:
         return float(given)
     raise InvalidFault(
         key,
@@ -52,18 +63,49 @@ def duration(given: object, *, key: str = "duration") -> float:
     )
 
 
+def number(key: str, given: Any) -> Any:
+    """Return an argument that is a number; text that is exactly a number becomes it.
+
+    What the toolkit substitutes into an experiment from the environment is text.
+
+    :param given: what is no text stays as it is, for the fault's own rules.
+    :raises InvalidFault: it is text that is no number.
+    """
+    if not isinstance(given, str):
+        return given
+    if _WHOLE.fullmatch(given):
+        return int(given)
+    if _DECIMAL.fullmatch(given):
+        return float(given)
+    raise InvalidFault(key, given, "a number", hint=_TEXT)
+
+
+def seconds(given: Any, *, key: str = "duration") -> float:
+    """Return a duration in seconds, as an argument of an activity.
+
+    :param given: a Go duration, or a number of seconds, which may be text.
+    :param key: where it stands in the fault.
+    :raises InvalidFault: it is neither.
+    """
+    with contextlib.suppress(InvalidFault):
+        return duration(number(key, given), key=key)
+    return duration(given, key=key)
+
+
+def limits(probability: Any, times: Any, duration: Any) -> Limits:
+    """Return the limits that arguments of an activity name.
+
+    :raises InvalidFault: one is no number, or out of its range.
+    """
+    return Limits(number("probability", probability), number("times", times), seconds(duration))
+
+
 def process_ids(values: Any) -> tuple[Any, ...]:
     """Return process ids, of which those that are text become numbers.
 
-    A process id that was substituted into an experiment from the environment is
-    text.  What is no number stays as it is, for Scope to refuse.
-
-    :raises InvalidFault: the values are not a list.
+    :raises InvalidFault: the values are not a list, or one is text that is no number.
     """
-    return tuple(
-        int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value) else value
-        for value in listed("pids", values)
-    )
+    return tuple(number("pids", value) for value in listed("pids", values))
 
 
 def duration_text(seconds: float) -> str:
@@ -103,11 +145,11 @@ def frames(callchain: Any) -> tuple[Frame, ...]:
     """
     return tuple(
         Frame(
-            frame.funcname,
-            predicate.parameters(frame.parameters, key=f"callchain[{index}].parameters"),
-            expression(frame.predicate, key=f"callchain[{index}].predicate"),
+            parts["funcname"],
+            predicate.parameters(parts.get("parameters", ""), key=f"callchain[{index}].parameters"),
+            expression(parts.get("predicate", ""), key=f"callchain[{index}].predicate"),
         )
-        for index, frame in enumerate(frames_of(listed("callchain", callchain)))
+        for index, parts in enumerate(frame_parts(listed("callchain", callchain)))
     )
 
 
@@ -141,7 +183,9 @@ def headers(names: Any, *, key: str = "headers") -> tuple[str, ...]:
     :param key: where they stand in the fault.
     :raises InvalidFault: one is no header below the kernel's include directory.
     """
-    return tuple(predicate.header(name, key=key) for name in listed(key, names))
+    given = listed(key, names)
+    check_headers(key, len(given))
+    return tuple(predicate.header(name, key=key) for name in given)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,6 +217,7 @@ def spec(text: str) -> Chain:
             return Chain((), test)
         scanner.expect("=>")
     while True:
+        check_frames("spec", len(found) + 1)
         found.append(scanner.frame())
         if scanner.is_at_end():
             return Chain(tuple(reversed(found)), test)
@@ -198,7 +243,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or len(text) > _MAX_SPEC:
             raise InvalidFault("spec", text, f"text of up to {_MAX_SPEC} characters")
-        self._text = text.replace("\n", " ")
+        self._text = _LINE_END.sub(lambda found: found[1] or " ", text)
         self._at = 0
         self._skip()
 
@@ -267,7 +312,3 @@ class _Scanner:
             allowed,
             hint="such as (order == 1) => mount_subtree() => btrfs_mount(), innermost first",
         )
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

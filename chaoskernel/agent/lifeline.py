@@ -12,6 +12,9 @@ import time
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from chaoskernel.checks import MAX_DOCUMENT
+from chaoskernel.errors import InvalidFault
+
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _READ_BYTES = 65536
 _NAP_SECONDS = 0.5
@@ -44,6 +47,7 @@ class Requests:
 
         :param timeout: seconds.
         :raises TimeoutError: no whole line came within that time.
+        :raises InvalidFault: a line has no end.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while b"\n" not in self._pending:
@@ -54,6 +58,9 @@ class Requests:
                 chunk = os.read(self.descriptor, _READ_BYTES)
                 self._ended = not chunk
                 self._pending += chunk
+                if len(self._pending) > MAX_DOCUMENT:
+                    allowed = f"a line of up to {MAX_DOCUMENT} bytes"
+                    raise InvalidFault("standard input", f"{chunk[:20]!r}…", allowed)
             elif time.monotonic() >= end:
                 raise TimeoutError
         line, _, self._pending = self._pending.partition(b"\n")

@@ -41,7 +41,7 @@ def main(owner: int, document: str = "") -> int:
         Lifeline.tie_to(owner)
     requests = Requests(sys.stdin.fileno())
     try:
-        fault = Fault.from_json(protocol.decode(document)) if document else _read_fault(requests)
+        fault = Fault.from_text(document) if document else _read_fault(requests)
         serve(fault, engine_for(fault), requests)
     except ChaosKernelError as error:
         send(protocol.error_message(error))
@@ -88,7 +88,7 @@ def _read_fault(requests: Requests) -> Fault:
     line = requests.line()
     if line is None:
         raise InvalidFault("the fault", "", "a JSON document", hint="write it on standard input")
-    return Fault.from_json(protocol.decode(line))
+    return Fault.from_text(line)
 
 
 def _report(lifeline: Lifeline, armed: ArmedFault) -> str:

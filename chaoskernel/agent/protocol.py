@@ -59,7 +59,7 @@ def decode(line: str) -> dict[str, Any]:
     """
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
         raise errors.AgentError(f"this is not a message of the agent's: {line[:80]!r}")

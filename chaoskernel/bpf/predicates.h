@@ -12,15 +12,18 @@
 /* A value of an expression has no array type, which a place in memory may have. */
 #define IS_ARRAY(place) !__builtin_types_compatible_p(__typeof__(place), __typeof__(({ place; })))
 
-/* The value of a place in the kernel's memory; an array's is its address, as C has it. */
-#define READ(place)                                                             \
-	({                                                                      \
-		__typeof__(({ place; })) value;                                 \
-		if (IS_ARRAY(place))                                            \
-			value = (__typeof__(value))(u64) & (place);             \
-		else                                                            \
-			bpf_probe_read_kernel(&value, sizeof(value), &(place)); \
-		value;                                                          \
+/*
+ * The value of a place in the kernel's memory; an array's is its address, as C has it.
+ * No name of a user's begins with two underscores, so that `place` may name a parameter `value`.
+ */
+#define READ(place)                                                                 \
+	({                                                                          \
+		__typeof__(({ place; })) __value;                                   \
+		if (IS_ARRAY(place))                                                \
+			__value = (__typeof__(__value))(u64) & (place);             \
+		else                                                                \
+			bpf_probe_read_kernel(&__value, sizeof(__value), &(place)); \
+		__value;                                                            \
 	})
 
 /*

@@ -325,7 +325,10 @@ def _from(key: str) -> str:
 
 def origin(line: str) -> str:
     """Return the key of the fault that a line of a program has its C from; empty for ours."""
-    found = re.search(r"/\* ((?:callchain\[\d+\]\.)?(?:predicate|parameters|headers)) \*/", line)
+    # At the end: a literal before it may have such text in it, too.
+    found = re.search(
+        r"/\* ((?:callchain\[\d+\]\.)?(?:predicate|parameters|headers)) \*/\s*$", line
+    )
     return found[1] if found else ""
 
 

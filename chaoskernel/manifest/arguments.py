@@ -55,6 +55,6 @@ def _text(given: Mapping[str, Any]) -> str:
     try:
         for name, item in (*given["selector"].items(), *given.items()):  # noqa: B007
             json.dumps(item, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidManifest("the selection", [f"{name}: {error}"]) from error
     return json.dumps(given)

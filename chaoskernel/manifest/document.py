@@ -6,6 +6,7 @@ text, a merge key, a tag, aliases that make much of little.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -25,6 +26,9 @@ _MAX_DEPTH = 32
 _MAX_VALUES = 20_000
 MAX_PROBLEMS = 100
 """As many are told; whoever has more of them has another kind of document."""
+
+_TOO_DEEP = f"more than {_MAX_DEPTH} levels in each other"
+_TOO_MANY = f"more than {_MAX_VALUES} values; do its aliases multiply?"
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = ("map", "seq", "null", "bool", "int", "float", "str", "timestamp", "value", "merge")
@@ -133,10 +137,13 @@ def documents(text: str, problems: Problems) -> list[Value]:
 def _composed(text: str, problems: Problems) -> Iterator[Value]:
     builder = _Builder(problems)
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        _count_quickly(text)
+        for node in yaml.compose_all(text, Loader=_BoundedLoader):
             yield builder.value(node, "", 0)
             if builder.is_full:
                 return
+    except _TooMuch as error:
+        problems.add(_mark_of(error.problem_mark), str(error.problem))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.add(_mark_of(mark), f"{error.problem or error.context}; this is not YAML")
@@ -145,7 +152,68 @@ def _composed(text: str, problems: Problems) -> Iterator[Value]:
             _mark_at(text, error.position), f"character #x{_code(error):04x} is not allowed in YAML"
         )
     except RecursionError:
-        problems.add(Mark(1, 1), f"more than {_MAX_DEPTH} levels in each other")
+        problems.add(Mark(1, 1), _TOO_DEEP)
+
+
+class _TooMuch(yaml.MarkedYAMLError):
+    """A text has too many values, or too many levels of them."""
+
+
+class _Bounds:
+    """Counts the values of a text while it is read."""
+
+    def __init__(self) -> None:
+        self._values = 0
+        self._depth = 0
+
+    def begin(self, mark: yaml.Mark) -> None:
+        """Note that a value begins.
+
+        :raises _TooMuch: it is one too many, or too deep.
+        """
+        self._values += 1
+        self._depth += 1
+        # A key is a node, too, and no value.
+        if self._values > 2 * _MAX_VALUES:
+            raise _TooMuch(problem=_TOO_MANY, problem_mark=mark)
+        if self._depth > _MAX_DEPTH + 1:
+            raise _TooMuch(problem=_TOO_DEEP, problem_mark=mark)
+
+    def end(self) -> None:
+        """Note that the value that began last ends."""
+        self._depth -= 1
+
+
+def _count_quickly(text: str) -> None:
+    """Refuse a text that is too much before it is read for good, which takes long.
+
+    libyaml reads 350 000 values a second, and PyYAML itself, whose errors are better, 20 000.
+
+    :raises _TooMuch: it has too many values, or levels.
+    """
+    if not yaml.__with_libyaml__:
+        return
+    bounds = _Bounds()
+    with contextlib.suppress(yaml.YAMLError):
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.NodeEvent):
+                bounds.begin(event.start_mark)
+            if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent | yaml.CollectionEndEvent):
+                bounds.end()
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Reads no more of a text than its bounds allow."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._bounds = _Bounds()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        self._bounds.begin(self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self._bounds.end()
+        return node
 
 
 class _Builder:
@@ -164,9 +232,9 @@ class _Builder:
         mark = _mark_of(node.start_mark)
         self._built += 1
         if depth > _MAX_DEPTH:
-            self._problems.add(mark, f"more than {_MAX_DEPTH} levels in each other")
+            self._problems.add(mark, _TOO_DEEP)
         elif self._built == _MAX_VALUES:
-            self._problems.add(mark, f"more than {_MAX_VALUES} values; do its aliases multiply?")
+            self._problems.add(mark, _TOO_MANY)
         elif self._built < _MAX_VALUES:
             return self._built_of(node, Value(None, path, mark), depth)
         return Value(None, path, mark)

@@ -19,7 +19,7 @@ from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Concurrency, KernelChaos, Plan
 from chaoskernel.manifest.selector import SELECTION, selection
 from chaoskernel.scope import Scope
-from chaoskernel.spec import MAX_DURATION, Frame, Hook
+from chaoskernel.spec import MAX_DURATION, Frame, Hook, check_frames, check_headers
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 PAUSE = "experiment.chaos-mesh.org/pause"
@@ -113,7 +113,7 @@ def _chaos(spec: Fields, name: str, namespace: str) -> KernelChaos | None:
         return None
     request.required("failtype", "0 for slab, 1 for page or 2 for bio")
     hook = _HOOKS[request.number("failtype", 0, 0, len(_HOOKS) - 1)]
-    callchain, predicate = _chain(request, request.items("callchain"))
+    callchain, predicate = _chain(request, _bounded_frames(request))
     found = KernelChaos(
         name=name,
         namespace=namespace,
@@ -135,6 +135,21 @@ def _check_whole(found: KernelChaos, request: Fields) -> None:
     if found.name:
         with request.noting(request.value):
             found.fault(_EVERYBODY)
+
+
+def _bounded_frames(request: Fields) -> Sequence[Value]:
+    """Return the items of the call chain; too many are noted, and not read one by one."""
+    items = request.items("callchain")
+    with request.noting(request.value):
+        # The last one may be the hook's, and no frame.
+        check_frames("callchain", len(items) - (not _names_a_function(items)))
+        return items
+    return ()
+
+
+def _names_a_function(items: Sequence[Value]) -> bool:
+    last = items[-1].content if items else None
+    return isinstance(last, dict) and "funcname" in last
 
 
 def _chain(request: Fields, items: Sequence[Value]) -> tuple[tuple[Frame, ...], str]:
@@ -163,9 +178,11 @@ def _chain(request: Fields, items: Sequence[Value]) -> tuple[tuple[Frame, ...], 
 
 
 def _headers(request: Fields) -> Iterator[str]:
-    for item in request.text_items("headers"):
-        with request.noting(item):
-            yield from syntax.headers([item.content], key=item.path)
+    with request.noting(request.value):
+        check_headers("headers", len(request.items("headers")))
+        for item in request.text_items("headers"):
+            with request.noting(item):
+                yield from syntax.headers([item.content], key=item.path)
 
 
 def _function(text: str, *, key: str) -> str:
