@@ -348,7 +348,6 @@ def apply_kernel_chaos(
             "system_wide": system_wide,
         }
         check_flag("kubernetes", kubernetes)
-        max_nodes = syntax.number("max_nodes", max_nodes)
         if not kubernetes:
             _refuse_on_a_host(
                 max_nodes=None if max_nodes == MAX_NODES else max_nodes,
@@ -363,6 +362,7 @@ def apply_kernel_chaos(
             new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
         else:
             _refuse_beside_pods(given)
+            max_nodes = syntax.number("max_nodes", max_nodes)
             bounded(max_nodes, system_pods, None)
             loaded = documents.load(manifest)
             reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)

@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from chaoskernel.errors import InvalidFault
 
@@ -200,6 +200,6 @@ def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Tell whether this is a number that is neither infinite nor no number."""
     return is_int(value) or (isinstance(value, float) and math.isfinite(value))

@@ -365,7 +365,7 @@ def _check_nodes(
             if value and name not in attributes:
                 raise given.refused(f"{what} without {_name_of(node)} that has {name}")
             if name == "quals" and not set(value or ()) <= c_text.QUALIFIERS:
-                raise given.refused(f"{what} without {' '.join(value)}")
+                raise given.refused(f"{what} without {' '.join(value or ())}")
         waiting.extend((child, depth + 1) for _, child in node.children())
 
 

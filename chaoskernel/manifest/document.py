@@ -166,7 +166,7 @@ class _Bounds:
         self._values = 0
         self._depth = 0
 
-    def begin(self, mark: yaml.Mark) -> None:
+    def begin(self, mark: Any) -> None:
         """Note that a value begins.
 
         :raises _TooMuch: it is one too many, or too deep.
@@ -209,8 +209,9 @@ class _BoundedLoader(yaml.SafeLoader):
         super().__init__(text)
         self._bounds = _Bounds()
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        self._bounds.begin(self.peek_event().start_mark)
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._bounds.begin(event.start_mark)
         node = super().compose_node(parent, index)
         self._bounds.end()
         return node

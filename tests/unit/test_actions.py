@@ -128,7 +128,11 @@ def test_start_tells_what_was_armed() -> None:
         ({"duration": "25h"}, "duration: 90000.0 is not a time above 0 and up to 86400 s; .*"),
         ({"times": -1}, "times: -1 is not a whole number from 0 .*"),
         ({"pids": []}, "scope: '' is not a scope; name pids, pid_files, commands.*"),
-        ({"pids": ["x"]}, "pids: 'x' is not a process id from 2 to 4194304; .*"),
+        (
+            {"pids": ["x"]},
+            'pids: \'x\' is not a number; it is text; .* "env_var_type": "int" or .*',
+        ),
+        ({"pids": ["1"]}, "pids: 1 is not a process id from 2 to 4194304; .*"),
         ({"pids": 12}, "pids: 12 is not a list; .*"),
         ({"system_wide": True}, "system_wide: True is not possible together with pids, .*"),
         ({"callchain": ["a b"]}, "callchain.funcname: 'a b' is not the name of a .*"),

@@ -54,7 +54,7 @@ def test_only_the_frames_that_ask_are_asked() -> None:
     text = objects.source(look_up("parent != 0"))
     assert "frame_0_matches" not in text
     assert "if (named & 0x2 && !frame_1_matches(arguments))" in text
-    assert "struct dentry *parent = (__typeof__(parent))arguments[0];" in text
+    assert "struct dentry *parent = (__typeof__(parent))__arguments[0];" in text
     assert "*name" not in text
 
 

@@ -46,7 +46,7 @@ def test_the_latest_injections_are_told_one_by_one() -> None:
 
 
 @pytest.mark.usefixtures("target")
-@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
+@pytest.mark.parametrize("limit", [0, -1, True, "-2", "1.5", 1.5])
 def test_a_limit_of_events_that_is_none_is_refused(limit: object) -> None:
     with pytest.raises(ActivityFailed, match=r"^limit: .* is not a whole number above 0$"):
         probes.injection_events("mount", limit)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def test_support_for_an_unknown_fault_is_a_failure_and_not_a_no() -> None:
         probes.kernel_supports("disk")
 
 
-@pytest.mark.parametrize("minimum", [0, -1, "3", None, 1.5, float("nan"), True, [1]])
+@pytest.mark.parametrize("minimum", [0, -1, "0", "2.5", None, 1.5, float("nan"), True, [1]])
 def test_a_minimum_that_nothing_could_miss_is_refused(minimum: Any) -> None:
     with pytest.raises(ActivityFailed, match="^minimum: .* is not a whole number above 0$"):
         probes.ensure_injected("mount", minimum=minimum)

@@ -73,7 +73,7 @@ def test_process_ids_that_are_text_become_numbers() -> None:
 
 
 def test_what_is_no_process_id_is_left_for_the_scope_to_refuse() -> None:
-    assert syntax.process_ids(["-1", "x", True]) == ("-1", "x", True)
+    assert syntax.process_ids(["-1", None, True]) == (-1, None, True)
 
 
 def test_process_ids_that_are_no_list_are_refused() -> None:

@@ -109,7 +109,10 @@ def test_bad_input_is_refused_before_the_cluster_is_asked(
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"kubernetes": "false"}, "kubernetes: 'false' is not true or false"),
+        (
+            {"kubernetes": "false"},
+            "kubernetes: 'false' is not true or false; .* \"env_var_type\": .*",
+        ),
         ({"image": 5}, "image: 5 is not possible on one host; say kubernetes: true, .*"),
         ({"max_nodes": "x"}, "max_nodes: 'x' is not possible on one host; .*"),
         ({"kubernetes": True, "pids": []}, r"pids: \[\] is not possible on a cluster; .*"),

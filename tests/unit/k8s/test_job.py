@@ -103,7 +103,7 @@ def test_its_owner_is_the_pod_of_the_experiment() -> None:
 
 
 def test_the_agent_gets_the_fault_as_it_is() -> None:
-    fault = a_fault(predicate="order == 1 && $(HOME)")
+    fault = a_fault(predicate='STRNCMP(name, "$(HOME)", 8)')
     (variable,) = pod_of(made(fault))["containers"][0]["env"]
     assert "$" not in variable["value"]
     assert Fault.from_json(json.loads(variable["value"])) == fault
