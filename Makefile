@@ -15,7 +15,7 @@ DEMO := build/demo
 FIGURES := docs/figures
 
 .PHONY: demo cluster ready-for-cluster bench bench-scale check lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-newer test-node test-without-hooks
+	test test-agent test-bcc test-cluster test-contract test-core test-injection test-newer test-node test-without-hooks
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -37,6 +37,10 @@ AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
 BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 # These boot machines themselves.
 ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py
+
+# What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
+test-injection: $(OBJECT)
+	@$(BIN)/python -m tests.property.injection --count 100000 --seed $(or $(SEED),1)
 
 test: root check lab ready-for-cluster
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)

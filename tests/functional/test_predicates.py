@@ -114,11 +114,6 @@ def test_mounts_of_one_file_system_fail(
             "no member named 'd_nmae'",
         ),
         (
-            Frame("d_alloc_parallel", "struct dentry *parent", "NOT_A_MACRO(parent)"),
-            "callchain[0].predicate",
-            "NOT_A_MACRO",
-        ),
-        (
             Frame("d_alloc_parallel", "struct inode *parent", "parent != 0"),
             "callchain[0].parameters",
             "number 1 is struct dentry *parent",

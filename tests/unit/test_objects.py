@@ -43,6 +43,7 @@ def look_up(
         ("p->names[2] == 1", "READ((READ((p)->names))[2]) == 1"),
         ("(&p->a.b) == q", "((&(p)->a.b)) == q"),
         ("-p->a < 0", "(-READ((p)->a)) < 0"),
+        ("sizeof(p->name) == order", "(sizeof(p->name)) == order"),
     ],
 )
 def test_what_lies_in_memory_is_read(predicate: str, read: str) -> None:
@@ -94,10 +95,27 @@ def test_an_object_travels_in_the_document() -> None:
 
 @with_types
 @pytest.mark.parametrize(
+    ("predicate", "parameters"),
+    [
+        ("value->len == arguments->len", "const struct qstr *value, const struct qstr *arguments"),
+        ("*value == 0", "struct dentry **value"),
+        ("a[1] == 2 && sizeof(a[0]) == 4", "int a[16]"),
+        ("p->comm[0] == 'a' && sizeof(p->comm) == 16", "struct task_struct *p"),
+        ("f != 0 && (enum pid_type) order == PIDTYPE_PID", "int (*f)(int, void *), int order"),
+        (" || ".join(f"p->d_flags == {n}" for n in range(40)), "struct dentry *p"),
+    ],
+)
+def test_what_is_accepted_compiles(predicate: str, parameters: str) -> None:
+    fault = look_up(predicate, parameters, engine=EngineName.CORE)
+    assert unpacked(objects.with_object(fault).object)
+
+
+@with_types
+@pytest.mark.parametrize(
     ("predicate", "said"),
     [
         ("parent->d_nmae != 0", "no member named 'd_nmae' in 'struct dentry'"),
-        ("NOT_A_MACRO(parent)", "NOT_A_MACRO"),
+        ("S_ISDIR(parent)", "S_ISDIR"),
         ("parent->d_op == nothing", "undeclared identifier 'nothing'"),
     ],
 )
