@@ -79,9 +79,12 @@ def _each(given: str) -> Iterator[str]:
 
 
 def _read(text: str, types: Types) -> Type | None:
-    """Return the type of a parameter; None where it takes a compiler to know."""
-    if re.search(r"[()\[\]]", text):
-        return None
+    """Return the type of a parameter; None where it takes a compiler to know.
+
+    :param text: canonical: of what has brackets, all is a pointer to something.
+    """
+    if re.search(r"[()\[\]]", text):  # a pointer to a function or to an array
+        return Type(text, "void", 1, 0)
     words = [word for word in re.findall(r"\w+", text) if word not in _QUALIFIERS]
     pointers = text.count("*")
     if words[:1] and words[0] in ("struct", "union", "enum"):

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from chaoskernel import clang, objects, predicate
+from chaoskernel.errors import InvalidFault
 from chaoskernel.process import CommandFailed
 
 STACK = 10
@@ -134,7 +135,7 @@ def _functions(name: str, each: Accepted) -> Iterator[str]:
     if each.is_parsed:
         try:
             text = objects._function(f"{name}_core", each.parameters, each.predicate, "")
-        except objects.InvalidFault:  # of a parameter that no program sees
+        except InvalidFault:  # of a parameter that no program sees
             text = ""
         head = "static __always_inline bool"
         yield _marked(name, text.replace(head, f'SEC("fentry/{name}") bool', 1))

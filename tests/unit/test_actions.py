@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions
@@ -46,6 +47,40 @@ def test_arguments_become_a_fault(target: FakeTarget) -> None:
             mechanism=Mechanism.KPROBE,
         )
     ]
+
+
+def test_numbers_from_the_environment_are_text_and_are_taken(target: FakeTarget) -> None:
+    configuration = {"p": "12.5", "t": "3", "d": "90", "pid": "34", "e": "28"}
+    actions.start_injection(
+        "mount",
+        fault="function",
+        function="sys_mount",
+        **{
+            "probability": substitute("${p}", configuration, {}),
+            "times": substitute("${t}", configuration, {}),
+            "duration": substitute("${d}", configuration, {}),
+            "pids": [substitute("${pid}", configuration, {})],
+            "errno": substitute("${e}", configuration, {}),
+        },
+    )
+    (fault,) = target.started
+    assert fault.limits == Limits(12.5, 3, 90.0)
+    assert fault.scope.pids == (34,)
+    assert fault.errno == 28
+
+
+@pytest.mark.parametrize(
+    ("key", "given"), [("probability", "half"), ("times", "3 "), ("pids", ["1e3"])]
+)
+def test_other_text_for_a_number_names_the_remedy(
+    target: FakeTarget, key: str, given: object
+) -> None:
+    arguments: dict[str, Any] = {"pids": [34], key: given}
+    with pytest.raises(
+        ActivityFailed, match=rf'^{key}: .* is not a number; it is text; .* "env_var'
+    ):
+        actions.start_injection("mount", **arguments)
+    assert target.started == []
 
 
 def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(

@@ -94,19 +94,21 @@ def test_an_object_travels_in_the_document() -> None:
 
 
 @with_types
-@pytest.mark.parametrize(
-    ("predicate", "parameters"),
-    [
+def test_what_is_accepted_compiles() -> None:
+    many = " || ".join(f"p->d_flags == {n}" for n in range(40))
+    frames = [
         ("value->len == arguments->len", "const struct qstr *value, const struct qstr *arguments"),
         ("*value == 0", "struct dentry **value"),
         ("a[1] == 2 && sizeof(a[0]) == 4", "int a[16]"),
         ("p->comm[0] == 'a' && sizeof(p->comm) == 16", "struct task_struct *p"),
         ("f != 0 && (enum pid_type) order == PIDTYPE_PID", "int (*f)(int, void *), int order"),
-        (" || ".join(f"p->d_flags == {n}" for n in range(40)), "struct dentry *p"),
-    ],
-)
-def test_what_is_accepted_compiles(predicate: str, parameters: str) -> None:
-    fault = look_up(predicate, parameters, engine=EngineName.CORE)
+        (many, "struct dentry *p"),
+    ]
+    chain = [
+        {"funcname": f"f{n}", "predicate": predicate, "parameters": parameters}
+        for n, (predicate, parameters) in enumerate(frames)
+    ]
+    fault = dataclasses.replace(look_up("", engine=EngineName.CORE), callchain=syntax.frames(chain))
     assert unpacked(objects.with_object(fault).object)
 
 

@@ -119,3 +119,13 @@ def test_support_for_an_unknown_fault_is_a_failure_and_not_a_no() -> None:
 def test_a_minimum_that_nothing_could_miss_is_refused(minimum: Any) -> None:
     with pytest.raises(ActivityFailed, match="^minimum: .* is not a whole number above 0$"):
         probes.ensure_injected("mount", minimum=minimum)
+
+
+@pytest.mark.usefixtures("target")
+def test_numbers_that_come_as_text_are_taken() -> None:
+    assert probes.ensure_injected("mount", minimum="3")  # type: ignore[arg-type]
+    with pytest.raises(ActivityFailed, match="injected 3 of at least 4"):
+        probes.ensure_injected("mount", minimum="4")  # type: ignore[arg-type]
+    assert len(probes.injection_events("mount", "2")["events"]) == 2  # type: ignore[arg-type]
+    with pytest.raises(ActivityFailed, match=r"^minimum: 'x' is not a number; .* \"env_var_type\""):
+        probes.ensure_injected("mount", minimum="x")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -159,6 +160,63 @@ def test_a_wrong_document_is_refused_with_key_value_and_what_is_allowed(
 ) -> None:
     with pytest.raises(InvalidFault, match=rf"^{line}$"):
         Fault.from_json({**SMALL, **change})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[" * 100_000, "the fault: .* is not a document of up to 32 levels in each other; .*"),
+        ('{"a":' * 33 + "1" + "}" * 33, "the fault: .* is not a document of up to 32 levels .*"),
+        ("[" * 30 + "]" * 30, "the fault: .* is not an object; .*"),
+        ("x", "the fault: 'x' is not a JSON document; .*"),
+        ('{"a": "' + "[" * 100 + '"}', "a: .* is not known here; .*"),
+        (" " * (16 << 20) + "1", "the fault: .* is not a document of up to 16777216 bytes"),
+        (
+            json.dumps({**SMALL, "callchain": ["f"] * 5_000}),
+            "callchain: '5000 frames' is not at most 16 frames; .*",
+        ),
+        (
+            json.dumps({**SMALL, "headers": ["a.h"] * 5_000}),
+            "headers: '5000 headers' is not at most 32 headers; .*",
+        ),
+        (
+            json.dumps({**SMALL, "scope": {"pids": [0] * 70_000}}),
+            "pids: '70000 items' is not at most 65536 items",
+        ),
+    ],
+)
+def test_a_document_is_bounded_before_it_is_read(text: str, line: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(InvalidFault, match=rf"^{line}$"):
+        Fault.from_text(text)
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_document_is_the_fault_that_it_was() -> None:
+    assert Fault.from_text(json.dumps(FULL.to_json())) == FULL
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("parameters", "const struct pt_regs (*regs)[bpf_send_signal(9)]"),
+        ("parameters", "_Atomic(int) d"),
+        ("predicate", '-TRACE_EVENT_FLAGS("x\r, 1) 1 + bpf_send_signal(9);\r//", 1)'),
+        ("predicate", 'STRNCMP(name, "\r", 1)'),
+        ("predicate", 'STRNCMP(name, u8"abc", 6)'),
+        ("predicate", "bpf_send_signal(9)"),
+        ("predicate", "(bpf_send_signal) (9)"),
+        ("predicate", "state.deadline = 0"),
+        ("predicate", "BPF_CORE_READ_INTO(&state.deadline, a, b)"),
+    ],
+)
+def test_the_agent_has_no_need_of_a_parser_to_refuse_what_does_more(key: str, text: str) -> None:
+    function = {**SMALL, "fault": "function", "function": "sys_mount", "parameters": "int *regs"}
+    with pytest.raises(InvalidFault, match=rf"^{key}: "):
+        Fault.from_json({**function, key: text})
+    frame = {"funcname": "f", "parameters": "int *regs", key: text}
+    with pytest.raises(InvalidFault, match=rf"^callchain.{key}: "):
+        Fault.from_json({**SMALL, "callchain": [frame]})
 
 
 @pytest.mark.parametrize("document", [None, [], "a", 7])

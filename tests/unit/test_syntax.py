@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +81,86 @@ def test_what_is_no_process_id_is_left_for_the_scope_to_refuse() -> None:
 def test_process_ids_that_are_no_list_are_refused() -> None:
     with pytest.raises(InvalidFault, match=r"pids: '12' is not a list"):
         syntax.process_ids("12")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        *(("50", 50), ("0", 0), ("-1", -1), ("12.5", 12.5), ("0.001", 0.001), ("-0.5", -0.5)),
+        *((50, 50), (12.5, 12.5), (None, None), (True, True), ([], [])),
+    ],
+)
+def test_text_that_is_exactly_a_number_is_that_number(given: object, found: object) -> None:
+    assert syntax.number("times", given) == found
+    assert type(syntax.number("times", given)) is type(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            " 50",
+            "50 ",
+            "+5",
+            "05",
+            "1e3",
+            "0x10",
+            "1_000",
+            "5%",
+            "nan",
+            "inf",
+            "true",
+            ".5",
+            "5.",
+        ),
+        *("\N{FULLWIDTH DIGIT ONE}", "9" * 400, "1.2.3", "${p}", "50\n"),
+    ],
+)
+def test_other_text_is_said_to_be_text_with_the_remedy(text: str) -> None:
+    with pytest.raises(InvalidFault) as refused:
+        syntax.number("times", text)
+    assert refused.value.key == "times"
+    assert 'it is text; where it comes from the environment, give its variable "env_var_type":' in (
+        str(refused.value)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("30", 30.0), ("1.5", 1.5), ("30s", 30.0), (30, 30.0), ("0", 0.0)]
+)
+def test_seconds_of_an_activity_may_be_text(given: object, seconds: float) -> None:
+    assert syntax.seconds(given) == seconds
+
+
+@pytest.mark.parametrize("given", ["-5", "", "5 m", None, "1e3", True])
+def test_what_is_no_duration_of_an_activity_is_refused(given: object) -> None:
+    with pytest.raises(InvalidFault, match=r"^duration: .* is not a duration; write "):
+        syntax.seconds(given)
+
+
+def test_frames_are_counted_before_they_are_read() -> None:
+    begun = time.process_time()
+    for number in (17, 5_000):
+        with pytest.raises(InvalidFault, match="^spec: '17 frames' is not at most 16 frames; "):
+            syntax.spec(" => ".join(["f(int a)(a > 3)"] * number)[: 2**16 - 1])
+        frame = {"funcname": "f", "parameters": "int a", "predicate": "a > 3"}
+        with pytest.raises(InvalidFault, match=f"^callchain: '{number} frames' is not at most 16 "):
+            syntax.frames([frame] * number)
+    with pytest.raises(InvalidFault, match="^headers: '5000 headers' is not at most 32 headers; "):
+        syntax.headers(["a.h"] * 5_000)
+    assert time.process_time() - begun < 1
+
+
+def test_a_line_that_ends_in_a_literal_is_a_character_of_it() -> None:
+    (frame,) = syntax.spec("f(char *a)\n(STRCMP(a,\n'x\ny'))").frames
+    assert frame.predicate == r'STRNCMP(a, "x\012y", 4)'
+
+
+@pytest.mark.parametrize("chain", ["1" + "+1" * 899, "a" + "->b" * 600, "(int)" * 390 + "1"])
+def test_a_spec_whose_tree_is_too_deep_is_refused_at_its_column(chain: str) -> None:
+    with pytest.raises(InvalidFault, match="^spec, column 2: .* nests deeper"):
+        syntax.spec(f"({chain})")
 
 
 QSTR = "struct dentry *parent, const struct qstr *name"

@@ -44,6 +44,18 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
         list(applied.shared().delete_all())
 
 
+def deep(levels: int) -> list[object]:
+    found: list[object] = []
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+def test_numbers_that_come_as_text_are_taken(cluster: FakeCluster) -> None:
+    started = start(seed="7", max_nodes="2", probability="50", times="3", duration="60")
+    assert started["nodes"] == ["worker-1", "worker-2"]
+
+
 def start(name: str = "x", **more: object) -> dict[str, object]:
     given = {"namespaces": ["shop"], "label_selectors": {"app": "db"}, "mode": "all", **more}
     return dict(actions.start_pod_injection(name, **given))  # type: ignore[arg-type]
@@ -85,6 +97,10 @@ def test_the_fault_of_each_node_has_its_pods_and_what_was_asked_for(cluster: Fak
         ({"max_nodes": 0}, "max_nodes: 0 is not a whole number above 0"),
         ({"all_containers": True, "container_names": ["app"]}, "keep one"),
         ({"probability": 0}, "probability"),
+        ({"max_nodes": "0"}, "max_nodes: 0 is not a whole number above 0"),
+        ({"max_nodes": "ten"}, "max_nodes: 'ten' is not a number; it is text"),
+        ({"seed": "x"}, "seed: 'x' is not a number; it is text"),
+        ({"namespaces": deep(2_000)}, "namespaces: "),
         ({"seed": []}, "seed: [] is not a whole number"),
         ({"seed": True}, "seed: True is not a whole number"),
         ({"all_containers": "false"}, "all_containers: 'false' is not true or false"),

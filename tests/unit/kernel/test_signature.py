@@ -25,7 +25,8 @@ TAKES = "const struct qstr *name, int flags, size_t length, void *data"
         "void *name, unsigned flags, unsigned long length",
         "const struct qstr *name, int flags, size_t length, struct anything *data",
         "const struct qstr *name, unknown_t flags",
-        "const struct qstr *name, int (*flags)(int, int)",
+        "const struct qstr *name, int flags, size_t length, int (*data)(int, int)",
+        "const struct qstr (*name)[3]",
     ],
 )
 def test_what_agrees_or_cannot_be_compared_passes(given: str) -> None:
@@ -41,6 +42,8 @@ def test_what_agrees_or_cannot_be_compared_passes(given: str) -> None:
         ("const struct qstr **name", "number 1 is const struct qstr *name"),
         ("const struct qstr *name, long flags", "number 2 is int flags"),
         ("const struct qstr *name, char *flags", "number 2 is int flags"),
+        ("const struct qstr *name, int (*flags)(int, int)", "number 2 is int flags"),
+        ("const struct qstr *name, int (*flags)[3]", "number 2 is int flags"),
         ("const struct qstr *name, int flags, gfp_t length", "number 3 is size_t length"),
     ],
 )

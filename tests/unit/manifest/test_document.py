@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,6 +162,34 @@ def test_of_very_many_mistakes_the_first_are_told(text: str) -> None:
 def test_what_comes_after_too_many_values_is_not_read() -> None:
     (said,) = problems("---\n" * 100_000)
     assert said.endswith("more than 20000 values; do its aliases multiply?")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[" + "[]," * 349_000 + "[]]\n", "1:119999: more than 20000 values; .*"),
+        ("- []\n" * 200_000, "40000:3: more than 20000 values; .*"),
+        ("a: {" + "b: 1, " * 170_000 + "}\n", ".*: more than 20000 values; .*"),
+        ("[" * 1_000_000 + "\n", "1:34: more than 32 levels in each other"),
+    ],
+    ids=["lists", "lines", "keys", "levels"],
+)
+def test_a_megabyte_of_values_is_refused_at_once(text: str, line: str) -> None:
+    begun = time.process_time()
+    (said,) = problems(text)
+    assert time.process_time() - begun < 1
+    assert re.fullmatch(line, said), said
+
+
+def test_without_libyaml_the_bounds_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    monkeypatch.setattr("chaoskernel.manifest.document._MAX_VALUES", 500)
+    begun = time.process_time()
+    (said,) = problems("[" + "[]," * 349_000 + "[]]\n")
+    assert time.process_time() - begun < 1
+    assert said.startswith("1:2999: more than ")
+    (said,) = problems("[" * 1_000_000 + "\n")
+    assert "32 levels" in said
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000 + "\n", "- " * 50_000 + "\n", "{a: " * 5000 + "\n"])
