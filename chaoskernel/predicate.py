@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pycparser import c_ast, c_generator, c_parser
@@ -28,7 +28,6 @@ _BOUND = re.compile(r"[0-9]{1,9}")
 _TYPE_NAME = re.compile(r"\b([A-Za-z_]\w*)\b(?=\s*(?:\*|\b[A-Za-z_]))")
 
 _KNOWN_WORDS = c_text.BASE_TYPES | c_text.QUALIFIERS | c_text.TAGS | c_text.KERNEL_TYPES
-_TYPEDEFS = "".join(f"typedef int {name};" for name in sorted(c_text.KERNEL_TYPES))
 
 # By kind of node: the attributes that it may have a value in.  Whatever else a node has,
 # such as the members of a struct or an attribute of C23, is refused.
@@ -185,12 +184,18 @@ def _canonical_expression(text: str, given: _Given) -> str:
 
 def _expression_tree(text: str, given: _Given) -> c_ast.Node:
     """Return the tree of a text, of whose nodes each is known to be harmless."""
-    tree = _parsed(f"{_TYPEDEFS} int p(void) {{ return ({text}); }}", given)
+    tree = _parsed(f"{_typedefs(text)} int p(void) {{ return ({text}); }}", given)
     (statement,) = _only_function(tree, given).body.block_items or (None,)
     if not isinstance(statement, c_ast.Return) or statement.expr is None:
         raise given.refused(given.what)
     _check_nodes(statement.expr, _IN_EXPRESSIONS, "an expression", given)
     return statement.expr
+
+
+def _typedefs(text: str, names: Iterable[str] = ()) -> str:
+    """Return declarations of the types that a text may name, without which C cannot be read."""
+    known = c_text.KERNEL_TYPES.intersection(re.findall(r"\w+", text))
+    return "".join(f"typedef int {name};" for name in sorted(known.union(names)))
 
 
 def _only_function(tree: c_ast.FileAST, given: _Given) -> c_ast.FuncDef:
@@ -220,8 +225,7 @@ def _parameter_list(text: str, given: _Given) -> c_ast.ParamList:
     """Return the tree of parameters, of whose nodes each is known to be harmless."""
     tagged = set(re.findall(r"\b(?:struct|union|enum)\s+(\w+)", text))
     names = set(_TYPE_NAME.findall(text)) - _KNOWN_WORDS - tagged
-    typedefs = "".join(f"typedef int {name};" for name in sorted(names))
-    *before, function = _parsed(f"{_TYPEDEFS} {typedefs} int f({text});", given).ext
+    *before, function = _parsed(f"{_typedefs(text, names)} int f({text});", given).ext
     kind = getattr(function, "type", None)
     if not _all_are_typedefs(before) or not isinstance(kind, c_ast.FuncDecl) or kind.args is None:
         raise given.refused("a list of parameters")

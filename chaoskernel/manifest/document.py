@@ -6,7 +6,6 @@ text, a merge key, a tag, aliases that make much of little.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -194,12 +193,16 @@ def _count_quickly(text: str) -> None:
     if not yaml.__with_libyaml__:
         return
     bounds = _Bounds()
-    with contextlib.suppress(yaml.YAMLError):
+    try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.NodeEvent):
                 bounds.begin(event.start_mark)
             if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent | yaml.CollectionEndEvent):
                 bounds.end()
+    except _TooMuch:
+        raise
+    except yaml.YAMLError:
+        return  # which PyYAML itself reports
 
 
 class _BoundedLoader(yaml.SafeLoader):
