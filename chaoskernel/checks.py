@@ -25,6 +25,9 @@ MAX_DOCUMENT = 16 << 20
 MAX_LEVELS = 32
 """Most lists and objects in each other in a document."""
 
+MAX_VALUES = 1 << 18
+"""Most values of a document."""
+
 MAX_ITEMS = 1 << 16
 """Longest list; those that have a smaller limit say so themselves."""
 
@@ -34,7 +37,6 @@ DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ELF = b"\x7fELF"
 _Named = TypeVar("_Named", bound=enum.StrEnum)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
-_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _TEXT_FOR_FLAG = 'where it comes from the environment, say "env_var_type": "bool" there'
 
 
@@ -92,25 +94,41 @@ def check_function(key: str, name: Any) -> None:
 
 
 def document(key: str, text: str) -> Any:
-    """Return what a JSON document says; its size and depth are bounded before it is read.
+    """Return what a JSON document says; its size is bounded before it is read.
 
     :param key: what the document is called.
     :raises InvalidFault: it is no JSON, too long, or too deep.
     """
-    if len(text) > MAX_DOCUMENT:
+    values = text.count("[") + text.count("{") + text.count(",")
+    if len(text) > MAX_DOCUMENT or values > MAX_VALUES:
         shown = f"{text[:20]}… of {len(text)} characters"
-        raise InvalidFault(key, shown, f"a document of up to {MAX_DOCUMENT} bytes")
-    level = 0
-    for bracket in re.finditer(r"[\[\]{}]", _JSON_TEXT.sub('""', text)):
-        level += 1 if bracket[0] in "[{" else -1
-        if level > MAX_LEVELS:
-            allowed = f"a document of up to {MAX_LEVELS} levels in each other"
-            raise InvalidFault(key, text[:60], allowed, hint="a fault has 4")
+        allowed = f"a document of up to {MAX_DOCUMENT} bytes and {MAX_VALUES} values"
+        raise InvalidFault(key, shown, allowed)
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        _check_levels(found)
+    except RecursionError:
+        allowed = f"a document of up to {MAX_LEVELS} levels in each other"
+        raise InvalidFault(key, text[:60], allowed, hint="a fault has 5") from None
     except ValueError:
         hint = "write one object, in one line"
         raise InvalidFault(key, text[:60], "a JSON document", hint=hint) from None
+    return found
+
+
+def _check_levels(found: Any) -> None:
+    """Check how deep a document is, as the reader does whose own limit is much higher.
+
+    :raises RecursionError: it has too many levels.
+    """
+    waiting = [(found, 1)]
+    while waiting:
+        value, level = waiting.pop()
+        if isinstance(value, dict | list):
+            if level > MAX_LEVELS:
+                raise RecursionError
+            inner = value.values() if isinstance(value, dict) else value
+            waiting.extend((each, level + 1) for each in inner)
 
 
 def packed(image: bytes) -> str:

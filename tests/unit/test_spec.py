@@ -170,7 +170,10 @@ def test_a_wrong_document_is_refused_with_key_value_and_what_is_allowed(
         ("[" * 30 + "]" * 30, "the fault: .* is not an object; .*"),
         ("x", "the fault: 'x' is not a JSON document; .*"),
         ('{"a": "' + "[" * 100 + '"}', "a: .* is not known here; .*"),
-        (" " * (16 << 20) + "1", "the fault: .* is not a document of up to 16777216 bytes"),
+        (" " * (16 << 20) + "1", "the fault: .* is not a document of up to 16777216 bytes and .*"),
+        ("[" + "[]," * 349_000 + "[]]", "the fault: .* is not a document .* and 262144 values"),
+        ('\\"' * (8 << 20), "the fault: .* is not a JSON document; .*"),
+        ("9" * 100_000, "the fault: .* is not a JSON document; .*"),
         (
             json.dumps({**SMALL, "callchain": ["f"] * 5_000}),
             "callchain: '5000 frames' is not at most 16 frames; .*",
