@@ -40,8 +40,9 @@ class InvalidFault(ChaosKernelError):
     def __init__(self, key: str, value: Any, allowed: str, *, hint: str = "") -> None:
         try:
             text = repr(value)
-        except (ValueError, RecursionError):
-            # Python writes no number of thousands of digits, and no list in a thousand others.
+        except RecursionError:
+            text = f"a {type(value).__name__} that nests too deep"
+        except ValueError:  # Python writes no number of thousands of digits
             text = f"a {type(value).__name__}"
         shown = text if len(text) <= 60 else text[:57] + "..."
         super().__init__(f"{key}: {shown} is not {allowed}", hint=hint)
