@@ -99,7 +99,8 @@ def start_injection(
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: true lets everything through, and counts what would have failed
         as held_dry_run.
-    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at.
+    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at; and
+        warnings, where something does not work on this kernel as it should.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
@@ -126,7 +127,7 @@ def start_injection(
             dry_run=dry_run,
         )
         started = shared().start(description).to_json()
-    return {key: started[key] for key in _STARTED}
+    return _told(started)
 
 
 def stop_injection(name: str = "") -> dict:
@@ -214,7 +215,8 @@ def start_pod_injection(
     :param jobs_namespace: where the Jobs are made; else CHAOSKERNEL_NAMESPACE, else chaoskernel.
     :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
     :param privileged: true gives the agent every right on its node.
-    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at, nodes.
+    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at, nodes;
+        and warnings, as start_injection has them.
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
     """
     with failing_in_one_line():
@@ -270,7 +272,7 @@ def start_pod_injection(
         )
         record = reached.target(shared()).start(dataclasses.replace(description, scope=scope))
         started = record.to_json()
-        return {**{key: started[key] for key in _STARTED}, "nodes": record.armed["nodes"]}
+        return {**_told(started), "nodes": record.armed["nodes"]}
 
 
 def stop_pod_injection(name: str = "", jobs_namespace: str = "", secrets: dict = None) -> dict:
@@ -423,6 +425,11 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
         found = applied.shared().get(name, namespace)
         found.resume()
         return found.state()
+
+
+def _told(started: dict) -> dict:
+    """Return what a start returns of a record: warnings where there are some."""
+    return {key: started[key] for key in (*_STARTED, "warnings") if key in started}
 
 
 def _refuse_on_a_host(**given: object) -> None:

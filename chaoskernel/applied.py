@@ -8,20 +8,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from chaoskernel.checks import check_name
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault, UnknownFault
+from chaoskernel.log import logger
 from chaoskernel.manifest import KernelChaos
 from chaoskernel.schedule import Book, decide, remembered
 from chaoskernel.scope import Scope
 from chaoskernel.spec import EngineName, Fault, Mechanism
 from chaoskernel.target import Record, State, Target, in_words
-
-logger = logging.getLogger("chaostoolkit.kernel")
 
 Now = Callable[[], datetime.datetime]
 

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import dataclasses
 import datetime
-import logging
 import signal
 import subprocess
 import threading
@@ -16,10 +15,9 @@ from typing import Any
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError, TimeLimit
 from chaoskernel.launch import START_VARIABLE
+from chaoskernel.log import logger
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State
-
-logger = logging.getLogger("chaostoolkit.kernel")
 
 _TAIL_LINES = 20
 _DRAIN_SECONDS = 2.0
@@ -217,6 +215,9 @@ class Agent:
         kind = str(message.get("type", ""))
         if kind == protocol.PROGRESS:
             logger.info("Fault '%s': %s", self._name, message.get("step", ""))
+        if kind == protocol.ARMED:
+            for warning in protocol.warnings_of(message):
+                logger.warning("Fault '%s': %s", self._name, warning)
         with self._news:
             self._said[kind] = message
             self._answered[kind] += 1

@@ -12,11 +12,11 @@ control raises; what a person must know is logged and put into the journal.
 """
 
 import dataclasses
-import logging
 from datetime import UTC, datetime
 
 from chaoskernel import applied, evidence
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.log import logger
 from chaoskernel.target import Record, State
 from chaoskernel.targets import shared
 
@@ -27,8 +27,6 @@ __all__ = [
     "before_experiment_control",
     "cleanup_control",
 ]
-
-logger = logging.getLogger("chaostoolkit.kernel")
 
 
 @dataclasses.dataclass

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chaoskernel.terminal import shown
+
 
 class ChaosKernelError(Exception):
     """Base of all errors of this package.
@@ -21,8 +23,9 @@ class ChaosKernelError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        # An error may quote others: a process's name, a server's answer, a file.
+        self.message = shown(" ".join(message.split()))
+        self.hint = shown(" ".join(hint.split()))
         super().__init__(self.message)
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from chaoskernel.agent.protocol import warnings_of
 from chaoskernel.spec import Fault
 
 _EVENTS_IN_JOURNAL = 20
@@ -79,6 +80,8 @@ class Record:
             "events": list(self.events[-_EVENTS_IN_JOURNAL:]),
             "dropped": self.dropped + max(0, len(self.events) - _EVENTS_IN_JOURNAL),
             "leftovers": list(self.leftovers),
+            # What does not work on this kernel as it should; mostly there is nothing.
+            **({"warnings": warnings} if (warnings := warnings_of(armed)) else {}),
         }
 
 

@@ -145,6 +145,7 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
         "armed_at": _iso(now),
         "expires_at": _iso(now + left / 1e9),
         "programs": list(armed.programs),
+        "warnings": list(armed.warnings),
     }
 
 

@@ -9,7 +9,8 @@ In, on standard input: one Fault document, then any number of requests
 `armed`
     the fault is in force: `name`, `hook`, `mechanism`, `engine`, `callchain`
     (the resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601,
-    UTC), `programs` (ids, as in `bpftool prog`).
+    UTC), `programs` (ids, as in `bpftool prog`), `warnings` (what does not work on this
+    kernel as it should, a line for each).
 `counters`
     `counters`: the answer to a request.  With pods in the scope they come by themselves: when
     they have changed, and every 10 s.
@@ -64,6 +65,12 @@ def decode(line: str) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise errors.AgentError(f"this is not a message of the agent's: {line[:80]!r}")
     return message
+
+
+def warnings_of(armed: Mapping[str, Any]) -> list[str]:
+    """Return the `warnings` of an `armed` message; none where another version says otherwise."""
+    said = armed.get("warnings")
+    return [str(each) for each in said] if isinstance(said, list) else []
 
 
 def error_message(error: errors.ChaosKernelError) -> dict[str, Any]:

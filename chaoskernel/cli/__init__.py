@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import logging
 import sys
 
 import click
@@ -10,11 +12,24 @@ from logzero import LogFormatter, setup_logger
 
 import chaoskernel
 from chaoskernel.errors import ChaosKernelError, InvalidManifest
+from chaoskernel.terminal import shown
 
-# What is wrong and nothing before it, as compilers write it: editors find the place by that.
-logger = setup_logger(
-    "chaoskernel-cli", formatter=LogFormatter(fmt="%(color)s%(message)s%(end_color)s")
-)
+
+class _Formatter(LogFormatter):  # type: ignore[misc]
+    """Writes what is wrong and nothing before it, as compilers do: editors find the place by that.
+
+    A line may quote what others wrote, such as a document or the name of a file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(fmt="%(color)s%(message)s%(end_color)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.msg, record.args = shown(record.getMessage()), None
+        return str(super().format(record))
+
+
+logger = setup_logger("chaoskernel-cli", formatter=_Formatter())
 
 _COMMANDS = {
     "agent": "Inject one fault, described as JSON on standard input.",
@@ -56,7 +71,17 @@ def main() -> None:
     A document may have several things wrong: each has its line.
     """
     try:
-        cli()
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as error:
+        said = io.StringIO()
+        error.show(file=said)
+        # click quotes some words as they are.
+        click.echo(shown(said.getvalue(), lines=True), err=True, nl=False)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Aborted!", err=True)
+        sys.exit(1)
     except InvalidManifest as error:
         for problem in error.problems:
             place = problem if problem[:1].isdigit() else f" {problem}"

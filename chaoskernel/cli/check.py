@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 
@@ -21,6 +20,7 @@ from chaoskernel.local import LocalTarget
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits
 from chaoskernel.target import Target
+from chaoskernel.terminal import document, shown
 
 _PROOF_SECONDS = 600.0
 _MARKS = {True: "yes", False: "no", None: "?"}
@@ -51,7 +51,7 @@ def command(prove: bool, as_json: bool) -> None:
         hooks = dict(_proven(hooks, LocalTarget()))
     found = [*hooks.values(), *others]
     if as_json:
-        click.echo(json.dumps([finding._asdict() for finding in found], indent=2))
+        click.echo(document([finding._asdict() for finding in found]))
     else:
         Console().print(_table(found))
     sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
@@ -109,5 +109,5 @@ def _table(found: list[Finding]) -> Table:
         table.add_column(heading, overflow="fold")
     for finding in found:
         cells = (finding.subject, _MARKS[finding.usable], finding.state, finding.remedy)
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     return table

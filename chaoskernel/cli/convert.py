@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from chaoskernel import manifest
+from chaoskernel import manifest, terminal
 from chaoskernel.cli import logger, options
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.experiment import experiment
@@ -46,7 +46,7 @@ def command(documents: Path, output: Path | None, **scope: Any) -> None:
         if chaos.plan:
             logger.warning("the schedule of %s is left out; run the experiment by cron", chaos.name)
     if output is None:
-        click.echo(json.dumps(written, indent=4))
+        click.echo(terminal.document(written, indent=4))
         return
     try:
         output.write_text(_text(written, output.suffix), encoding="utf-8")

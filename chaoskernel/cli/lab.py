@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from chaoskernel.cli import logger
 from chaoskernel.cli.options import seconds
 from chaoskernel.errors import LostGuest, TimeLimit
 from chaoskernel.lab import accel, cache, guest, kernel, tools
 from chaoskernel.lab.progress import Bar, Lines
+from chaoskernel.terminal import shown
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -227,8 +229,8 @@ def status(as_json: bool) -> None:
         return
     table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in facts.items():
-        shown = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
-        table.add_row(name.replace("_", " "), shown)
+        cell = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
+        table.add_row(name.replace("_", " "), Text(shown(cell)))
     Console().print(table)
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
+from collections.abc import Sequence
 
 import click
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.agent.notice import Doubt, Notice, survey
 from chaoskernel.cli.options import in_a_cluster
 from chaoskernel.cli.summary import chain, targets
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.leftovers import Left
+from chaoskernel.terminal import document, shown
+
+_MAX_DOUBTS = 10
 
 
 @click.command(name="ps")
@@ -35,9 +38,10 @@ def command(as_json: bool, kubernetes: bool, namespace: str) -> None:
     if kubernetes:
         _show_jobs(as_json, namespace)
         return
-    found = notices()
+    found, doubted = survey()
+    tell_doubts(doubted)
     if as_json:
-        click.echo(json.dumps([notice._asdict() for notice in found], indent=2))
+        click.echo(document([notice._asdict() for notice in found]))
         return
     if found:
         Console().print(_table(found))
@@ -47,11 +51,19 @@ def command(as_json: bool, kubernetes: bool, namespace: str) -> None:
         click.echo("faults that root started may be missing here; run it as root", err=True)
 
 
+def tell_doubts(doubted: Sequence[Doubt]) -> None:
+    """Print which notices are not believed, a line for each: anybody can make some."""
+    for doubt in doubted[:_MAX_DOUBTS]:
+        click.echo(shown(doubt), err=True)
+    if len(doubted) > _MAX_DOUBTS:
+        click.echo(f"and {len(doubted) - _MAX_DOUBTS} more of them", err=True)
+
+
 def _show_jobs(as_json: bool, namespace: str) -> None:
     reached = access(namespace=namespace)
     found = leftovers.find(reached.cluster, reached.settings.namespace)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(left) for left in found], indent=2))
+        click.echo(document([dataclasses.asdict(left) for left in found]))
     elif found:
         Console().print(_jobs(found))
     else:
@@ -62,7 +74,7 @@ def _jobs(found: list[Left]) -> Table:
     table = _columns("fault", "node", "pods", "job", "state", "started by", "ends in")
     for left in found:
         cells = (left.fault, left.node, left.pods, left.job, left.state, left.started_by)
-        table.add_row(*map(Text, (*cells, _left(left.ends_at))))
+        table.add_row(*(Text(shown(cell)) for cell in (*cells, _left(left.ends_at))))
     return table
 
 
@@ -79,7 +91,8 @@ def _table(found: list[Notice]) -> Table:
             f"{notice.owner['command']} ({notice.owner['pid']})",
             _left(str(said.get("expires_at", ""))),
         )
-        table.add_row(*(Text(cell) for cell in cells))  # a command may hold what looks like markup
+        # A command may hold what looks like markup, and anything else.
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
 
 
@@ -91,6 +104,6 @@ def _columns(*headings: str) -> Table:
 def _left(expires_at: str) -> str:
     try:
         left = datetime.datetime.fromisoformat(expires_at) - datetime.datetime.now(datetime.UTC)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # TypeError: without a time zone
         return "unknown"
     return f"{max(0.0, left.total_seconds()):.0f} s"

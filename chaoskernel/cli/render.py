@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from chaoskernel.engine.place import placements, with_offsets
 from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel import btf, cgroups, features, symbols
 from chaoskernel.spec import EngineName, Fault
+from chaoskernel.terminal import document, shown
 
 
 @click.command(name="render")
@@ -32,10 +32,10 @@ def command(as_json: bool, **given: Any) -> None:
     texts = {fault.name: program_text(fault) for fault in options.wanted(given).faults()}
     if as_json:
         rows = [{"name": name, "program": text} for name, text in texts.items()]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(document(rows))
         return
     for text in texts.values():
-        click.echo(text)
+        click.echo(shown(text, lines=True))
 
 
 def program_text(fault: Fault) -> str:

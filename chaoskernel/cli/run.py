@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 import time
@@ -26,6 +25,7 @@ from chaoskernel.errors import AgentError
 from chaoskernel.local import LocalTarget
 from chaoskernel.spec import EngineName
 from chaoskernel.target import Record, State, Target
+from chaoskernel.terminal import document, shown
 
 _LOOK_SECONDS = 0.5
 _COUNTERS = ("reached", "matched", "injected")
@@ -55,7 +55,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     wanted = options.wanted(given)
     if verbose:
         for fault in wanted.faults():
-            click.echo(program_text(fault), err=as_json)
+            click.echo(shown(program_text(fault), lines=True), err=as_json)
     target = LocalTarget()
     try:
         with _ending_by_signals(), contextlib.ExitStack() as undo:
@@ -124,7 +124,7 @@ class _Lines:
             line = ", ".join(f"{key} {record.counters.get(key, 0)}" for key in _COUNTERS)
             if self._said.get(record.fault.name) != line:
                 self._said[record.fault.name] = line
-                click.echo(f"{record.fault.name}: {line}")
+                click.echo(shown(f"{record.fault.name}: {line}"))
 
 
 def _live_table(records: Sequence[Record]) -> Table:
@@ -132,7 +132,8 @@ def _live_table(records: Sequence[Record]) -> Table:
     for record in records:
         numbers = (str(record.counters.get(key, 0)) for key in _COUNTERS)
         name, hook = record.fault.name, str(record.armed.get("hook", ""))
-        table.add_row(*map(Text, (name, hook, record.state.value, *numbers)))
+        cells = (name, hook, record.state.value, *numbers)
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     return table
 
 
@@ -140,10 +141,10 @@ def _tell(records: Sequence[Record], as_json: bool) -> None:
     """Print what was injected; that nothing was is said aloud."""
     documents = [record.to_json() for record in records]
     if as_json:
-        click.echo(json.dumps(documents, indent=2))
+        click.echo(document(documents))
     else:
-        for document in documents:
-            Console().print(fault_table(document))
+        for each in documents:
+            Console().print(fault_table(each))
     engines = {record.fault.engine for record in records}
     if engines != {EngineName.NONE} and not any(record.hits for record in records):
         logger.warning("nothing was injected; check that the scope and chain are the workload's")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -12,13 +11,15 @@ from collections.abc import Iterable
 
 import click
 
-from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.agent.notice import Notice, is_posted, survey
 from chaoskernel.cli import options
+from chaoskernel.cli.ps import tell_doubts
 from chaoskernel.errors import ChaosKernelError, EngineError, NotPermitted, UnknownFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.leftovers import Jobs, Left
-from chaoskernel.kernel import bpf, processes
+from chaoskernel.kernel import bpf
+from chaoskernel.terminal import document, shown
 
 _LOOK_SECONDS = 1.0
 
@@ -60,10 +61,10 @@ def command(
     stopped, troubles = _stop_each(_chosen(names), timeout)
     if as_json:
         rows = [{"name": each.name, "agent": each.pid, "ended_by": how} for each, how in stopped]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(document(rows))
     else:
         for notice, how in stopped:
-            click.echo(f"stopped {notice.name} (agent {notice.pid}, {how})")
+            click.echo(shown(f"stopped {notice.name} (agent {notice.pid}, {how})"))
         if not stopped and not troubles:
             click.echo("no fault is in force")
     if len(troubles) == 1:
@@ -114,10 +115,10 @@ def _stop_jobs(names: tuple[str, ...], as_json: bool, namespace: str, seconds: f
     stopped = [each for each in found if each.job not in {still.job for still in left}]
     if as_json:
         rows = [{"name": each.fault, "job": each.job} for each in stopped]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(document(rows))
     else:
         for each in stopped:
-            click.echo(f"stopped {each.fault} (Job {each.job} on node {each.node})")
+            click.echo(shown(f"stopped {each.fault} (Job {each.job} on node {each.node})"))
         if not found:
             click.echo(f"no fault has a Job in namespace {where}")
     if troubles:
@@ -130,7 +131,8 @@ def _left(cluster: Jobs, namespace: str, jobs: set[str]) -> list[Left]:
 
 def _chosen(names: tuple[str, ...]) -> list[Notice]:
     """Return the notices of these names, or all; before anything is stopped."""
-    found = notices()
+    found, doubted = survey()
+    tell_doubts(doubted)
     known = {notice.name for notice in found}
     for name in names:
         if name not in known:
@@ -164,9 +166,9 @@ def _stop(notice: Notice, seconds: float) -> str:
 
 
 def _end(descriptor: int, notice: Notice, seconds: float) -> str:
-    # Between the notice and the descriptor the pid may have become another process's.
-    process = processes.snapshot().get(notice.pid)
-    if process is None or process.started != notice.started:
+    # Between the notice and the descriptor the pid may have become another process's: what is
+    # found now is the descriptor's own process, and an agent.
+    if not is_posted(notice):
         return "it had ended"
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
         try:

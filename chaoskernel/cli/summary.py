@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,27 @@ from rich.text import Text
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.evidence import JOURNAL_KEY
 from chaoskernel.target import in_words
+from chaoskernel.terminal import document as as_document
+from chaoskernel.terminal import shown
 
 _HELD = "held_"
 _SHOWN = 4
 _MAX_BYTES = 2**28
+_LONGEST = 10_000
+"""Characters of one text of a journal that are shown."""
+_MAX_DIGITS = 1000
+_MAX_COUNT = 2**64
+"""What a counter of the kernel's stays below."""
+
+# What a journal of another form leads to, wherever in it the form is another.
+_OF_ANOTHER_FORM = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @click.command(name="summary")
@@ -35,23 +53,24 @@ def command(journal: Path, as_json: bool) -> None:
     """
     document = _read(journal)
     outcome = "deviated" if document.get("deviated") else document.get("status")
-    if as_json:
-        click.echo(json.dumps({"status": outcome, **document[JOURNAL_KEY]}, indent=2))
-        return
     try:
+        if as_json:
+            click.echo(as_document({"status": outcome, **document[JOURNAL_KEY]}))
+            return
         title = (document.get("experiment") or {}).get("title", "experiment")
         short_of = list(document[JOURNAL_KEY].get("shortfalls", []))
         tables = [fault_table(fault) for fault in document[JOURNAL_KEY]["faults"]]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except _OF_ANOTHER_FORM as error:
         raise ChaosKernelError(
             f"{journal} has a part named {JOURNAL_KEY} that this version cannot read",
-            hint="--json prints it as it is",
+            hint="" if as_json else "--json prints it as it is",
         ) from error
     console = Console()
     try:
-        console.print(f"{title}: {outcome}", markup=False, highlight=False)
+        console.print(shown(f"{_cut(title)}: {_cut(outcome)}"), markup=False, highlight=False)
         for shortfall in short_of:
-            console.print(f"short of its aim: {shortfall}", markup=False, highlight=False)
+            line = f"short of its aim: {_cut(shortfall)}"
+            console.print(shown(line), markup=False, highlight=False)
         for table in tables:
             console.print(table)
     except UnicodeEncodeError as error:
@@ -65,7 +84,7 @@ def command(journal: Path, as_json: bool) -> None:
 def _read(journal: Path) -> Mapping[str, Any]:
     try:
         with journal.open("rb") as file:
-            document = json.loads(file.read(_MAX_BYTES))
+            document = json.loads(file.read(_MAX_BYTES), parse_int=_integer)
     except OSError as error:
         raise ChaosKernelError(
             f"{journal} cannot be read: {error.strerror}",
@@ -85,30 +104,47 @@ def _read(journal: Path) -> Mapping[str, Any]:
     return dict(document)
 
 
+def _integer(digits: str) -> int | float:
+    """Return a whole number; one of thousands of digits, which Python refuses, is infinite."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
+
+
 def fault_table(fault: Mapping[str, Any]) -> Table:
     """Return one fault as rows: a terminal is too narrow for a column for each fact."""
     counters = fault.get("counters", {})
     # Text, for a name or a reason may hold what looks like markup.
-    title = Text(f"fault {fault.get('name', '')}")
+    title = Text(shown(f"fault {_cut(fault.get('name', ''))}"))
     table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
     rows = {
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
         "targets": targets(fault.get("targets", [])),
-        "reached": counters.get("reached", "unknown"),
-        "matched": counters.get("matched", "unknown"),
-        "injected": counters.get("injected", "unknown"),
-        "would have failed": counters.get("held_dry_run") if fault.get("dry_run") else None,
+        "reached": count(counters.get("reached")),
+        "matched": count(counters.get("matched")),
+        "injected": count(counters.get("injected")),
+        "would have failed": count(counters.get("held_dry_run")) if fault.get("dry_run") else None,
         "held back": _held_back(counters),
         "hit": _hit(counters),
         "last one": _last(fault.get("events", [])),
+        "warning": "; ".join(fault.get("warnings", [])) or None,
         "in force": _lifetime(fault),
         "ended by": f"{fault.get('reason', '')} ({fault.get('state', '')})",
     }
     for label, value in rows.items():
         if value is not None:
-            table.add_row(label, Text(str(value)))
+            table.add_row(label, Text(shown(_cut(value))))
     return table
+
+
+def count(value: object) -> str:
+    """Return a counter as text; what cannot be one is unknown, as one that is missing is."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_COUNT
+    return str(value) if is_count else "unknown"
+
+
+def _cut(value: object) -> str:
+    text = shown(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _hook(fault: Mapping[str, Any]) -> str:
@@ -123,7 +159,9 @@ def chain(frames: list[Mapping[str, Any]]) -> str:
 
 
 def _frame(frame: Mapping[str, Any]) -> str:
-    counted = f" ({frame['matched']} of {frame['entered']})" if "entered" in frame else ""
+    counted = ""
+    if "entered" in frame:
+        counted = f" ({count(frame['matched'])} of {count(frame['entered'])})"
     return f"{frame.get('symbol', frame)}{counted}"
 
 
@@ -134,10 +172,14 @@ def targets(named: list[Mapping[str, Any]]) -> str:
 
 def _hit(counters: Mapping[str, Any]) -> str | None:
     """Return who was hit, the most first; a table has room for a few."""
-    found = sorted(counters.get("processes", []), key=lambda hit: -int(hit["injected"]))
-    named = [f"{hit['command']} ({hit['pid']}): {hit['injected']}" for hit in found[:_SHOWN]]
+    found = sorted(counters.get("processes", []), key=lambda hit: -_number(hit["injected"]))
+    named = [f"{hit['command']} ({hit['pid']}): {count(hit['injected'])}" for hit in found[:_SHOWN]]
     more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return ", ".join(named + more) or None
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and count(value) != "unknown" else 0
 
 
 def _last(events: list[Mapping[str, Any]]) -> str | None:
@@ -148,7 +190,7 @@ def _last(events: list[Mapping[str, Any]]) -> str | None:
 
 def _held_back(counters: Mapping[str, Any]) -> str:
     held = [
-        f"{value} by {key.removeprefix(_HELD)}"
+        f"{count(value)} by {key.removeprefix(_HELD)}"
         for key, value in counters.items()
         if key.startswith(_HELD) and value
     ]
@@ -159,6 +201,6 @@ def _lifetime(fault: Mapping[str, Any]) -> str:
     try:
         start = datetime.datetime.fromisoformat(fault["armed_at"])
         end = datetime.datetime.fromisoformat(fault["ended_at"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         return "unknown"
     return f"{(end - start).total_seconds():.1f} s"

@@ -27,6 +27,10 @@ class ArmedFault(Protocol):
         """Ids, as `bpftool prog` lists them."""
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """What does not work on this kernel as it should, a line for each."""
+
+    @property
     def expires(self) -> int:
         """CLOCK_MONOTONIC, in ns; from then on the program itself injects nothing."""
 

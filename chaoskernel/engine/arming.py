@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from chaoskernel.bpf.program import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
-from chaoskernel.engine.place import placements
+from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
@@ -138,6 +138,7 @@ class Armed:
         self._fault = fault
         self._boot = time.time() - time.monotonic()
         self.targets = targets
+        self.warnings = warnings(placement)
         self.programs = module.programs
         self.expires = expires
         self._module = module

@@ -20,6 +20,7 @@ from chaoskernel.bpf.program import (
     COUNTERS,
     Attach,
     Entry,
+    Layout,
     Placement,
     Program,
     origin,
@@ -35,11 +36,13 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import bpf, btf, symbols
-from chaoskernel.spec import Fault
+from chaoskernel.kernel import addresses, bpf, btf, symbols
+from chaoskernel.kernel.addresses import without_addresses
+from chaoskernel.spec import Fault, Hook
 
 _KEY_0 = ctypes.c_int(0)
 _ENTRY, _RETURN = 0, 1
+_LISTS_DATA = "CONFIG_KALLSYMS_ALL lists it"
 
 
 class BccEngine:
@@ -183,9 +186,27 @@ class _Module:
         self._bpf.cleanup()
 
 
+def _require_guard(fault: Fault, layout: Layout) -> None:
+    """Check that the cache that caches are made from can be told from others.
+
+    Nothing may fail there, and it is told by its address alone: the kernel's headers do not
+    have the name in a cache.
+
+    :raises UnsupportedKernel: the address is not known.
+    """
+    if fault.hook is Hook.SLAB and not layout.bootstrap_cache:
+        why, remedy = addresses.hidden() or ("the kernel does not list kmem_cache", _LISTS_DATA)
+        raise UnsupportedKernel(
+            f"the guard of the slab cache that caches are made from needs its address: {why}",
+            needs=f"{remedy}; the engine core needs no address",
+        )
+
+
 @contextlib.contextmanager
 def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
-    program = render(fault, with_offsets(placement, symbols.running(), btf.running()))
+    placement = with_offsets(placement, symbols.running(), btf.running())
+    _require_guard(fault, placement.layout)
+    program = render(fault, placement)
     try:
         import bcc  # noqa: PLC0415 - see the module's text
     except (ImportError, OSError) as absent:
@@ -254,6 +275,7 @@ def _error(
         verdicts = [line for line in lines if not re.match(r"processed \d+ insns|HINT", line)]
         verdict = verdicts[-1] if verdicts else str(failure)
         source = next((line for line in reversed(lines) if line.startswith("; ")), "")
+    verdict = without_addresses(verdict)
     key = origin(source)
     if program and program.users.get(key):
         return InvalidFault(

@@ -20,6 +20,7 @@ from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.kernel import bpf, btf
+from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.spec import Fault
 
 _LISTED = 1
@@ -140,7 +141,7 @@ def _verdict(lines: Sequence[str]) -> str:
     """Return the line of a log that says why: the verifier's last word, or libbpf's first."""
     log = [line for line in lines if not re.match(r"processed \d+ insns|libbpf: |-- ", line)]
     own = [line.removeprefix("libbpf: ") for line in lines if line.startswith("libbpf: ")]
-    return (log[-1:] or own[:1] or [""])[0].strip()
+    return without_addresses((log[-1:] or own[:1] or [""])[0].strip())
 
 
 class _Module:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
 from chaoskernel.kernel.features import Features
@@ -17,6 +19,8 @@ from chaoskernel.spec import Fault, Hook, Mechanism
 _HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
+
+_LISTS_ALL = "a kernel with CONFIG_KALLSYMS_ALL lists it"
 
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
@@ -74,6 +78,24 @@ def with_offsets(placement: Placement, symbols: Symbols, types: Types) -> Placem
         bootstrap_cache=symbols.address("kmem_cache"),
     )
     return placement._replace(layout=layout)
+
+
+def warnings(placement: Placement, machine: str = os.uname().machine) -> list[str]:
+    """Return what does not work on this kernel as it should, and what would mend it.
+
+    :param machine: as `uname -m` prints it: return addresses are compared on x86-64 alone.
+    """
+    lacks = []
+    hidden = addresses.hidden()
+    if hidden:
+        lacks.append("the stacks of events have no names")
+    by_kprobe = any(frame.mechanism is Mechanism.KPROBE for frame in placement.frames)
+    if by_kprobe and machine == "x86_64" and not placement.layout.return_trampoline:
+        lacks.append("a return that a kretprobe misses shows in another system call alone")
+    if not lacks:
+        return []
+    why, remedy = hidden or ("the kernel does not list its kretprobe trampoline", _LISTS_ALL)
+    return [f"{why}: {', and '.join(lacks)}; {remedy}"]
 
 
 def _layout(frames: Sequence[Probe], symbols: Symbols, hierarchy: Hierarchy | None) -> Layout:

@@ -35,6 +35,7 @@ class Rehearsed:
     """A fault that is in force nowhere; see `ArmedFault`."""
 
     programs: Sequence[int] = ()
+    warnings: Sequence[str] = ()
 
     def __init__(self, fault: Fault) -> None:
         groups = groups_of(fault.scope)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -20,12 +19,11 @@ from chaoskernel.k8s.leftovers import Jobs
 from chaoskernel.k8s.nodes import MAX_NODES, Bounds
 from chaoskernel.k8s.select import Pods, select
 from chaoskernel.k8s.target import ClusterTarget
+from chaoskernel.log import logger
 from chaoskernel.manifest import Selection
 from chaoskernel.scope import Scope
 from chaoskernel.target import Target
 from chaoskernel.targets import Targets
-
-logger = logging.getLogger("chaostoolkit.kernel")
 
 
 class Api(Cluster, Pods, Jobs, Protocol):

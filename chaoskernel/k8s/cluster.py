@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chaoskernel.errors import ClusterError, InvalidFault
-from chaoskernel.k8s.connection import IN_POD, Connection
+from chaoskernel.k8s.connection import IN_POD, Connection, without_secrets
 from chaoskernel.k8s.refusal import error_of
 
 PAGE = 100
@@ -253,7 +253,9 @@ def _check_server(given: Connection, server: str) -> None:
     """
     if not _is_url(server):
         key = f"server in {given.kubeconfig}" if given.kubeconfig else _source(given)
-        raise InvalidFault(key, server, "the URL of an API server", hint="write https://host:port")
+        hint = "write https://host:port"
+        shown = without_secrets(server) if isinstance(server, str) else server
+        raise InvalidFault(key, shown, "the URL of an API server", hint=hint)
 
 
 def _is_url(text: str) -> bool:
@@ -267,7 +269,9 @@ def _is_url(text: str) -> bool:
 def _unusable(given: Connection, why: str) -> InvalidFault:
     if given.host:
         hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
-        return InvalidFault("KUBERNETES_HOST", given.host, f"usable: {why}", hint=hint)
+        host = without_secrets(given.host)
+        why = why.replace(given.host, host)
+        return InvalidFault("KUBERNETES_HOST", host, f"usable: {why}", hint=hint)
     if given.in_pod:
         hint = "unset it outside of the cluster's pods, and set KUBECONFIG"
         return InvalidFault(IN_POD, "true", f"usable: {why}", hint=hint)
@@ -297,7 +301,7 @@ def _no_proxy(given: Connection, proxy: str, error: Exception) -> InvalidFault:
     key = "HTTP_PROXY" if given.proxy else next(named, f"proxy-url in {given.kubeconfig}")
     missing = isinstance(error, ImportError)
     hint = "pip install PySocks" if missing else "write http://host:port"
-    shown = re.sub(r"^(\w+://)?.*@", r"\1…@", proxy)  # without a password
+    shown = without_secrets(proxy)
     return InvalidFault(key, shown, "usable here" if missing else "the URL of a proxy", hint=hint)
 
 
@@ -383,7 +387,7 @@ def _reason(error: BaseException) -> str:
     text = str(inner if isinstance(inner, BaseException) else error)
     if text.startswith("Invalid header value"):  # which comes next, and is secret
         return "the key or the token has a line break in it"
-    return text[:200]
+    return re.sub(r"//\S*@", "//…@", text)[:200]  # a URL may hold a password
 
 
 def _lines(stream: Any, over: threading.Event) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,16 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 IN_POD = "CHAOSTOOLKIT_IN_POD"
 
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:/?#]*)(?::\d*(?=/|\Z))?(?:/[^:?#]*)?")
+"""Host, port and path of a URL, as far as they are no more than that."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Connection:
     """Where the API server is, and who asks.
+
+    Its repr, which a log or a traceback may show, has no URL (one may hold a password) and nothing
+    of who asks.
 
     :param kubeconfig: a file, or a list of them as in PATH; everything but `context` is in it.
     :param context: of the kubeconfig; empty is its current one.
@@ -36,17 +43,33 @@ class Connection:
     kubeconfig: str = ""
     context: str = ""
     in_pod: bool = False
-    host: str = ""
+    host: str = dataclasses.field(default="", repr=False)
     verify_ssl: bool = False
     ca_cert_file: str = ""
     api_key: str = dataclasses.field(default="", repr=False)
     api_key_prefix: str = "Bearer"
     cert_file: str = ""
     key_file: str = ""
-    username: str = ""
+    username: str = dataclasses.field(default="", repr=False)
     password: str = dataclasses.field(default="", repr=False)
-    proxy: str = ""
+    proxy: str = dataclasses.field(default="", repr=False)
     no_proxy: str = ""
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL, or what was meant to be one, without what may be a password or a token.
+
+    That is everything up to the last @; a port that is no number and what follows it, which may be
+    a password whose @ is missing; and a query.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not re.fullmatch(r"\w+", scheme) or not mark:
+        scheme, mark, rest = "", "", url
+    _, at, address = rest.rpartition("@")
+    plain = _ADDRESS.match(address)
+    assert plain, "the pattern also matches nothing"
+    left_out = "…" if plain.end() < len(address) else ""
+    return f"{scheme}{mark}{'…@' if at else ''}{plain[0]}{left_out}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import logging
 import os
 import secrets
 import socket
@@ -36,10 +35,9 @@ from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.refusal import event_trouble
 from chaoskernel.k8s.roll import Roll
 from chaoskernel.launch import START_VARIABLE
+from chaoskernel.log import logger
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record
-
-logger = logging.getLogger("chaostoolkit.kernel")
 
 _LOOK_SECONDS = 1.0
 

@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from chaoskernel.errors import ChaosKernelError, ClusterError, NotPermitted
-
-logger = logging.getLogger("chaostoolkit.kernel")
+from chaoskernel.log import logger
 
 AT_ONCE = 16
 """Requests to the API server at the same time: it allows a client 400 in all."""

@@ -47,8 +47,21 @@ def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
         "armed_at": max((str(message.get("armed_at", "")) for _, message in said), default=""),
         "expires_at": max((agent.expires_at() for agent in agents), default=""),
         "programs": [],
+        "warnings": _warnings(said),
         "nodes": [agent.node for agent in agents],
     }
+
+
+def _warnings(said: Iterable[tuple[NodeAgent, Mapping[str, Any]]]) -> list[str]:
+    """Return the warnings of all nodes: one that many nodes have once, with their number."""
+    nodes: dict[str, list[str]] = {}
+    for agent, message in said:
+        for warning in protocol.warnings_of(message):
+            nodes.setdefault(warning, []).append(agent.node)
+    return [
+        f"on {len(names)} nodes: {text}" if len(names) > 1 else f"on node {names[0]}: {text}"
+        for text, names in nodes.items()
+    ]
 
 
 def counters(agents: Sequence[NodeAgent]) -> dict[str, Any]:

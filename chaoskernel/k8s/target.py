@@ -14,6 +14,7 @@ from chaoskernel.errors import AgentError, EngineError, InvalidFault, UnknownFau
 from chaoskernel.k8s.injection import Cluster, Injection, Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.launch import start_seconds
+from chaoskernel.log import logger
 from chaoskernel.objects import with_object
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State
@@ -54,7 +55,10 @@ class ClusterTarget:
             held.create(seconds, self._owner)
             held.await_armed(seconds)
             undo.pop_all()
-        return held.record()
+        record = held.record()
+        for warning in record.armed["warnings"]:
+            logger.warning("Fault '%s': %s", fault.name, warning)
+        return record
 
     def counters(self, name: str) -> dict[str, Any]:
         """Return a fault's counters, as its agents last reported them: each second.

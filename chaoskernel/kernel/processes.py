@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import pidfile
 from chaoskernel.scope import Scope
 
 _PROC = Path("/proc")
 _PF_KTHREAD = 0x00200000
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h)."""
-_PID_FILE_LENGTH = 64
-"""Characters of a file that are read: a process id has up to seven."""
+_FIELDS = 20
+"""Fields of `stat` behind the command, up to the start time."""
 
 
 class Process(NamedTuple):
@@ -85,50 +85,50 @@ def roots_of(scope: Scope, processes: dict[int, Process]) -> list[Process]:
     :raises InvalidFault: one does not run, is a kernel thread, or is the agent
         or an ancestor of it.
     """
-    named = [("pids", pid) for pid in scope.pids]
-    named += [("pid_files", read_pid_file(path)) for path in scope.pid_files]
+    named: list[tuple[str, int | str, int]] = [("pids", pid, pid) for pid in scope.pids]
+    named += [("pid_files", path, pidfile.read(path)) for path in scope.pid_files]
     exempt = own_line(processes)
-    return [_root(key, pid, processes, exempt) for key, pid in named]
+    return [_root(key, given, pid, processes, exempt) for key, given, pid in named]
 
 
-def read_pid_file(path: str) -> int:
-    """Return the process id that a file holds.
+def _root(
+    key: str, given: int | str, pid: int, processes: dict[int, Process], exempt: set[int]
+) -> Process:
+    """Return a process that a scope names.
 
-    :raises InvalidFault: the file cannot be read or holds something else.
+    :param given: what the user wrote: of a file its path, for its content may be secret.
     """
-    place = Path(path)
-    try:
-        if place.exists() and not place.is_file():  # a device may never end, a fifo never begin
-            raise InvalidFault(
-                "pid_files", path, "a regular file", hint="name one with a process id"
-            )
-        with place.open(encoding="ascii", errors="replace") as file:
-            text = file.read(_PID_FILE_LENGTH).strip()
-    except OSError as error:
-        raise InvalidFault(
-            "pid_files", path, f"a readable file ({error.strerror})", hint="is the process running?"
-        ) from error
-    if not re.fullmatch("[0-9]+", text):
-        raise InvalidFault("pid_files", path, f"a file that holds a process id but {text[:20]!r}")
-    return int(text)
-
-
-def _root(key: str, pid: int, processes: dict[int, Process], exempt: set[int]) -> Process:
     process = processes.get(pid)
     if process is None:
-        raise InvalidFault(key, pid, "a running process", hint="ps -e shows those that run")
+        raise InvalidFault(key, given, "a running process", hint="ps -e shows those that run")
     if process.kernel_thread:
         raise InvalidFault(
-            key, pid, f"a process but the kernel thread {process.command}", hint="name a process"
+            key, given, f"a process but the kernel thread {process.command}", hint="name a process"
         )
     if pid in exempt:
         raise InvalidFault(
             key,
-            pid,
+            given,
             f"allowed: {process.command} started the experiment",
             hint="name the process under test itself",
         )
     return process
+
+
+def parsed(pid: int, stat: str) -> Process | None:
+    """Return the process that the text of its `stat` describes; None when that is cut off."""
+    # The command stands in parentheses and may hold any character: see proc(5).
+    command, _, rest = stat.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    if len(fields) < _FIELDS:
+        return None
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        started=int(fields[19]),
+        command=command,
+        kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
+    )
 
 
 def _read(entry: Path) -> Process | None:
@@ -136,13 +136,4 @@ def _read(entry: Path) -> Process | None:
         text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None  # it ended in the meantime
-    # The command stands in parentheses and may hold any character: see proc(5).
-    command, _, rest = text.partition("(")[2].rpartition(")")
-    fields = rest.split()
-    return Process(
-        pid=int(entry.name),
-        parent=int(fields[1]),
-        started=int(fields[19]),
-        command=command,
-        kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
-    )
+    return parsed(int(entry.name), text)

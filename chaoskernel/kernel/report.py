@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.kernel import cgroups, features, processes, symbols
+from chaoskernel.kernel import addresses, cgroups, features, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Hook, symbol_of
@@ -83,6 +83,11 @@ def host() -> Iterator[Finding]:
         yield Finding("pid namespace", "the kernel's")
     except ChaosKernelError as error:
         yield Finding("pid namespace", "one of its own", False, error.hint)
+    unseen = addresses.hidden()
+    if unseen:
+        yield Finding("kernel addresses", unseen.why, False, unseen.remedy)
+    else:
+        yield Finding("kernel addresses", "shown to this process")
     mounted = cgroups.hierarchies()
     yield _finding(
         "cgroups",

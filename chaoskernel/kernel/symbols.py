@@ -16,6 +16,7 @@ from pathlib import Path
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import btf
+from chaoskernel.kernel.addresses import UNKNOWN
 from chaoskernel.kernel.btf import Types
 
 _KALLSYMS = Path("/proc/kallsyms")
@@ -105,7 +106,8 @@ class Symbols:
     def at(self, address: int) -> str:
         """Return the function that an address lies in, as kmem_cache_alloc+0x3f.
 
-        One that lies in none, such as in a BPF trampoline, stays a number.
+        One that lies in none, such as in a BPF trampoline, is not known, and is not shown: it
+        would give away where the kernel lies.
         """
         if not self._sorted:
             functions = re.finditer(rb"(?m)^([0-9a-f]+) [tTwW] (\S+)", self._text)
@@ -113,7 +115,7 @@ class Symbols:
         place = bisect.bisect_right(self._sorted, (address, "\x7f")) - 1
         start, name = self._sorted[place] if place >= 0 else (-_LONGEST, "")
         # What lies behind the last of the kernel's functions is somebody's trampoline.
-        return f"{name}+{address - start:#x}" if address - start < _LONGEST else hex(address)
+        return f"{name}+{address - start:#x}" if address - start < _LONGEST else UNKNOWN
 
     def _lists(self, name: str) -> bool:
         return any(kind in b"tTwW" for _, kind in self._lines(name))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -26,6 +29,7 @@ ARMED_SECONDS = 400
 """Six compilers run at once on two emulated processors."""
 
 DEADLINE_SECONDS = 20
+NOBODY = 65534
 
 
 def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
@@ -130,6 +134,59 @@ def test_the_local_target_stops_twice_and_refuses_what_is_wrong(victim: Victim) 
     assert target.stop("twice") == first
     assert victim.does("mount", 1) == [0]
     assert loaded_programs() == before
+
+
+@contextlib.contextmanager
+def a_strangers_notice(content: bytes) -> Iterator[int]:
+    """Have su(1), which waits for a password as root, hold a memfd that nobody has made."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        notice = os.memfd_create("chaoskernel-fault", 0)
+        os.write(notice, content)
+        os.set_inheritable(notice, True)
+        os.execvp("su", ["su", "root"])
+    try:
+        assert b"assword" in os.read(terminal, 100)
+        assert Path(f"/proc/{pid}").stat().st_uid == 0
+        yield pid
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "it was signalled"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 50_000, b'{"type": "armed", "name": "real", "programs": []}']
+)
+def test_a_strangers_notice_keeps_no_fault_in_force(victim: Victim, content: bytes) -> None:
+    target = LocalTarget()
+    record = target.start(fault("real", Scope(pids=(victim.pid,))))
+    try:
+        with a_strangers_notice(content) as pid:
+            assert victim.does("mount", 1) == [12]
+            shown = said("ps", "--json")
+            (notice,) = json.loads(shown.stdout)
+            assert notice["message"]["name"] == "real"
+            assert notice["message"]["programs"] == list(record.armed["programs"])
+            doubt = f"process {pid} (su) has a notice that is not believed: "
+            assert shown.stderr.startswith(doubt)
+            ended = said("stop", "--all")
+            assert ended.stdout == f"stopped real (agent {notice['pid']}, SIGTERM)\n"
+            assert ended.stderr.startswith(doubt)
+            assert (shown.returncode, ended.returncode) == (0, 0)
+            assert victim.does("mount", 1) == [0]
+            assert gone_within(record.armed["programs"], 1.0)
+            assert "no fault named 'real'" in said("stop", "real").stderr
+    finally:
+        target.stop()
+
+
+def said(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the `chaoskernel` command, whatever becomes of it."""
+    words = [str(Path(sys.executable).with_name("chaoskernel")), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _wait_for_armed(output: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Run as a program; its argument is a JSON object of ways to misbehave:
 `immortal`    ignore SIGTERM
 `deadline`    seconds after which the fault ends by itself
 `leftovers`   programs that stay loaded
+`warnings`    what does not work as it should
 `counters`    the counters; by default 7 reached, 5 matched, 3 injected
 """
 
@@ -100,7 +101,7 @@ def _main(behaviour: dict[str, Any]) -> int:
         return int(behaviour["die"])
     if behaviour.get("hang"):
         time.sleep(3600)
-    _say(**_armed(fault))
+    _say(**_armed(fault), warnings=behaviour.get("warnings", []))
     counters = behaviour.get("counters", COUNTERS)
     reason = _serve(behaviour, counters)
     _say(

@@ -12,9 +12,11 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions
 from chaoskernel.errors import MissingTool
+from chaoskernel.local import LocalTarget
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.targets import sharing
+from tests.unit.fake_agent import launcher
 from tests.unit.fakes import FakeTarget
 
 
@@ -23,6 +25,16 @@ def target() -> Iterator[FakeTarget]:
     target = FakeTarget()
     with sharing(target):
         yield target
+
+
+def test_start_tells_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = LocalTarget(launcher(warnings=["stacks have no names"]))
+    monkeypatch.setattr(actions, "shared", lambda: target)
+    try:
+        started = actions.start_injection("mount", callchain=["sys_mount"], pids=[12])
+    finally:
+        target.stop()
+    assert started["warnings"] == ["stacks have no names"]
 
 
 def test_arguments_become_a_fault(target: FakeTarget) -> None:

@@ -222,6 +222,14 @@ def test_progress_is_logged(local: Local, caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == ["Fault 'mount': compiling"]
 
 
+def test_what_does_not_work_is_logged_and_told(
+    local: Local, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = local(warnings=["stacks have no names", "\x1b[2J"]).start(fault())
+    assert caplog.messages == ["Fault 'mount': stacks have no names", r"Fault 'mount': \x1b[2J"]
+    assert record.to_json()["warnings"] == ["stacks have no names", "\x1b[2J"]
+
+
 def test_a_fault_ends_by_itself_at_its_deadline(local: Local) -> None:
     target = local(deadline=0.05)
     target.start(fault())

@@ -31,6 +31,7 @@ class FakeArmed:
     placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
     targets = ({"pid": 42, "command": "victim"},)
     programs = (5, 6)
+    warnings = ("stacks have no names",)
 
     def __init__(self, seconds: float) -> None:
         self.expires = time.monotonic_ns() + round(seconds * 1e9)

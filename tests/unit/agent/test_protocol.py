@@ -64,3 +64,20 @@ def test_a_class_that_is_not_ours_is_not_looked_up(name: str) -> None:
     again = protocol.error_of({"error": name, "message": "text", "hint": "remedy"})
     assert type(again) is AgentError
     assert str(again) == "text; remedy"
+
+
+@pytest.mark.parametrize(
+    ("said", "warnings"),
+    [
+        ({}, []),
+        ({"warnings": ["a", "b"]}, ["a", "b"]),
+        ({"warnings": [5, None]}, ["5", "None"]),
+        ({"warnings": 5}, []),
+        ({"warnings": "text"}, []),
+        ({"warnings": {"a": 1}}, []),
+    ],
+)
+def test_warnings_are_a_list_of_lines_whatever_another_version_says(
+    said: dict[str, object], warnings: list[str]
+) -> None:
+    assert protocol.warnings_of(said) == warnings

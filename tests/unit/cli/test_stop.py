@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from chaoskernel.agent.notice import Notice, notices
+from chaoskernel.agent.notice import Doubt, Notice, notices, survey
 from chaoskernel.cli import ps, stop
 from chaoskernel.errors import EngineError, NotPermitted, UnknownFault
+from chaoskernel.kernel import bpf, processes
+from tests.unit.spoofs import MESSAGE, spoof
 
 AGENT = """
 import signal, sys, time
@@ -39,11 +42,20 @@ def of_this_process() -> list[Notice]:
     return [notice for notice in notices() if notice.owner["pid"] == os.getpid()]
 
 
+def doubts_of_this_process() -> list[Doubt]:
+    running = processes.snapshot()
+    return [
+        doubt
+        for doubt in survey()[1]
+        if doubt.pid in running and running[doubt.pid].parent == os.getpid()
+    ]
+
+
 @pytest.fixture(autouse=True)
 def none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults that somebody else has on this host stay out of it: `stop --all` would end them."""
     for module in (ps, stop):
-        monkeypatch.setattr(module, "notices", of_this_process)
+        monkeypatch.setattr(module, "survey", lambda: (of_this_process(), doubts_of_this_process()))
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ def invoke(*arguments: str) -> Result:
 
 def listed() -> list[str]:
     result = CliRunner().invoke(ps.command, ["--json"])
-    return [notice["message"]["name"] for notice in json.loads(result.output)]
+    return [notice["message"]["name"] for notice in json.loads(result.stdout)]
 
 
 def test_ps_shows_what_is_in_force(start: Start) -> None:
@@ -223,6 +235,95 @@ def test_a_pid_that_has_become_another_process_is_not_hit(
     child = start("disk")
     (notice,) = of_this_process()
     reused = Notice(os.getpid(), notice.started, notice.owner, notice.message)
-    monkeypatch.setattr(stop, "notices", lambda: [reused])
+    monkeypatch.setattr(stop, "survey", lambda: ([reused], []))
     assert "it had ended" in invoke("disk").output
     assert child.poll() is None
+
+
+SPOOFS: dict[str, dict[str, Any]] = {
+    "deep": {"content": "[" * 50_000},
+    "sparse": {"size": 100 * 10**9},
+    "wrong types": {"message": {**MESSAGE, "targets": [5]}},
+    "programs of wrong types": {"message": {**MESSAGE, "programs": ["x"]}},
+    "programs of others": {"message": {**MESSAGE, "programs": [1, 2, 3]}},
+    "no agent": {"command": "su"},
+    "not sealed": {"sealed": False},
+    "another's": {"parts": {"started": 1}},
+}
+
+
+@pytest.mark.parametrize("case", SPOOFS)
+def test_a_notice_that_is_not_believed_costs_itself_alone(start: Start, case: str) -> None:
+    with spoof(**SPOOFS[case]) as (holder, pid):
+        child = start("real")
+        shown = CliRunner().invoke(ps.command, env={"COLUMNS": "200"})
+        assert (shown.exit_code, listed()) == (0, ["real"])
+        assert f"process {pid} (" in shown.stderr
+        assert shown.stderr.count("\n") == 1 + (os.geteuid() != 0)
+        ended = invoke("--all")
+        assert (ended.exit_code, ended.stdout) == (
+            0,
+            f"stopped real (agent {child.pid}, SIGTERM)\n",
+        )
+        assert f"process {pid} (" in ended.stderr
+        assert holder.poll() is None
+        again = invoke("spoof")
+        assert isinstance(again.exception, UnknownFault)
+        assert holder.poll() is None
+
+
+def test_doubts_without_end_are_some_lines() -> None:
+    doubts = [Doubt(number, "x", "it is not sealed") for number in range(1000)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ps, "survey", lambda: ([], doubts))
+        shown = CliRunner().invoke(ps.command)
+    assert shown.stderr.splitlines()[10] == "and 990 more of them"
+
+
+def test_a_notice_is_looked_at_again_when_its_process_is_held(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was an agent when it was listed may have become something else by now."""
+    child = start("disk")
+    (notice,) = of_this_process()
+    other = notice._replace(message={**notice.message, "name": "other"})
+    monkeypatch.setattr(stop, "survey", lambda: ([other], []))
+    assert "it had ended" in invoke("other").output
+    assert child.poll() is None
+
+
+def test_programs_that_stay_loaded_fail_one_stop_and_no_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("disk")
+    monkeypatch.setattr(bpf, "still_loaded", lambda _: [7])
+    assert "its programs are loaded still: 7" in str(invoke("disk").exception)
+    assert invoke("--all").exit_code == 0
+
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x1b]52;c;cm0K\x07\u202egpj\x9b31m\x7f\r\n\ud800[red]"
+HARMLESS = r"\x1b]0;pwned\x07\x1b[2J\x1b]52;c;cm0K\x07\u202egpj\x9b31m\x7f\x0d\x0a\ud800[red]"
+
+
+def test_what_others_write_is_harmless_on_a_terminal() -> None:
+    message = {
+        **MESSAGE,
+        "name": HOSTILE,
+        "callchain": [{"symbol": HOSTILE}],
+        "targets": [{"pid": 7, "command": HOSTILE}],
+        "expires_at": HOSTILE,
+    }
+    with spoof(message=message) as (_, _pid):
+        shown = CliRunner().invoke(ps.command, env={"COLUMNS": "1000"})
+        ended = invoke("--all")
+    assert shown.stdout.count(HARMLESS) == 3
+    assert f"stopped {HARMLESS} (agent" in ended.stdout
+    for text in (shown.output, ended.output):
+        assert text.replace("\n", "").isprintable()
+
+
+def test_a_doubt_is_harmless_on_a_terminal() -> None:
+    with spoof(command="\x1b[2J\x9b31m", sealed=False):
+        for shown in (CliRunner().invoke(ps.command), invoke("--all")):
+            assert r"(\x1b[2J" in shown.stderr
+            assert shown.output.replace("\n", "").isprintable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -171,24 +172,92 @@ def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
         CliRunner().invoke(command, [str(path)], catch_exceptions=False)
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [
-        {"experiment": {"title": "\ud800"}},
-        {"chaoskernel": {"faults": [FAULT | {"reason": "\ud800"}]}},
-    ],
-)
-def test_a_character_that_no_terminal_has_is_one_line(
-    tmp_path: Path, parts: dict[str, object]
-) -> None:
-    path = journal(tmp_path, **parts)
-    with pytest.raises(ChaosKernelError, match=r"cannot be shown: utf-8 has no character '.ud800'"):
-        CliRunner().invoke(command, [str(path)], catch_exceptions=False)
+HOSTILE = "\x1b]0;pwned\x1b\\\x1b[2J\x1b]52;c;cm0K\x07\u202egpj\x9b31m\x7f\r\n\u200b\ud800"
+HARMLESS = r"\x1b]0;pwned\x1b\\x1b[2J\x1b]52;c;cm0K\x07\u202egpj\x9b31m\x7f\x0d\x0a\u200b\ud800"
+
+
+def hostile(value: Any) -> Any:
+    """Return a document with hostile text in place of each text but times and symbols' names."""
+    if isinstance(value, dict):
+        return {key: hostile(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [hostile(each) for each in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_text_of_others_is_harmless_on_a_terminal(tmp_path: Path) -> None:
+    part = {"faults": [hostile(FAULT)], "shortfalls": [HOSTILE]}
+    path = journal(tmp_path, experiment={"title": HOSTILE}, status=HOSTILE, chaoskernel=part)
+    result = CliRunner().invoke(command, [str(path)], env={"COLUMNS": "2000"})
+    assert result.exit_code == 0
+    assert result.output.replace("\n", "").isprintable()
+    # title, status, shortfall; name; hook, mechanism, engine; two frames, a target, two
+    # processes; three places of a stack; reason and state
+    assert result.output.count(HARMLESS) == 3 + 1 + 3 + 5 + 3 + 2
+    assert rows(result.output)["in force"] == "unknown"
+
+
+def test_json_has_no_control_character_either(tmp_path: Path) -> None:
+    part = {"faults": [hostile(FAULT)], "shortfalls": []}
+    output = shown(journal(tmp_path, chaoskernel=part), "--json")
+    assert output.replace("\n", "").isprintable()
+    assert json.loads(output)["faults"][0]["reason"] == HOSTILE
+
+
+def test_a_character_that_the_terminal_lacks_is_one_line(tmp_path: Path) -> None:
+    path = journal(tmp_path)
+    with pytest.raises(ChaosKernelError, match=r"cannot be shown: ascii has no character '.u2192'"):
+        CliRunner(charset="ascii").invoke(command, [str(path)], catch_exceptions=False)
     assert json.loads(shown(path, "--json"))
 
 
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "journal.json"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+NUMBERS = ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "9" * 4000, "9" * 9999, "-1", "1.5"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_that_no_counter_has_are_unknown(tmp_path: Path, number: str) -> None:
+    keys = ("reached", "matched", "injected", "held_times", "held_dry_run")
+    counters = {
+        **dict.fromkeys(keys, "NUMBER"),
+        "frames": [{"symbol": "f", "entered": "NUMBER", "matched": "NUMBER"}],
+        "processes": [{"pid": 7, "command": "x", "injected": "NUMBER"}],
+    }
+    part = {"faults": [{**FAULT, "dry_run": True, "counters": counters}], "shortfalls": []}
+    text = json.dumps({"status": "completed", "chaoskernel": part})
+    path = written(tmp_path, text.replace('"NUMBER"', number))
+    table = rows(shown(path))
+    assert table["injected"] == table["matched"] == table["would have failed"] == "unknown"
+    assert table["hit"] == "x (7): unknown"
+    assert table["call chain"] == "f (unknown of unknown)"
+    assert json.loads(shown(path, "--json"), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_a_deep_journal_is_one_line_or_shown(
+    tmp_path: Path, depth: int, options: list[str]
+) -> None:
+    deep = "[" * depth + "]" * depth
+    for part in (
+        f'"status": {deep}, "chaoskernel": {{"faults": []}}',
+        f'"experiment": {{"title": {deep}}}, "chaoskernel": {{"faults": []}}',
+        f'"chaoskernel": {{"faults": [{{"reason": {deep}}}]}}',
+        f'"chaoskernel": {{"faults": [{deep}]}}',
+        f'"chaoskernel": {{"faults": [], "shortfalls": [{deep}]}}',
+    ):
+        path = written(tmp_path, f"{{{part}}}")
+        result = CliRunner().invoke(command, [str(path), *options])
+        assert result.exit_code == 0 or isinstance(result.exception, ChaosKernelError)
+
+
 WRONG: st.SearchStrategy[object] = st.sampled_from(
-    [None, 7, "x", [], {}, [7], {"a": 1}, [{}], True, -1.5]
+    [None, 7, "x", [], {}, [7], {"a": 1}, [{}], True, -1.5, math.inf, -math.inf, math.nan, 10**4000]
 )
 
 
@@ -212,6 +281,12 @@ def test_it_names_no_more_processes_than_a_table_has_room_for(tmp_path: Path) ->
     table = rows(shown(journal(tmp_path, chaoskernel={"faults": [fault], "shortfalls": []})))
     assert table["hit"] == "x (7): 7, x (6): 6, x (5): 5, x (4): 4, and 3 more"
     assert "last one" not in table
+
+
+def test_what_does_not_work_has_a_row(tmp_path: Path) -> None:
+    warned = {**FAULT, "warnings": ["stacks have no names", "[slow]"]}
+    table = rows(shown(journal(tmp_path, chaoskernel={"faults": [warned], "shortfalls": []})))
+    assert table["warning"] == "stacks have no names; [slow]"
 
 
 def test_a_rehearsal_is_told_from_a_fault(tmp_path: Path) -> None:

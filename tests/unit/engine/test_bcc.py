@@ -6,9 +6,13 @@ import os
 
 import pytest
 
-from chaoskernel.bpf.program import Program
+from chaoskernel.bpf.program import Layout, Program
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import addresses
+from chaoskernel.kernel.addresses import Hidden
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:
@@ -63,6 +67,30 @@ def test_the_verifiers_last_word_is_shown() -> None:
 def test_absent_headers_are_a_lack_of_the_kernel_and_not_of_the_program(output: bytes) -> None:
     with pytest.raises(UnsupportedKernel, match="apt-get install linux-headers-"):
         written_and_raised(output, Exception("Failed to compile"))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        (Hidden("the addresses are hidden", "sysctl shows them"), "hidden; sysctl shows them"),
+        (None, "does not list kmem_cache; CONFIG_KALLSYMS_ALL lists it"),
+    ],
+)
+def test_slab_requests_do_not_fail_without_the_guard_of_the_cache_of_caches(
+    monkeypatch: pytest.MonkeyPatch, hidden: Hidden | None, said: str
+) -> None:
+    monkeypatch.setattr(addresses, "hidden", lambda: hidden)
+    scope = Scope(pids=(42,))
+    with pytest.raises(UnsupportedKernel, match=said):
+        bcc._require_guard(Fault("x", Hook.SLAB, scope), Layout())
+    bcc._require_guard(Fault("x", Hook.SLAB, scope), Layout(bootstrap_cache=1))
+    bcc._require_guard(Fault("x", Hook.PAGE, scope), Layout())
+
+
+def test_no_address_of_the_kernels_is_shown_of_a_compilers_output() -> None:
+    output = b"18: (18) r1 = 0xffff88810a4b5c00\nprocessed 12 insns\n"
+    with pytest.raises(EngineError, match=r"r1 = \[unknown\]$"):
+        written_and_raised(output, Exception("Failed to load"))
 
 
 def test_an_exit_from_within_bcc_is_an_error_like_any_other() -> None:

@@ -70,6 +70,15 @@ def test_a_stack_begins_at_the_hook_and_has_names() -> None:
     assert told["arguments"] == {}
 
 
+def test_a_place_without_a_name_is_not_shown_by_its_address() -> None:
+    hiding = symbols_of(b"0 T should_failslab\n0 T path_mount\n")
+    for names in (SYMBOLS, hiding):
+        made = event(1, **stack(0x1001, 0xFFFFFFFFA020306E, 0xFFFFFFFF8116012B))
+        (told,) = to_json([made], Hook.FUNCTION, "should_failslab", names, boot=0)
+        assert told["stack"][1:] == ["[unknown]", "[unknown]"]
+        assert "ffff" not in str(told)
+
+
 def test_a_stack_that_could_not_be_walked_is_empty() -> None:
     (told,) = to_json([event(1, stack_size=-14)], Hook.FUNCTION, "should_failslab", SYMBOLS, boot=0)
     assert told["stack"] == []

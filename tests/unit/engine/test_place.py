@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf.program import Layout, Placement
-from chaoskernel.engine.place import placements, with_offsets
+from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import addresses
+from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING, Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
@@ -113,6 +115,37 @@ def test_a_kretprobe_is_told_from_what_lies_on_the_stack_by_its_trampoline() -> 
     symbols = symbols_of(b"1 T should_failslab\n2 t f.isra.0\n30 t __kretprobe_trampoline\n")
     (placement, _) = placements(fault, symbols, EVERYTHING)
     assert placement.layout == Layout(return_trampoline=0x30)
+
+
+HIDDEN = Hidden("kernel.kptr_restrict=2 hides kernel addresses", "sysctl shows them")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "chain", "machine", "said"),
+    [
+        (None, [], "x86_64", []),
+        (None, ["f"], "aarch64", []),
+        (HIDDEN, [], "x86_64", ["stacks of events have no names"]),
+        (HIDDEN, ["f"], "aarch64", ["stacks of events have no names"]),
+        (HIDDEN, ["f"], "x86_64", ["stacks of events have no names", "kretprobe misses"]),
+        (None, ["f"], "x86_64", ["does not list its kretprobe trampoline", "kretprobe misses"]),
+    ],
+)
+def test_what_hidden_addresses_switch_off_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    hidden: Hidden | None,
+    chain: list[str],
+    machine: str,
+    said: list[str],
+) -> None:
+    monkeypatch.setattr(addresses, "hidden", lambda: hidden)
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    symbols = symbols_of(b"0 T should_failslab\n0 t f.isra.0\n0 t __kretprobe_trampoline\n")
+    (placement, *_) = placements(fault, symbols, EVERYTHING)
+    told = warnings(placement, machine)
+    assert len(told) == bool(said)
+    for text in [*said, *([hidden.why, hidden.remedy] if hidden else [])]:
+        assert text in "".join(told)
 
 
 def test_the_kernels_list_of_names_is_not_read_for_functions_that_have_types() -> None:

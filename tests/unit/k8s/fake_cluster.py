@@ -52,7 +52,7 @@ def pod(
     }
 
 
-def armed(pod_name: str = "shop/db-0") -> Document:
+def armed(pod_name: str = "shop/db-0", **more: Any) -> Document:
     return {
         "type": "armed",
         "hook": "should_failslab",
@@ -63,6 +63,7 @@ def armed(pod_name: str = "shop/db-0") -> Document:
         "armed_at": "2026-01-01T00:00:00+00:00",
         "expires_at": "2999-01-01T00:05:00+00:00",
         "programs": [5],
+        **more,
     }
 
 

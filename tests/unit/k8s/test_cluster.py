@@ -19,7 +19,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
 from chaoskernel.k8s.cluster import ApiCluster, _errors
-from chaoskernel.k8s.connection import Connection
+from chaoskernel.k8s.connection import Connection, without_secrets
 from chaoskernel.k8s.job import Owner, Settings, job
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
@@ -380,6 +380,57 @@ def test_a_server_that_is_no_url(server: str) -> None:
     assert refused(Connection(host=server)) == line
 
 
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        ("https://u:hunter2@h:99999", "https://…@h:99999"),
+        ("https://u:hunter2@h@i:99999", "https://…@i:99999"),
+        ("https://u:p://hunter2@h:0", "https://…@h:0"),
+        ("https://u:hunter2", "https://u…"),
+        ("https://u:2hunter2", "https://u…"),
+        ("https://u:hunter2%40h:6443", "https://u…"),
+        ("https://u:hunter2\n@h:99999", "https://…@h:99999"),
+        ("https://u:hunter2＠h", "https://u…"),
+        ("https:/u:hunter2@h", "…@h"),
+        ("https:/u:hunter2", "https:/u…"),
+        ("u:hunter2@h", "…@h"),
+        ("u:hunter2://h", "u…"),
+        ("https://h:99999?token=hunter2", "https://h…"),
+        ("https://h/a/b:hunter2", None),
+        ("https://[fd00::1]:99999/x#hunter2", "https://[fd00::1]:99999/x…"),
+        ("https://[fd00::1]:hunter2", "https://[fd00::1]…"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_password_in_a_server_that_is_no_url_is_not_shown(
+    server: str, shown: str | None, tmp_path: Path
+) -> None:
+    assert "hunter2" not in without_secrets(server)
+    if shown is None:  # it is a URL
+        return
+    assert without_secrets(server) == shown
+    line = refused(Connection(host=server))
+    assert (
+        line
+        == f"KUBERNETES_HOST: '{shown}' is not the URL of an API server; write https://host:port"
+    )
+    file = tmp_path / "config"
+    file.write_text(config_of(f"{{server: {json.dumps(server)}}}"))
+    assert "hunter2" not in refused(Connection(kubeconfig=str(file)))
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_password_in_a_server_that_is_one_is_not_shown_either(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("no certificate")
+    url = "https://u:hunter2@127.0.0.1:1"
+    line = refused(Connection(host=url, verify_ssl=True, ca_cert_file=str(file)))
+    assert line.startswith("KUBERNETES_HOST: 'https://…@127.0.0.1:1' is not usable")
+    with pytest.raises(ClusterError) as caught:
+        list(ApiCluster(Connection(host=url)).nodes())
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("server", ["{}", "{server: ''}", "{server: abc}"])
 @pytest.mark.filterwarnings("error")
 def test_a_kubeconfig_whose_server_is_no_url(server: str, tmp_path: Path) -> None:
@@ -401,7 +452,7 @@ def test_a_pods_own_account_outside_of_pods(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("abc", "abc"),
         ("http://", "http://"),
-        ("http://h:x", "http://h:x"),
+        ("http://h:x", "http://h…"),
         ("ftp://u:hunter2@h", "ftp://…@h"),
         ("u:hunter2@h", "…@h"),
     ],

@@ -60,6 +60,21 @@ def test_who_asks_is_a_key_else_a_certificate_else_a_name() -> None:
     assert (by_key.api_key_prefix, by_key.username) == ("Boom", "")
 
 
+def test_a_connection_shows_nobody_who_asks_or_how() -> None:
+    given = Connection(
+        host="https://user:hunter2@h",
+        proxy="http://user:hunter2@p",
+        username="user",
+        password="hunter2",
+        api_key="hunter2",
+        ca_cert_file="/ca",
+    )
+    for text in (repr(given), str(given), f"{given}"):
+        assert "user" not in text
+        assert "hunter2" not in text
+        assert "/ca" in text
+
+
 def test_nothing_at_all_is_refused_in_one_line_with_what_to_set() -> None:
     with pytest.raises(InvalidFault, match=r"no /nowhere/config is there; set KUBECONFIG, or"):
         connection(None, NOWHERE)

@@ -27,7 +27,7 @@ from chaoskernel.pods import PodContainer, PodScope
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook
 from chaoskernel.target import State
-from tests.unit.k8s.fake_cluster import FakeCluster, Script, counted, disarmed
+from tests.unit.k8s.fake_cluster import FakeCluster, Script, armed, counted, disarmed
 from tests.waiting import within
 
 QUICK = Waits(start=2.0, stop=0.5, retry=0.01)
@@ -73,6 +73,16 @@ def test_one_job_for_each_node_is_armed_and_what_they_count_is_added_up() -> Non
         ("worker-1", 4),
         ("worker-2", 4),
     ]
+
+
+def test_what_does_not_work_is_told_with_its_nodes(caplog: pytest.LogCaptureFixture) -> None:
+    one = Script(first=(armed(warnings=["no names"]),))
+    two = Script(first=(armed(warnings=["no names", "slow"]),))
+    cluster = FakeCluster({"worker-1": one, "worker-2": two, "worker-3": Script()})
+    record = target(cluster).start(a_fault("worker-1", "worker-2", "worker-3"))
+    told = ["on 2 nodes: no names", "on node worker-2: slow"]
+    assert record.to_json()["warnings"] == told
+    assert caplog.messages == [f"Fault 'x': {line}" for line in told]
 
 
 def test_stopping_waits_for_the_last_word_of_each_agent() -> None:

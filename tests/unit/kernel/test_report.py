@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.kernel import report
+from chaoskernel.kernel import addresses, report
+from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features
+from chaoskernel.kernel.report import Finding
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Hook
 from tests.unit.kernel.types import symbols_of, types_of
@@ -61,12 +63,21 @@ def test_mechanisms_that_are_missing_name_the_option_that_gives_them() -> None:
     assert [finding.usable for finding in report.mechanisms(None)] == [None, None]
 
 
+def test_hidden_addresses_are_told_with_what_would_show_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "hidden", lambda: Hidden("it hides them", "sysctl shows them"))
+    (finding,) = [each for each in report.host() if each.subject == "kernel addresses"]
+    assert finding == Finding("kernel addresses", "it hides them", False, "sysctl shows them")
+
+
 def test_every_finding_about_this_host_is_usable_or_has_a_remedy() -> None:
     found = list(report.host())
     assert [finding.subject for finding in found] == [
         "kernel headers",
         "privileges",
         "pid namespace",
+        "kernel addresses",
         "cgroups",
     ]
     assert all(bool(finding.remedy) is not finding.usable for finding in found)

@@ -82,8 +82,13 @@ def test_a_clone_beside_its_pieces_is_used() -> None:
 def test_an_address_is_named_by_the_function_that_it_lies_in(symbols: Symbols) -> None:
     assert symbols.at(0xFFFFFFFF81000014) == "mount_subtree+0x4"
     assert symbols.at(0xFFFFFFFF81000020) == "btrfs_mount+0x0"
-    assert symbols.at(0x10) == "0x10"
-    assert symbols.at(0xFFFFFFFF9EE24000) == "0xffffffff9ee24000"
+
+
+def test_an_address_without_a_name_is_not_shown(symbols: Symbols) -> None:
+    hiding = symbols_of(re.sub(rb"(?m)^\w+", b"0" * 16, TEXT))
+    for address in (0x10, 0xFFFFFFFF80FFFFFF, 0xFFFFFFFF9EE24000, 0xFFFFFFFFC0000000, 2**64 - 1):
+        assert symbols.at(address) == "[unknown]"
+        assert hiding.at(address + 2**20) == "[unknown]"
 
 
 def test_addresses_of_functions_and_data_are_known(symbols: Symbols) -> None:
