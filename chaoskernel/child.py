@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import datetime
+import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 from chaoskernel.agent import protocol
+from chaoskernel.agent.output import Output
 from chaoskernel.errors import AgentError, TimeLimit
 from chaoskernel.launch import START_VARIABLE
 from chaoskernel.log import logger
@@ -20,6 +21,8 @@ from chaoskernel.spec import Fault
 from chaoskernel.target import Record, State
 
 _TAIL_LINES = 20
+_TAIL_CHARACTERS = 500
+_MOST_SKIPPED = 20
 _DRAIN_SECONDS = 2.0
 
 
@@ -54,7 +57,9 @@ class Agent:
         self._said: dict[str, Mapping[str, Any]] = {}  # the last message of each type
         self._asked: collections.Counter[str] = collections.Counter()
         self._answered: collections.Counter[str] = collections.Counter()
+        self._skipped = 0
         self._gone = ""  # when it ended
+        self._input = _input_of(child)
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._errors = threading.Thread(target=self._read_errors, daemon=True)
         self._output = threading.Thread(target=self._read_output, daemon=True)
@@ -67,12 +72,12 @@ class Agent:
         return protocol.ARMED in self._said
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message; that the agent is gone is learnt from the end of its output."""
-        child_input = self._child.stdin
-        if child_input is not None:
-            with self._news, contextlib.suppress(OSError, ValueError):
-                child_input.write(protocol.encode(message))
-                child_input.flush()
+        """Send a message, and do not wait for its being read.
+
+        That the agent is gone is learnt from the end of its output.
+        """
+        if self._input is not None:
+            self._input.say(message)
 
     def await_armed(self, seconds: float) -> None:
         """Wait until the fault is in force.
@@ -103,7 +108,7 @@ class Agent:
         with self._news:
             self._asked[request] += 1
             mine = self._asked[request]
-            self.tell({"request": request, **details})
+            self.tell({"request": request, "id": mine, **details})
             if not self._news.wait_for(
                 lambda: self._answered[request] >= mine or self._is_over(), seconds
             ):
@@ -159,7 +164,7 @@ class Agent:
                     reason=last.get("reason", ""),
                     leftovers=tuple(last.get("leftovers", ())),
                     events=tuple(last.get("events", ())),
-                    dropped=int(last.get("dropped", 0)),
+                    dropped=last.get("dropped", 0),
                 )
             if not self._is_over():
                 return Record(fault, State.ACTIVE, armed, counters)
@@ -183,36 +188,42 @@ class Agent:
         if status is not None:
             how = f"exited with status {status}"
             if status < 0:
-                how = f"was killed by {signal.Signals(-status).name}"
+                how = f"was killed by {_signal_name(-status)}"
         said = next((line for line in reversed(self._tail.copy()) if line.strip()), "")
         return f"the agent {how}" + (f" ({said.strip()})" if said else "")
 
     def _read_errors(self) -> None:
         if self._child.stderr is not None:
             with self._child.stderr as errors:
-                self._tail.extend(errors)
+                for line in _lines(errors):
+                    self._tail.append(line[:_TAIL_CHARACTERS])
 
     def _read_output(self) -> None:
-        if self._child.stdout is not None:
-            with self._child.stdout as output:
-                for line in output:
-                    self._hear(line)
-        self._errors.join(_DRAIN_SECONDS)
-        self._child.wait()
-        with self._news:
-            if self._child.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self._child.stdin.close()
-            self._gone = _now()
-            self._news.notify_all()
+        try:
+            if self._child.stdout is not None:
+                with self._child.stdout as output:
+                    for line in _lines(output):
+                        self._hear(line)
+        finally:
+            self._errors.join(_DRAIN_SECONDS)
+            self._child.wait()
+            if self._input is not None:
+                self._input.close()
+            with self._news:
+                self._gone = _now()
+                self._news.notify_all()
 
     def _hear(self, line: str) -> None:
+        """Take in a line; skip and report one that is no message."""
         try:
-            message = protocol.decode(line)
-        except AgentError:
-            self._tail.append(line)  # a library's own words, or the interpreter's
+            message = protocol.heard(line)
+        except AgentError as error:  # a library's own words, the interpreter's, another version's
+            self._tail.append(line[:_TAIL_CHARACTERS])
+            self._skipped += 1
+            if self._skipped <= _MOST_SKIPPED:
+                logger.warning("Fault '%s': a line of its agent is skipped: %s", self._name, error)
             return
-        kind = str(message.get("type", ""))
+        kind = str(message["type"])
         if kind == protocol.PROGRESS:
             logger.info("Fault '%s': %s", self._name, message.get("step", ""))
         if kind == protocol.ARMED:
@@ -220,8 +231,33 @@ class Agent:
                 logger.warning("Fault '%s': %s", self._name, warning)
         with self._news:
             self._said[kind] = message
-            self._answered[kind] += 1
+            self._answered[kind] = message.get("id", self._answered[kind] + 1)
             self._news.notify_all()
+
+
+def _input_of(child: subprocess.Popen[str]) -> Output | None:
+    """Return what writes to a child; a thread owns the descriptor, so that none closes it early."""
+    if child.stdin is None:
+        return None
+    descriptor = os.dup(child.stdin.fileno())
+    child.stdin.close()
+    return Output(descriptor, backlog=2 * protocol.MAX_LINE, gone=lambda: None)
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Yield the lines of a stream; of one that is too long for a message only the beginning."""
+    begins = True
+    while piece := stream.readline(protocol.MAX_MESSAGE + 1):
+        if begins:
+            yield piece
+        begins = piece.endswith("\n")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals
+        return f"signal {number}"
 
 
 def _now() -> str:

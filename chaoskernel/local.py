@@ -75,7 +75,7 @@ class LocalTarget:
         if held.record().state is State.ACTIVE:
             answer = held.agent.ask(protocol.REQUEST_EVENTS, self._waits.reply, limit=limit)
             if answer:
-                return {key: answer.get(key) for key in ("events", "dropped")}
+                return {"events": answer.get("events", []), "dropped": answer.get("dropped", 0)}
         record = held.record()
         kept = record.events[max(0, len(record.events) - limit) :]
         return {"events": list(kept), "dropped": record.dropped}

@@ -9,11 +9,12 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from chaoskernel.checks import MAX_DOCUMENT
-from chaoskernel.errors import InvalidFault
+from chaoskernel.agent import protocol
+from chaoskernel.errors import AgentError
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _READ_BYTES = 65536
@@ -39,7 +40,7 @@ class Requests:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._pending = b""
+        self._pending = bytearray()
         self._ended = False
 
     def line(self, *, timeout: float | None = None) -> str | None:
@@ -47,10 +48,14 @@ class Requests:
 
         :param timeout: seconds.
         :raises TimeoutError: no whole line came within that time.
-        :raises InvalidFault: a line has no end.
+        :raises AgentError: the line is longer than a line may be.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        while b"\n" not in self._pending:
+        looked = 0
+        while (found := self._pending.find(b"\n", looked)) < 0:
+            looked = len(self._pending)
+            if looked > protocol.MAX_LINE:
+                raise AgentError(f"a line of more than {protocol.MAX_LINE} bytes came in")
             if self._ended:
                 return None
             nap = min(_NAP_SECONDS, max(0.0, end - time.monotonic()))
@@ -58,13 +63,15 @@ class Requests:
                 chunk = os.read(self.descriptor, _READ_BYTES)
                 self._ended = not chunk
                 self._pending += chunk
-                if len(self._pending) > MAX_DOCUMENT:
-                    allowed = f"a line of up to {MAX_DOCUMENT} bytes"
-                    raise InvalidFault("standard input", f"{chunk[:20]!r}…", allowed)
             elif time.monotonic() >= end:
                 raise TimeoutError
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode(errors="replace")
+        line = self._pending[:found].decode(errors="replace")
+        del self._pending[: found + 1]
+        return line
+
+    def rest(self) -> str:
+        """Return what came in after the last line feed; once the input has ended, that is all."""
+        return self._pending.decode(errors="replace")
 
 
 class _Signalled(BaseException):
@@ -74,10 +81,14 @@ class _Signalled(BaseException):
 
 
 class Lifeline:
-    """Within this context the signals that end an agent end its wait instead."""
+    """Within this context the signals that end an agent end its fault, and its wait, instead.
 
-    def __init__(self, requests: Requests) -> None:
+    :param at_once: called by the signal's handler: whatever the agent is doing is not waited for.
+    """
+
+    def __init__(self, requests: Requests, at_once: Callable[[], object] = lambda: None) -> None:
         self._requests = requests
+        self._at_once = at_once
         self._signal = ""
         self._waiting = False
 
@@ -138,6 +149,7 @@ class Lifeline:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number).name
+        self._at_once()
         if self._waiting:
             self._waiting = False
             raise _Signalled(self._signal)

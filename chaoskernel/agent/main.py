@@ -8,27 +8,28 @@ everything that is attached.
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
+from chaoskernel.agent.output import Output, never_block
+from chaoskernel.agent.reports import Reports
+from chaoskernel.checks import is_int
 from chaoskernel.engine import ArmedFault, Engine, events
 from chaoskernel.engine.choice import engine_for
-from chaoskernel.errors import ChaosKernelError, InvalidFault
+from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
 from chaoskernel.spec import Fault
 
 FAILED = 1
 
-
 _LOOK_SECONDS = 1.0
-"""How often an agent looks after its pods, and reports what has changed."""
-_REPORT_SECONDS = 10.0
-"""How often it reports all the same: one that says nothing is cut off."""
+"""How often an agent looks after its pods, and at its counters."""
+
+_FINAL_SECONDS = 5.0
+"""How long somebody may take to read the last message; the fault is over by then."""
 
 
 def main(owner: int, document: str = "") -> int:
@@ -39,30 +40,42 @@ def main(owner: int, document: str = "") -> int:
     """
     if owner:
         Lifeline.tie_to(owner)
-    requests = Requests(sys.stdin.fileno())
+    if sys.stdin is None or sys.stdout is None:  # closed: something else may get its number
+        return FAILED
+    if sys.stderr is not None:
+        never_block(sys.stderr.fileno())
+    requests, output = Requests(sys.stdin.fileno()), Output(sys.stdout.fileno())
+    status = 0
     try:
         fault = Fault.from_text(document) if document else _read_fault(requests)
-        serve(fault, engine_for(fault), requests)
+        serve(fault, engine_for(fault), requests, output)
     except ChaosKernelError as error:
-        send(protocol.error_message(error))
-        return FAILED
-    return 0
+        output.say(protocol.error_message(error))
+        status = FAILED
+    finally:
+        written = output.flush(_FINAL_SECONDS)
+    return status if written else FAILED
 
 
-def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
-    """Arm a fault, answer requests while it lasts, and take it back."""
-    armed = engine.arm(fault, progress=lambda step: send({"type": protocol.PROGRESS, "step": step}))
+def serve(fault: Fault, engine: Engine, requests: Requests, output: Output) -> None:
+    """Arm a fault, answer requests while it lasts, and take it back.
+
+    What is said last is said when nothing is attached any more; it is on its way on return.
+    """
+    armed = engine.arm(
+        fault, progress=lambda step: output.say({"type": protocol.PROGRESS, "step": step})
+    )
     try:
         message = _armed_message(fault, engine, armed)
-        with posted(message), Lifeline(requests) as lifeline:
-            send(message)
+        with posted(message), Lifeline(requests, armed.hold) as lifeline:
+            output.say(message)
             if fault.scope.pods:
-                reason = _report(lifeline, armed)
+                reason = _report(lifeline, armed, output)
             else:
-                reason = _answer(lifeline, armed, until=armed.expires)
+                reason = _answer(lifeline, armed, output, until=armed.expires)
     finally:
         leftovers = armed.disarm()
-    send(
+    output.say(
         {
             "type": protocol.DISARMED,
             "reason": reason,
@@ -70,50 +83,41 @@ def serve(fault: Fault, engine: Engine, requests: Requests) -> None:
             **armed.events(events.KEPT),
             "ended_at": _iso(time.time()),
             "leftovers": leftovers,
+            "unread": output.unread,
         }
     )
 
 
-def send(message: Mapping[str, Any]) -> None:
-    """Write a message; when nobody reads any more, end at once."""
-    line = protocol.encode(message)
-    try:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
-        os._exit(FAILED)
-
-
 def _read_fault(requests: Requests) -> Fault:
     line = requests.line()
-    if line is None:
+    if line is None:  # its end is that of the input: printf, or tr -d '\n'
+        line = requests.rest()
+    if not line:
         raise InvalidFault("the fault", "", "a JSON document", hint="write it on standard input")
     return Fault.from_text(line)
 
 
-def _report(lifeline: Lifeline, armed: ArmedFault) -> str:
+def _report(lifeline: Lifeline, armed: ArmedFault, output: Output) -> str:
     """Report the counters, and follow the pods, until the fault is to end; return why it ends.
 
     On a node nobody can ask: what is read there is the log.
     """
-    said: Mapping[str, Any] = {}
-    said_at = 0.0
+    reports = Reports()
     while True:
         armed.follow()
-        now, seen = time.monotonic(), armed.counters()
-        if seen != said or now - said_at >= _REPORT_SECONDS:
-            send({"type": protocol.COUNTERS, "counters": dict(seen)})
-            said, said_at = seen, now
+        if message := reports.due(armed.counters(), time.monotonic()):
+            output.say(message)
         look = time.monotonic_ns() + round(_LOOK_SECONDS * 1e9)
-        reason = _answer(lifeline, armed, until=min(look, armed.expires))
+        reason = _answer(lifeline, armed, output, until=min(look, armed.expires))
         if reason != DEADLINE or time.monotonic_ns() >= armed.expires:
             return reason
 
 
-def _answer(lifeline: Lifeline, armed: ArmedFault, *, until: int) -> str:
+def _answer(lifeline: Lifeline, armed: ArmedFault, output: Output, *, until: int) -> str:
     """Answer requests until the fault is to end; return why it ends.
 
     :param until: CLOCK_MONOTONIC, ns.
+    :raises AgentError: what came in is not a request.
     """
     while True:
         line = lifeline.wait(until=until)
@@ -121,12 +125,17 @@ def _answer(lifeline: Lifeline, armed: ArmedFault, *, until: int) -> str:
             return line
         message = protocol.decode(line.text)
         request = message.get("request")
+        number = {"id": message["id"]} if is_int(message.get("id")) else {}
         if request == protocol.REQUEST_STOP:
             return "stop"
         if request == protocol.REQUEST_COUNTERS:
-            send({"type": protocol.COUNTERS, "counters": dict(armed.counters())})
+            counters = dict(armed.counters())
+            output.say({"type": protocol.COUNTERS, "counters": counters, **number})
         if request == protocol.REQUEST_EVENTS:
-            send({"type": protocol.EVENTS, **armed.events(message.get("limit", 0))})
+            limit = message.get("limit", 0)
+            if not is_int(limit) or limit < 0:
+                raise AgentError(f"limit: {str(limit)[:60]!r} is not a number of events")
+            output.say({"type": protocol.EVENTS, **armed.events(limit), **number})
 
 
 def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 In, on standard input: one Fault document, then any number of requests
 (`{"request": "counters"}`, `{"request": "events", "limit": 100}`,
-`{"request": "stop"}`).  Out, on standard output, one object a line, each with a `type`:
+`{"request": "stop"}`).  A request may have an `id`, a number that grows; its answer has the
+same.  Out, on standard output, one object a line, each with a `type`:
 
 `progress`
     `step`: what is being done; only before `armed`.
@@ -11,9 +12,12 @@ In, on standard input: one Fault document, then any number of requests
     (the resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601,
     UTC), `programs` (ids, as in `bpftool prog`), `warnings` (what does not work on this
     kernel as it should, a line for each).
+`alive`
+    nothing has changed; with pods in the scope something is said every 10 s.
 `counters`
-    `counters`: the answer to a request.  With pods in the scope they come by themselves: when
-    they have changed, and every 10 s.
+    `counters`: the answer to a request.  With pods in the scope they come by themselves when they
+    have changed: at most once a second, and less often the more is said, with the 20 processes
+    that were hit most; `processes_left_out` counts the others.
 `events`
     `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
     `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were
@@ -25,7 +29,11 @@ In, on standard input: one Fault document, then any number of requests
 `disarmed`
     the last line: `reason` (stop, deadline, or the name of a signal),
     `counters`, `events` and `dropped`: the final ones, `ended_at`, `leftovers`: ids of
-    programs that are loaded still; empty unless something went wrong.
+    programs that are loaded still; empty unless something went wrong; `unread`: how many
+    messages were dropped because nobody read them.
+
+Whoever listens to an agent reads each line with `heard`: a line may be a library's own words, a
+proxy's page or the message of another version.
 """
 
 from __future__ import annotations
@@ -35,9 +43,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel import errors
+from chaoskernel.agent import shapes
+from chaoskernel.agent.shapes import Message
 
 PROGRESS = "progress"
 ARMED = "armed"
+ALIVE = "alive"
 COUNTERS = "counters"
 EVENTS = "events"
 ERROR = "error"
@@ -47,24 +58,86 @@ REQUEST_COUNTERS = "counters"
 REQUEST_EVENTS = "events"
 REQUEST_STOP = "stop"
 
+MAX_LINE = 12 << 20
+"""Longest line, in characters: a fault may bring an object of checks.MAX_OBJECT bytes in base64."""
+
+MAX_MESSAGE = 4 << 20
+"""Longest line of an agent: 256 events and 4,096 processes make some 400,000 characters."""
+
+MAX_DEPTH = 16
+"""Most levels of lists and objects in a message."""
+
+_SHOWN = 80
+_OTHER_VERSION = "the agent and this program may be of different versions"
+
 
 def encode(message: Mapping[str, Any]) -> str:
     """Return a message as one line, line feed included."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def decode(line: str) -> dict[str, Any]:
-    """Return the message of a line.
+def decode(line: str, *, longest: int = MAX_LINE) -> dict[str, Any]:
+    """Return the JSON object of a line: a fault, a request, or a message that nobody has checked.
 
-    :raises AgentError: the line is not a JSON object.
+    :param longest: how many characters the line may have.
+    :raises AgentError: the line is too long, is not a JSON object, or is nested too deeply.
     """
+    if len(line) > longest:
+        raise errors.AgentError(f"a line of more than {longest} characters: {line[:_SHOWN]!r}")
     try:
-        message = json.loads(line)
+        document = json.loads(line)
     except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise errors.AgentError(f"this is not a message of the agent's: {line[:80]!r}")
-    return message
+        document = None
+    if not isinstance(document, dict):
+        raise errors.AgentError(f"this is not a message of the agent's: {line[:_SHOWN]!r}")
+    return {_text(key, 0): _text(value, MAX_DEPTH - 1) for key, value in document.items()}
+
+
+def checked(message: Mapping[str, Any]) -> Message:
+    """Return a message of an agent whose fields are what the text above says.
+
+    A field may be missing, since another version of the agent may not have it; `get` reads it.
+    Of each frame, process, pod and place that is listed, what identifies and counts it is there.
+    Keys that are not known here are kept.
+
+    :raises AgentError: the type is not known, or a field is of another type than it has to be.
+    """
+    kind = message.get("type")
+    shape = shapes.MESSAGES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        raise errors.AgentError(
+            f"type: {str(kind)[:_SHOWN]!r} is not a type of message", hint=_OTHER_VERSION
+        )
+    try:
+        shapes.check(message, shape, str(kind))
+    except ValueError as wrong:
+        raise errors.AgentError(str(wrong), hint=_OTHER_VERSION) from None
+    return dict(message)
+
+
+def heard(line: str) -> Message:
+    """Return the checked message of a line that an agent has written.
+
+    :raises AgentError: there is none in it; skip the line, report it, and listen on.
+    """
+    return checked(decode(line, longest=MAX_MESSAGE))
+
+
+def _text(value: Any, depth: int) -> Any:
+    """Return a JSON value whose text can be written again: no half of a surrogate pair.
+
+    :param depth: how many levels it may have.
+    :raises AgentError: it has more.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if not isinstance(value, list | dict):
+        return value
+    if not depth:
+        raise errors.AgentError(f"a message of more than {MAX_DEPTH} levels")
+    if isinstance(value, list):
+        return [_text(item, depth - 1) for item in value]
+    return {_text(key, 0): _text(item, depth - 1) for key, item in value.items()}
 
 
 def warnings_of(armed: Mapping[str, Any]) -> list[str]:

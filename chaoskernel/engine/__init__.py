@@ -57,6 +57,9 @@ class ArmedFault(Protocol):
         That is a container of a pod that was made anew.
         """
 
+    def hold(self) -> None:
+        """Inject nothing from now on: one store, for a signal's handler; `disarm` is to follow."""
+
     def disarm(self) -> list[int]:
         """Detach everything, the hook first; idempotent.
 

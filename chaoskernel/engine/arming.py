@@ -166,11 +166,18 @@ class Armed:
         if self._follower and self._final is None:
             self._follower.look()
 
+    def hold(self) -> None:
+        """See `ArmedFault.hold`."""
+        if self._final is None:  # else the module's memory may be gone
+            self._module.set_deadline(0)
+
     def disarm(self) -> list[int]:
         """See `ArmedFault.disarm`."""
         if self._final is None:
-            # One store ends the injections; only then are the last counters final.
+            # One store ends the injections, but a CPU may have read the deadline before it and
+            # not have counted yet: only then are the last counters final.
             self._module.set_deadline(0)
+            bpf.wait_for_programs()
             self._last = self._module.events(events.KEPT)
             self._final = self._count()
         self._undo.close()

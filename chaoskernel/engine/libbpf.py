@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chaoskernel.errors import EngineError, MissingTool
+from chaoskernel.errors import EngineError, MissingTool, UnsupportedKernel
 
 _LIBRARY = "libbpf.so.1"
 _TASK_STORAGE = 29  # enum bpf_map_type
@@ -280,5 +280,14 @@ class Table:
 
 
 def possible_cpus() -> int:
-    """Return how many values a per-CPU table has for each key."""
-    return int(_library().functions.libbpf_num_possible_cpus())
+    """Return how many values a per-CPU table has for each key.
+
+    :raises UnsupportedKernel: nobody knows, since /sys is not mounted.
+    """
+    count = int(_library().functions.libbpf_num_possible_cpus())
+    if count < 1:
+        raise UnsupportedKernel(
+            f"the number of CPUs is not known ({os.strerror(-count)})",
+            needs="mount /sys: /sys/devices/system/cpu/possible has it",
+        )
+    return count

@@ -8,24 +8,18 @@ have left the call out.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import mmap
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Protocol
 
+from chaoskernel.engine import disks
 from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
 from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.kernel import symbols
 from chaoskernel.spec import Fault, Hook
 
 _PAGES = 64
-_SECTOR = 4096
-_BLOCK_DEVICES = Path("/sys/block")
-_MODULES = Path("/lib/modules")
-_MAX_FILES = 8
 
 
 class Witness(Tables, Protocol):
@@ -46,10 +40,8 @@ def prove(program: Witness, fault: Fault, symbol: str) -> None:
     """
     if fault.hook not in _PROVOCATIONS:
         return
-    with _witness(program):
-        provoked = _PROVOCATIONS[fault.hook]()
-        calls = program.counters()["provoked"]
-    if calls:
+    provoked = _PROVOCATIONS[fault.hook](program)
+    if program.counters()["provoked"]:
         return
     if not provoked:
         raise UnsupportedKernel(
@@ -67,55 +59,42 @@ def prove(program: Witness, fault: Fault, symbol: str) -> None:
 
 
 @contextlib.contextmanager
-def _witness(program: Tables) -> Iterator[None]:
-    """Have the program count the hook calls of this process for a while."""
-    program.list_processes([os.getpid()], WITNESS)
+def _witness(program: Tables, pid: int) -> Iterator[None]:
+    """Have the program count the hook calls of this process, or of one that it started.
+
+    The program's tracker takes the other one out when it ends.
+    """
+    program.list_processes([pid], WITNESS)
     try:
         yield
     finally:
-        program.list_processes([os.getpid()], EXEMPT)
+        program.list_processes([pid], EXEMPT)
 
 
-def _allocate() -> bool:
+def _allocate(program: Witness) -> bool:
     """Have the kernel allocate slab objects: those of a pipe."""
-    for end in os.pipe():
-        os.close(end)
+    with _witness(program, os.getpid()):
+        for end in os.pipe():
+            os.close(end)
     return True
 
 
-def _touch_pages() -> bool:
+def _touch_pages(program: Witness) -> bool:
     """Have the kernel allocate pages: those of a mapping that is written to."""
-    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE) as pages:
+    with _witness(program, os.getpid()), mmap.mmap(-1, _PAGES * mmap.PAGESIZE) as pages:
         for page in range(_PAGES):
             pages[page * mmap.PAGESIZE] = 1
     return True
 
 
-def _read_disks() -> bool:
-    """Have the kernel submit a bio: a read of some disk, around the page cache.
-
-    A container without privilege may open no disk, but files: its own program, and those of
-    the host's.  They are read too, and tell nothing when they lie on no disk.
-    """
-    with mmap.mmap(-1, _SECTOR) as buffer:
-        files = itertools.islice(_MODULES.glob("*/modules.*"), _MAX_FILES)
-        for file in (sys.executable, *map(str, sorted(files))):
-            _read(file, buffer)
-        return any(_read(f"/dev/{disk.name}", buffer) for disk in sorted(_BLOCK_DEVICES.iterdir()))
+def _read_disks(program: Witness) -> bool:
+    """Have the kernel submit a bio: a read of some disk, around the page cache."""
+    return disks.provoke(
+        lambda pid: _witness(program, pid), lambda: program.counters()["provoked"] > 0
+    )
 
 
-def _read(device: str, buffer: mmap.mmap) -> bool:
-    # A device without a medium, or one that this process may not open.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(device, os.O_RDONLY | os.O_DIRECT | os.O_NONBLOCK)
-        try:
-            return os.preadv(descriptor, [buffer], 0) > 0
-        finally:
-            os.close(descriptor)
-    return False
-
-
-_PROVOCATIONS: dict[Hook, Callable[[], bool]] = {
+_PROVOCATIONS: dict[Hook, Callable[[Witness], bool]] = {
     Hook.SLAB: _allocate,
     Hook.PAGE: _touch_pages,
     Hook.BIO: _read_disks,

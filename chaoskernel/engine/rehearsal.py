@@ -41,6 +41,7 @@ class Rehearsed:
         groups = groups_of(fault.scope)
         pods = fault.scope.pods
         self._pods = pods
+        self._names = podgroups.ContainerNames()
         self._root = groups.hierarchy.directory if groups.hierarchy else None
         self._follower = Follower(_NoTables(), pods, self._root) if pods and self._root else None
         self.targets: Sequence[Mapping[str, Any]] = seed(
@@ -68,7 +69,7 @@ class Rehearsed:
 
     def _counted(self, pod: PodScope) -> dict[str, Any]:
         """Return what is told of a pod: nothing was injected, and where it would have been."""
-        found = podgroups.groups_of(pod, self._root) if self._root else []
+        found = podgroups.groups_of(pod, self._root, self._names) if self._root else []
         return {"pod": str(pod), "injected": 0, "control_groups": [group.path for group in found]}
 
     def events(self, limit: int) -> dict[str, Any]:
@@ -79,6 +80,9 @@ class Rehearsed:
         """See `ArmedFault.follow`."""
         if self._follower:
             self._follower.look()
+
+    def hold(self) -> None:
+        """See `ArmedFault.hold`."""
 
     def disarm(self) -> list[int]:
         """See `ArmedFault.disarm`."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
+from chaoskernel.kernel.processes import Process
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 
@@ -75,13 +76,14 @@ class Follower:
         self._tables = tables
         self._pods = pods
         self._root = root
+        self._names = podgroups.ContainerNames()
         self._listed: set[int] = set()
 
     def look(self) -> bool:
         """Enter those that are new; tell whether there were any."""
         before = len(self._listed)
         for number, pod in enumerate(self._pods, 1):
-            groups = podgroups.groups_of(pod, self._root)
+            groups = podgroups.groups_of(pod, self._root, self._names)
             found = {identity for group in groups for identity in cgroups.with_descendants(group)}
             self._tables.list_cgroups(found - self._listed, number)
             self._listed |= found
@@ -111,7 +113,7 @@ def seed(
     rounds = _ROUNDS if follower else 0
     while follower and rounds and follower.look():
         rounds -= 1
-    _seed_processes(tables, [root.pid for root in roots], scope.commands, own)
+    _seed_processes(tables, roots, scope.commands, own)
     return [
         *({"pid": root.pid, "command": root.command} for root in roots),
         *({"command": command} for command in scope.commands),
@@ -134,17 +136,42 @@ def _seed_cgroups(tables: Tables, groups: Sequence[Cgroup]) -> None:
 
 
 def _seed_processes(
-    tables: Tables, roots: list[int], commands: tuple[str, ...], exempt: set[int]
+    tables: Tables, roots: Iterable[Process], commands: tuple[str, ...], exempt: set[int]
 ) -> None:
-    listed: set[int] = set()
-    seen = processes.snapshot()
+    """Enter the processes that are named, and whoever descends from one of them.
+
+    From then on the program's tracker follows their forks.  What a process forks in the moment
+    before it is entered is found by looking again, unless that process has ended by then: a child
+    whose parent has gone could be anybody's, and is not entered.
+    """
+    listed: dict[int, int] = {}  # when each of them was started
+    named = {root.pid: root.started for root in roots}
     for _ in range(_ROUNDS):
-        named = [pid for pid, process in seen.items() if process.command in commands]
-        found = processes.with_descendants([*roots, *named], seen) - exempt
-        if found <= listed:
-            break
-        tables.list_processes(found - listed, IN_SCOPE)
-        listed |= found
         seen = processes.snapshot()
-    # One that ended before it was listed would leave its id to a stranger.
-    tables.unlist_processes(listed - processes.snapshot().keys())
+        named |= {p.pid: p.started for p in seen.values() if p.command in commands}
+        # Those that were entered before, too: a parent may have ended since.
+        found = _in_scope({**named, **listed}, seen, exempt)
+        new = {pid: started for pid, started in found.items() if listed.get(pid) != started}
+        if not new:
+            break
+        tables.list_processes(new, IN_SCOPE)
+        listed |= new
+    # One that ended before it was entered leaves its id to a stranger, who may have taken it.
+    seen = processes.snapshot()
+    there = _in_scope({**named, **listed}, seen, exempt)
+    tables.unlist_processes(pid for pid in listed if pid not in there)
+
+
+def _in_scope(
+    known: Mapping[int, int], seen: dict[int, Process], exempt: set[int]
+) -> dict[int, int]:
+    """Return those of known processes that run, and their descendants, with their starts.
+
+    :param known: when each was started: an id alone may be that of another by now.
+    """
+    there = [pid for pid, started in known.items() if pid in seen and seen[pid].started == started]
+    return {
+        pid: seen[pid].started
+        for pid in processes.with_descendants(there, seen)
+        if pid not in exempt
+    }

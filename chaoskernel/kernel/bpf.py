@@ -1,6 +1,6 @@
-"""The few calls of bpf(2) that need no engine: is a helper there, is a program loaded?
+"""The few system calls that need no engine: is a helper there, is a program loaded, does one run?
 
-Both engines' libraries differ in what they wrap; the system call does not.
+Both engines' libraries differ in what they wrap; the system calls do not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from pathlib import Path
 from chaoskernel.errors import NotPermitted, UnsupportedKernel
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "s390x": 351, "riscv64": 280}
+
+_MEMBARRIER_NUMBERS = {"x86_64": 324, "aarch64": 283, "s390x": 356, "riscv64": 283}
+_MEMBARRIER_CMD_GLOBAL = 1
+_GRACE_SECONDS = 0.1
 
 _PROG_LOAD = 5
 _PROG_GET_FD_BY_ID = 13
@@ -62,7 +66,11 @@ def has_override_helper() -> bool:
         os.close(descriptor)
         return True
     if error == errno.EPERM:
-        raise NotPermitted("this process may not load BPF programs", hint="run it as root")
+        hint = "root lacks CAP_SYS_ADMIN here, or seccomp refuses bpf(2); a container is given both"
+        raise NotPermitted(
+            "this process may not load BPF programs",
+            hint="run it as root" if os.geteuid() else hint,
+        )
     return False
 
 
@@ -85,6 +93,25 @@ def still_loaded(programs: Iterable[int], *, seconds: float = 1.0) -> list[int]:
         time.sleep(0.02)
         left = [number for number in left if _is_loaded(number)]
     return left
+
+
+def wait_for_programs() -> bool:
+    """Wait until no run of a program is left that began before this call.
+
+    Programs run within RCU read sections, and membarrier(2) waits for those of all CPUs.  Where
+    the kernel refuses it (nohz_full, seccomp), or has one CPU and waits for nothing, it is a pause:
+    a run takes microseconds.
+
+    :return: whether the kernel has said so.
+    """
+    number = _MEMBARRIER_NUMBERS.get(os.uname().machine)
+    if number is not None and os.sysconf("SC_NPROCESSORS_ONLN") > 1:
+        library = ctypes.CDLL(None, use_errno=True)
+        command = ctypes.c_long(_MEMBARRIER_CMD_GLOBAL)
+        if library.syscall(ctypes.c_long(number), command, ctypes.c_long(0), ctypes.c_long(0)) == 0:
+            return True
+    time.sleep(_GRACE_SECONDS)
+    return False
 
 
 def _is_loaded(program: int) -> bool:

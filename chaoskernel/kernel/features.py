@@ -14,6 +14,7 @@ from chaoskernel.kernel.btf import Types
 
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
 _TRACEABLE = Path("/sys/kernel/tracing/available_filter_functions")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
@@ -53,9 +54,44 @@ class Features(NamedTuple):
             )
 
 
+CONFIDENTIALITY = "confidentiality"
+"""The mode of lockdown in which not even root may load a program that reads the kernel's memory."""
+
+UNLOCK = (
+    "boot with lockdown=integrity or lockdown=none, which firmware with Secure Boot may preclude"
+)
+
+
+def lockdown(place: Path = _LOCKDOWN) -> str:
+    """Return the kernel's lockdown: none, integrity or confidentiality; empty where it has none."""
+    try:
+        modes = place.read_text(encoding="ascii")
+    except OSError:
+        return ""
+    chosen = re.search(r"\[(\w+)\]", modes)
+    return chosen[1] if chosen else ""
+
+
+def require_unlocked() -> None:
+    """Check that the kernel's lockdown lets root load tracing programs.
+
+    :raises UnsupportedKernel: it does not.
+    """
+    if lockdown() == CONFIDENTIALITY:
+        raise UnsupportedKernel(
+            f"the kernel is locked down ({CONFIDENTIALITY}): not even root may trace it",
+            needs=UNLOCK,
+        )
+
+
 @functools.cache
 def running() -> Features:
-    """Return the features of the running kernel; asking takes root."""
+    """Return the features of the running kernel; asking takes root.
+
+    :raises UnsupportedKernel: it is locked down.
+    :raises NotPermitted: this process may not load programs.
+    """
+    require_unlocked()
     return Features(
         types=btf.running(),
         injectable=_injectable(),

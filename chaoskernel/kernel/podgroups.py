@@ -7,6 +7,7 @@ the kubelet keeps its termination log, which it mounts into every container.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import re
@@ -18,9 +19,52 @@ from chaoskernel.kernel.cgroups import CONTAINER, SCHEME, Cgroup
 from chaoskernel.pods import PodScope
 
 _PROC = Path("/proc")
+_ASKED = 4
+"""How many processes of a container are asked for its name each second."""
+
+_ALL = 1 << 22
+
+_MOST_REMEMBERED = 4096
 
 
-def groups_of(pod: PodScope, root: Path, *, proc: Path = _PROC) -> list[Cgroup]:
+class ContainerNames:
+    """What containers are called, as the mounts of their processes tell.
+
+    An id is one container's for good, so that a name is looked for until it is found, and then
+    remembered: this is asked each second.  The processes of a container have the same mounts, so
+    that a few of them are asked at a time, others each time: one may have made mounts of its own.
+
+    :param at_a_time: how many processes of a container are asked.
+    """
+
+    def __init__(self, proc: Path = _PROC, at_a_time: int = _ASKED) -> None:
+        self._proc = proc
+        self._at_a_time = at_a_time
+        self._known: dict[str, str] = {}
+        self._looks: collections.Counter[str] = collections.Counter()
+
+    def of(self, identity: str, place: Path, uid: str) -> str:
+        """Return the name of a container; empty when it cannot be told, or not yet.
+
+        :param place: its control group.
+        :param uid: its pod's.
+        """
+        if identity in self._known:
+            return self._known[identity]
+        if len(self._known) + len(self._looks) > _MOST_REMEMBERED:  # most of them are long gone
+            self._known.clear()
+            self._looks.clear()
+        pids = list(_processes(place))
+        begin = self._looks[identity] * self._at_a_time % max(1, len(pids))
+        self._looks[identity] += 1
+        for pid in pids[begin : begin + self._at_a_time]:
+            if name := _name_of(pid, uid, self._proc):
+                self._known[identity] = name
+                return name
+        return ""
+
+
+def groups_of(pod: PodScope, root: Path, names: ContainerNames) -> list[Cgroup]:
     """Return the control groups of those containers of a pod that are meant, as of now.
 
     :param root: where their hierarchy is mounted.
@@ -33,7 +77,7 @@ def groups_of(pod: PodScope, root: Path, *, proc: Path = _PROC) -> list[Cgroup]:
         Cgroup(_path(place, root), place)
         for top in places
         for identity, place in _containers_at(top)
-        if _is_meant(pod, identity, place, proc)
+        if _is_meant(pod, identity, place, names)
     ]
 
 
@@ -42,8 +86,9 @@ def require(pods: Sequence[PodScope], root: Path, *, proc: Path = _PROC) -> None
 
     :raises InvalidFault: one is not.
     """
+    names = ContainerNames(proc, _ALL)
     for pod in pods:
-        groups = groups_of(pod, root, proc=proc)
+        groups = groups_of(pod, root, names)
         if not any(group.populated() for group in groups):
             what = ", ".join(container.name for container in pod.containers) or "any container"
             raise InvalidFault(
@@ -81,11 +126,10 @@ def _containers_at(place: Path) -> Iterator[tuple[str, Path]]:
                 yield match["id"], Path(directory, name)
 
 
-def _is_meant(pod: PodScope, identity: str, place: Path, proc: Path) -> bool:
+def _is_meant(pod: PodScope, identity: str, place: Path, names: ContainerNames) -> bool:
     if identity in (SCHEME.sub("", container.id) for container in pod.containers):
         return True
-    names = [container.name for container in pod.containers]
-    return any(_name_of(pid, pod.uid, proc) in names for pid in _processes(place))
+    return names.of(identity, place, pod.uid) in [container.name for container in pod.containers]
 
 
 def _processes(place: Path) -> Iterator[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.errors import InvalidFault, NotPermitted, UnsupportedKernel
 from chaoskernel.kernel import pidfile
 from chaoskernel.scope import Scope
 
 _PROC = Path("/proc")
+_LOOKS = 5
 _PF_KTHREAD = 0x00200000
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h)."""
@@ -69,13 +70,34 @@ def with_descendants(roots: Iterable[int], processes: dict[int, Process]) -> set
     return found
 
 
-def own_line(processes: dict[int, Process]) -> set[int]:
-    """Return this process and its ancestors: they are never in scope."""
+def own_line(processes: dict[int, Process], proc: Path = _PROC) -> set[int]:
+    """Return this process and its ancestors: they are never in scope.
+
+    :raises NotPermitted: /proc hides one of them (hidepid), so that nobody knows the others.
+    """
+    line = _line(processes.get)
+    for _ in range(_LOOKS):  # an ancestor may have ended since, and its child have another
+        if line is not None:
+            return line
+        line = _line(lambda pid: _read(proc / str(pid)))
+    if line is not None:
+        return line
+    raise NotPermitted(
+        "/proc hides processes that started this one, and they must not be hit",
+        hint="run it as root with CAP_SYS_PTRACE, or mount -o remount,hidepid=0 /proc",
+    )
+
+
+def _line(look: Callable[[int], Process | None]) -> set[int] | None:
+    """Return this process and its ancestors; None when one that there has to be is not found."""
     line: set[int] = set()
     pid = os.getpid()
-    while pid in processes and pid not in line:
+    while pid and pid not in line:  # the first one's parent is 0, as is one out of this namespace
+        process = look(pid)
+        if process is None:
+            return None
         line.add(pid)
-        pid = processes[pid].parent
+        pid = process.parent
     return line
 
 

@@ -53,8 +53,8 @@ def hooks(names: Symbols, kernel: Features | None) -> dict[Hook, Finding]:
 def mechanisms(kernel: Features | None) -> Iterator[Finding]:
     """Yield what is found of the ways to override a return value."""
     if kernel is None:
-        yield Finding("fmod_ret", "unknown", None, "run it as root")
-        yield Finding("kprobe override", "unknown", None, "run it as root")
+        yield Finding("fmod_ret", "unknown", None, _who_can_tell())
+        yield Finding("kprobe override", "unknown", None, _who_can_tell())
         return
     yield _finding("fmod_ret", bool(kernel.types), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
     yield _finding(
@@ -78,6 +78,9 @@ def host() -> Iterator[Finding]:
     )
     root = os.geteuid() == 0
     yield _finding("privileges", root, "root", "run it as root", absent="not root")
+    mode = features.lockdown()
+    locked = mode == features.CONFIDENTIALITY
+    yield Finding("lockdown", mode or "none", not locked, features.UNLOCK if locked else "")
     try:
         processes.require_kernels_ids()
         yield Finding("pid namespace", "the kernel's")
@@ -121,7 +124,7 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
             return Finding(name, f"only as {', '.join(clones)}", False, remedy)
         return Finding(name, "absent", False, f"{option}; `chaoskernel lab` boots a kernel with it")
     if kernel is None:
-        return Finding(name, "unknown", None, "run it as root")
+        return Finding(name, "unknown", None, _who_can_tell())
     if kernel.injectable is not None and name not in kernel.injectable:
         remedy = f"CONFIG_FUNCTION_ERROR_INJECTION and {option}"
         return Finding(name, "not injectable", False, remedy)
@@ -130,6 +133,13 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
         remedy = "CONFIG_DEBUG_INFO_BTF or CONFIG_BPF_KPROBE_OVERRIDE"
         return Finding(name, "no mechanism", False, remedy)
     return Finding(name, PRESENT)
+
+
+def _who_can_tell() -> str:
+    """Return what would let this process ask the kernel."""
+    if features.lockdown() == features.CONFIDENTIALITY:
+        return features.UNLOCK
+    return "run it as root" if os.geteuid() else "give it CAP_SYS_ADMIN; seccomp may refuse bpf(2)"
 
 
 def _finding(

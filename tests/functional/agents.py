@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ import pytest
 
 from chaoskernel.launch import agent_command, agent_python
 from chaoskernel.spec import Fault
+
+_PAGE = 4096
+_MORE_THAN_FITS = 100
+_ANSWERING_SECONDS = 3.0
 
 
 @dataclasses.dataclass
@@ -38,6 +44,39 @@ class Agent:
             if message["type"] == kind:
                 return message
         pytest.fail(f"the agent ended without a word of type {kind}")
+
+
+class UnreadAgent(Agent):
+    """An agent whose output is a narrow pipe that nobody reads."""
+
+    def fill_its_output(self) -> None:
+        """Ask for more answers than the pipe has room for, and wait until it is full."""
+        for number in range(_MORE_THAN_FITS):
+            self.say({"request": "counters", "id": number})
+        time.sleep(_ANSWERING_SECONDS)
+
+
+@contextlib.contextmanager
+def unread_agent(fault: Fault) -> Iterator[UnreadAgent]:
+    """Start an agent for a fault; its standard error is a pipe that is full."""
+    reader, writer = os.pipe()
+    other_reader, other_writer = os.pipe()
+    for end in (writer, other_writer):
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PAGE)
+    os.write(other_writer, b"\n" * _PAGE)
+    words = agent_command(agent_python(needs_bcc=False), owner=os.getpid())
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=writer, stderr=other_writer, text=True
+    )
+    try:
+        agent = UnreadAgent(process)
+        agent.say(fault.to_json())
+        yield agent
+    finally:
+        process.kill()
+        process.communicate()
+        for end in (reader, writer, other_reader, other_writer):
+            os.close(end)
 
 
 def command(*arguments: str) -> str:

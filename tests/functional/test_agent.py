@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pty
@@ -19,11 +20,12 @@ import pytest
 from chaoskernel.errors import InvalidFault
 from chaoskernel.local import LocalTarget
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits
+from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
 from chaoskernel.target import State
-from tests.functional.agents import Agent, armed_agents, command
+from tests.functional.agents import Agent, armed_agents, command, unread_agent
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
+from tests.waiting import within
 
 ARMED_SECONDS = 400
 """Six compilers run at once on two emulated processors."""
@@ -118,6 +120,30 @@ def test_the_fault_dies_with_the_process_that_started_it(victim: Victim, tmp_pat
         owner.wait()
     assert gone_within(armed["programs"], 1.0)
     assert victim.does("mount", 2) == [0, 0]
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "deadline", "stop"])
+def test_a_core_agent_whose_output_nobody_reads_ends_its_fault(victim: Victim, ending: str) -> None:
+    """Its output and its errors are pipes of 4 KiB, which are full."""
+    seconds = DEADLINE_SECONDS if ending == "deadline" else 600
+    core = dataclasses.replace(
+        fault(f"unread-{ending}", Scope(pids=(victim.pid,)), seconds), engine=EngineName.CORE
+    )
+    before = loaded_programs()
+    with unread_agent(core) as agent:
+        assert within(60, lambda: victim.does("mount", 1) == [12])
+        agent.fill_its_output()
+        assert victim.does("mount", 2) == [12, 12]
+        if ending == "SIGTERM":
+            agent.process.terminate()
+        if ending == "stop":
+            agent.say({"request": "stop"})
+        limit = DEADLINE_SECONDS + 1 if ending == "deadline" else 1
+        asked = time.monotonic()
+        assert within(limit, lambda: victim.does("mount", 1) == [0], pause=0.05)
+        assert gone_within(sorted(loaded_programs() - before), 3.0)
+        print(f"{ending}: nothing is attached after {time.monotonic() - asked:.2f} s", flush=True)
+        assert agent.process.wait(timeout=60) == 1
 
 
 def test_the_local_target_stops_twice_and_refuses_what_is_wrong(victim: Victim) -> None:

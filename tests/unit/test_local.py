@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.agent import protocol
+from chaoskernel.checks import packed
 from chaoskernel.child import Waits
 from chaoskernel.errors import (
     AgentError,
@@ -24,6 +28,7 @@ from chaoskernel.local import LocalTarget
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook
 from chaoskernel.target import State
+from tests.unit.agent.test_protocol import UNEXPECTED
 from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
 
 PATIENT = Waits(start=10, reply=5, stop=5, term=5)
@@ -315,3 +320,94 @@ def test_counters_may_be_read_from_many_threads(local: Local) -> None:
     for reader in readers:
         reader.join(5)
     assert seen == [COUNTERS] * 8
+
+
+@pytest.mark.parametrize("line", UNEXPECTED.values(), ids=UNEXPECTED.keys())
+def test_an_unexpected_line_is_skipped_and_reported_and_the_next_is_heard(
+    local: Local, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    target = local(before=[line[:50_000]])
+    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
+        assert target.start(fault()).state is State.ACTIVE
+    assert target.counters("mount") == COUNTERS
+    assert [record.state for record in target.stop()] == [State.ENDED]
+    assert caplog.text.count("Fault 'mount': a line of its agent is skipped: ") == 1
+
+
+def test_a_flood_of_unexpected_lines_is_reported_for_a_while(
+    local: Local, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
+        local(before=["[]"] * 1000).start(fault())
+    assert caplog.text.count("is skipped") == 20
+
+
+def test_a_line_without_an_end_is_skipped_in_pieces(
+    local: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_MESSAGE", 2000)
+    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
+        target = local(before=["x" * 50_000, "y" * 1999 + "\n"])
+        assert target.start(fault()).state is State.ACTIVE
+    assert caplog.text.count("a line of more than 2000 characters: 'xxx") == 1
+    assert caplog.text.count("is skipped") == 3  # the third is empty
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"leftovers": 5}, {"leftovers": ["41"]}, {"counters": {"injected": "3"}}, {"counters": [1]}],
+    ids=str,
+)
+def test_a_last_message_of_wrong_types_is_not_believed(
+    local: Local, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any]
+) -> None:
+    target = local(deadline=0.05, **wrong)
+    target.start(fault())
+    assert eventually(lambda: target.record("mount").state is State.LOST)
+    (record,) = target.stop("mount")
+    assert (record.leftovers, record.counters, record.hits) == ((), {}, 0)
+    assert "the agent exited with status 0" in record.reason
+    assert "is skipped: disarmed." in caplog.text
+
+
+def test_an_agent_that_reads_nothing_does_not_hold_its_owner_up() -> None:
+    """A fault with an object is larger than a pipe."""
+    agents: list[subprocess.Popen[str]] = []
+
+    def launch(fault: Fault) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        agents.append(
+            subprocess.Popen(["sleep", "60"], text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+        )
+        return agents[-1]
+
+    large = dataclasses.replace(fault(), object=packed(b"\x7fELF" + os.urandom(300_000)))
+    began = time.monotonic()
+    with pytest.raises(TimeLimit, match="not armed within 0.3 s"):
+        LocalTarget(launch, HASTY).start(large)
+    assert time.monotonic() - began < 5
+    assert [agent.returncode for agent in agents] == [-signal.SIGTERM]
+
+
+def test_an_agent_that_was_stopped_does_not_hold_a_stop_up() -> None:
+    launched = Launched()
+    target = LocalTarget(launched, HASTY_REPLIES)
+    target.start(fault())
+    launched.agents[0].send_signal(signal.SIGSTOP)
+    held = target._named("mount")
+    for _ in range(5000):
+        held.agent.tell({"request": "counters"})
+    began = time.monotonic()
+    (record,) = target.stop("mount")
+    assert time.monotonic() - began < 5
+    assert record.state is State.LOST
+    assert launched.agents[0].returncode == -signal.SIGKILL
+
+
+def test_a_signal_without_a_name_is_named_by_its_number() -> None:
+    launched = Launched()
+    target = LocalTarget(launched, PATIENT)
+    target.start(fault())
+    launched.agents[0].send_signal(signal.SIGRTMIN + 1)
+    assert eventually(lambda: target.record("mount").state is State.LOST)
+    assert target.record("mount").reason == f"the agent was killed by signal {signal.SIGRTMIN + 1}"

@@ -29,7 +29,7 @@ class Daemon:
         self.log = log
         self._command = command
         self._env = env
-        self._child: subprocess.Popen[str] | None = None
+        self._child: process.Child | None = None
 
     @property
     def pid(self) -> int:

@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
+from chaoskernel.agent.output import Output
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
-from chaoskernel.errors import EngineError
+from chaoskernel.errors import AgentError, EngineError
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism
+from chaoskernel.spec import EngineName, Fault, Hook, Limits, Mechanism
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +39,7 @@ class FakeArmed:
         self.expires = time.monotonic_ns() + round(seconds * 1e9)
         self.disarmed = 0
         self.followed = 0
+        self.held = 0
 
     def counters(self) -> dict[str, int]:
         return {"injected": 3 + self.disarmed}
@@ -46,6 +49,9 @@ class FakeArmed:
 
     def follow(self) -> None:
         self.followed += 1
+
+    def hold(self) -> None:
+        self.held += 1
 
     def disarm(self) -> list[int]:
         self.disarmed += 1
@@ -90,19 +96,33 @@ def signals_as_before() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+class Said:
+    """What an agent says in this process, by way of a pipe."""
+
+    def __init__(self) -> None:
+        self._reader, writer = os.pipe()
+        self.output = Output(writer, gone=lambda: None)
+
+    def messages(self) -> list[dict[str, Any]]:
+        self.output.close()
+        with os.fdopen(self._reader, encoding="utf-8") as reader:
+            return [json.loads(line) for line in reader]
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
 
 
 def test_it_answers_requests_and_reports_the_final_counters(
-    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+    pipe: tuple[Requests, int], said: Said
 ) -> None:
     requests, writer = pipe
-    os.write(writer, b'{"request":"counters"}\n{"request":"stop"}\n')
+    os.write(writer, b'{"request":"counters","id":7}\n{"request":"stop"}\n')
     engine = FakeEngine()
-    serve(a_fault(), engine, requests)
+    serve(a_fault(), engine, requests, said.output)
     os.close(writer)
-    progress, armed, counters, disarmed = said(capsys)
+    progress, armed, counters, disarmed = said.messages()
     assert progress == {"type": "progress", "step": "compiling"}
     assert (armed["type"], armed["hook"], armed["mechanism"], armed["engine"]) == (
         "armed",
@@ -111,52 +131,62 @@ def test_it_answers_requests_and_reports_the_final_counters(
         "fake",
     )
     assert armed["targets"] == [{"pid": 42, "command": "victim"}]
-    assert counters == {"type": "counters", "counters": {"injected": 3}}
-    assert (disarmed["type"], disarmed["reason"]) == ("disarmed", "stop")
+    assert counters == {"type": "counters", "counters": {"injected": 3}, "id": 7}
+    assert (disarmed["type"], disarmed["reason"], disarmed["unread"]) == ("disarmed", "stop", 0)
     assert disarmed["counters"] == {"injected": 4}
     assert disarmed["leftovers"] == []
 
 
 def test_it_ends_at_the_deadline_also_when_its_input_has_ended(
-    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+    pipe: tuple[Requests, int], said: Said
 ) -> None:
     requests, writer = pipe
     os.close(writer)
     started = time.monotonic()
-    serve(a_fault(seconds=0.3), FakeEngine(), requests)
+    serve(a_fault(seconds=0.3), FakeEngine(), requests, said.output)
     assert 0.2 < time.monotonic() - started < 5
-    assert said(capsys)[-1]["reason"] == "deadline"
+    assert said.messages()[-1]["reason"] == "deadline"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(
-    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str], number: signal.Signals
+    pipe: tuple[Requests, int], said: Said, number: signal.Signals
 ) -> None:
     requests, writer = pipe
     sender = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -{number.value} {os.getpid()}"])
-    serve(a_fault(), FakeEngine(), requests)
+    serve(a_fault(), FakeEngine(), requests, said.output)
     sender.wait()
     os.close(writer)
-    assert said(capsys)[-1]["reason"] == number.name
+    assert said.messages()[-1]["reason"] == number.name
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"rubbish",
+        b"[]",
+        b"[" * 50_000,
+        b'{"request":"events","limit":"x"}',
+        b'{"request":"events","limit":-1}',
+    ],
+)
 def test_a_request_that_is_no_message_ends_the_fault_with_an_error(
-    pipe: tuple[Requests, int],
+    pipe: tuple[Requests, int], said: Said, line: bytes
 ) -> None:
     requests, writer = pipe
-    os.write(writer, b"rubbish\n")
+    os.write(writer, line + b"\n")
     engine = FakeEngine()
-    with pytest.raises(Exception, match="not a message"):
-        serve(a_fault(), engine, requests)
+    with pytest.raises(AgentError):
+        serve(a_fault(), engine, requests, said.output)
     os.close(writer)
     assert engine.armed is not None
     assert engine.armed.disarmed == 1
 
 
-def test_an_engine_that_fails_has_nothing_to_disarm(pipe: tuple[Requests, int]) -> None:
+def test_an_engine_that_fails_has_nothing_to_disarm(pipe: tuple[Requests, int], said: Said) -> None:
     requests, writer = pipe
     with pytest.raises(EngineError, match="refused"):
-        serve(a_fault(), FakeEngine(EngineError("refused")), requests)
+        serve(a_fault(), FakeEngine(EngineError("refused")), requests, said.output)
     os.close(writer)
 
 
@@ -211,6 +241,18 @@ def test_a_wrong_document_is_answered_with_one_error(document: str, message: str
     assert ended.stderr == ""
 
 
+def test_a_document_may_end_with_the_input() -> None:
+    """As the help of `chaoskernel agent` pipes it in."""
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        scope, limits = Scope(pids=(bystander.pid,)), Limits(duration=0.2)
+        fault = Fault(
+            "piped", Hook.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
+        )
+        ended = agent(json.dumps(fault.to_json()), os.getpid())
+        bystander.kill()
+    assert [json.loads(line)["type"] for line in ended.stdout.splitlines()][-1] == "disarmed"
+
+
 def test_an_agent_whose_owner_has_gone_does_nothing() -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
@@ -224,7 +266,7 @@ def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
     """A wait that is cut by SIGSTOP begins anew, with all that was left of it."""
     child = os.fork()
     if child == 0:
-        serve(a_fault(3), FakeEngine(), pipe[0])
+        serve(a_fault(3), FakeEngine(), pipe[0], Output(os.dup(1)))
         os._exit(0)
     time.sleep(1)
     os.kill(child, signal.SIGSTOP)
@@ -236,14 +278,65 @@ def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
 
 
 def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(
-    pipe: tuple[Requests, int], capsys: pytest.CaptureFixture[str]
+    pipe: tuple[Requests, int], said: Said
 ) -> None:
     requests, writer = pipe
     os.close(writer)
     engine = FakeEngine()
     pods = Scope(pods=(PodScope("shop", "db-0", "1234abcd"),))
-    serve(dataclasses.replace(a_fault(1.5), scope=pods), engine, requests)
+    serve(dataclasses.replace(a_fault(1.5), scope=pods), engine, requests, said.output)
     assert engine.armed is not None
     assert engine.armed.followed == 2
-    kinds = [message["type"] for message in said(capsys)]
+    kinds = [message["type"] for message in said.messages()]
     assert kinds == ["progress", "armed", "counters", "disarmed"]
+
+
+@pytest.mark.parametrize("blocked_in", ["follow", "counters"])
+def test_a_signal_ends_the_fault_at_once_whatever_the_agent_is_doing(
+    pipe: tuple[Requests, int], said: Said, blocked_in: str
+) -> None:
+    """A look at its pods takes as long as the node's /proc does."""
+    requests, writer = pipe
+    os.close(writer)
+    held_after: list[float] = []
+    began = time.monotonic()
+
+    class Busy(FakeArmed):
+        def _block(self) -> None:
+            end = time.monotonic() + 2
+            while time.monotonic() < end and not self.disarmed:
+                time.sleep(0.05)
+
+        def follow(self) -> None:
+            if blocked_in == "follow":
+                self._block()
+
+        def counters(self) -> dict[str, int]:
+            if blocked_in == "counters":
+                self._block()
+            return {"injected": 3}
+
+        def hold(self) -> None:
+            held_after.append(time.monotonic() - began)
+
+    class BusyEngine(FakeEngine):
+        def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
+            return Busy(fault.limits.duration)
+
+    sender = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill {os.getpid()}"])
+    pods = Scope(pods=(PodScope("shop", "db-0", "1234abcd"),))
+    serve(dataclasses.replace(a_fault(), scope=pods), BusyEngine(), requests, said.output)
+    sender.wait()
+    assert held_after[0] < 1
+    assert said.messages()[-1]["reason"] == "SIGTERM"
+
+
+def test_a_line_without_end_is_refused(
+    pipe: tuple[Requests, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_LINE", 10_000)
+    requests, writer = pipe
+    os.write(writer, b"x" * 20_000)
+    with pytest.raises(AgentError, match="a line of more than 10000 bytes came in"):
+        requests.line(timeout=1)
+    os.close(writer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chaoskernel.agent import protocol
@@ -81,3 +83,90 @@ def test_warnings_are_a_list_of_lines_whatever_another_version_says(
     said: dict[str, object], warnings: list[str]
 ) -> None:
     assert protocol.warnings_of(said) == warnings
+
+
+# Each is a line that a thread of the start has died of, or one near it.
+UNEXPECTED = {
+    "a proxy's page": "<html>proxy says hello</html>",
+    "a list": "[]",
+    "deep lists": "[" * 100_000,
+    "a deep object": '{"a":' * 100_000,
+    "deep, but whole": '{"type":"counters","counters":{"x":' + "[" * 40 + "]" * 40 + "}}",
+    "a number of 5,000 digits": '{"type":"counters","counters":{"injected":' + "1" * 5000 + "}}",
+    "no type": '{"counters":{}}',
+    "a type that is a list": '{"type":["armed"]}',
+    "a type of another version": '{"type":"sites","sites":[]}',
+    "events that are numbers": '{"type":"events","events":[5],"dropped":0}',
+    "a stack of numbers": '{"type":"events","events":[{"stack":[1]}],"dropped":0}',
+    "counters that are a list": '{"type":"counters","counters":[]}',
+    "no counters": '{"type":"counters"}',
+    "a count as text": '{"type":"counters","counters":{"injected":"3"}}',
+    "a count below 0": '{"type":"counters","counters":{"injected":-1}}',
+    "a count that is true": '{"type":"counters","counters":{"injected":true}}',
+    "an infinite count": '{"type":"counters","counters":{"injected":1e999}}',
+    "a count that is no number": '{"type":"counters","counters":{"injected":NaN}}',
+    "a count of 65 bits": '{"type":"counters","counters":{"injected":18446744073709551616}}',
+    "an infinite number far below": '{"type":"counters","counters":{"new":[{"at":1e999}]}}',
+    "frames of text": '{"type":"counters","counters":{"frames":["mount"]}}',
+    "a frame without its count": '{"type":"counters","counters":{"frames":[{"symbol":"f"}]}}',
+    "a process without its pid": '{"type":"disarmed","counters":{"processes":[{"injected":1}]}}',
+    "leftovers that are a number": '{"type":"disarmed","leftovers":5}',
+    "dropped as text": '{"type":"disarmed","dropped":"5"}',
+    "an end without a zone": '{"type":"disarmed","ended_at":"2026-01-01T00:00:00"}',
+    "a start that is no time": '{"type":"armed","armed_at":"now"}',
+    "targets that are text": '{"type":"armed","targets":"all"}',
+    "containers that are a number": '{"type":"armed","targets":[{"pod":"a/b","containers":7}]}',
+    "a step that is an object": '{"type":"progress","step":{}}',
+    "an error that is null": '{"type":"error","message":null}',
+}
+
+
+@pytest.mark.parametrize("line", UNEXPECTED.values(), ids=UNEXPECTED.keys())
+def test_a_line_that_is_not_expected_is_one_documented_error(line: str) -> None:
+    with pytest.raises(AgentError) as refused:
+        protocol.heard(line)
+    assert len(str(refused.value)) < 400
+    assert "\n" not in str(refused.value)
+
+
+def test_the_error_names_the_field_and_what_it_has_to_be() -> None:
+    line = '{"type":"counters","counters":{"frames":[{"symbol":"f","entered":1,"matched":"x"}]}}'
+    with pytest.raises(
+        AgentError,
+        match=r"^counters\.counters\.frames\[0\]\.matched: 'x' is not a count; the agent",
+    ):
+        protocol.heard(line)
+
+
+def test_a_line_is_bounded() -> None:
+    text = "x" * (protocol.MAX_MESSAGE - 40)
+    assert protocol.heard(f'{{"type":"progress","step":"{text}"}}')["step"] == text
+    with pytest.raises(
+        AgentError, match=f"^a line of more than {protocol.MAX_MESSAGE} characters: "
+    ):
+        protocol.heard(f'{{"type":"progress","step":"{text}{text}"}}')
+
+
+def test_what_an_agent_says_passes_as_it_is() -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "progress", "step": "compiling"},
+        {
+            "type": "armed",
+            "name": "x",
+            "callchain": [{"symbol": "mount", "mechanism": "kprobe"}],
+            "targets": [{"system_wide": True}, {"pid": 4, "command": "a"}, {"pod": "a/b"}],
+            "armed_at": "2026-01-01T00:00:00+00:00",
+            "programs": [1],
+        },
+        {"type": "disarmed", "counters": {"injected": 2**64 - 1, "new": {"a": [1.5, None]}}},
+        {"type": "error", "error": "InvalidFault", "key": "pids", "value": [1, {"a": None}]},
+        {"type": "counters", "counters": {}, "a key of another version": 1},
+    ]
+    for message in messages:
+        assert protocol.heard(protocol.encode(message)) == message
+
+
+def test_half_of_a_surrogate_pair_does_not_reach_a_journal() -> None:
+    """A path of bytes that are not UTF-8 is one in JSON, and in no file."""
+    line = r'{"type":"armed","targets":[{"cgroup":"/a\udc80"}],"\ud800":1}'
+    assert protocol.heard(line) == {"type": "armed", "targets": [{"cgroup": "/a?"}], "?": 1}

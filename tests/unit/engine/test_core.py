@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 
 import pytest
 
@@ -90,3 +91,14 @@ def test_an_installation_without_the_object_says_how_to_get_it(
 def test_a_text_key_fills_its_place() -> None:
     table = libbpf.Table(-1, ctypes.c_char * 16, ctypes.c_uint8)
     assert bytes(table._in_c(b"mount")) == b"mount".ljust(16, b"\0")
+
+
+def test_a_host_that_does_not_tell_its_cpus_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody_knows() -> int:
+        return -errno.ENOENT
+
+    monkeypatch.setattr(libbpf._library().functions, "libbpf_num_possible_cpus", nobody_knows)
+    with pytest.raises(UnsupportedKernel, match=r"^the number of CPUs is not known \(No such file"):
+        libbpf.possible_cpus()

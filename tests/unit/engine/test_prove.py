@@ -53,7 +53,7 @@ def test_a_hook_that_nobody_calls_is_unsupported(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DeadHook, match="^hook is there, but this kernel does not call it"):
         prove.prove(program, fault(Hook.SLAB), "hook")
     assert program.memberships[-1] == ([os.getpid()], EXEMPT)
-    monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda: False)
+    monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda _: False)
     with pytest.raises(UnsupportedKernel, match="no block device can be read"):
         prove.prove(program, fault(Hook.BIO), "hook")
 
@@ -62,3 +62,13 @@ def test_a_function_is_not_proven() -> None:
     program = FakeProgram(calls=0)
     prove.prove(program, fault(Hook.FUNCTION, "sys_reboot"), "__x64_sys_reboot")
     assert program.memberships == []
+
+
+def test_a_process_of_its_own_reads_disks_and_is_the_witness() -> None:
+    """One that hangs is not the agent, and has nothing that is attached."""
+    program = FakeProgram(calls=1)
+    prove.prove(program, fault(Hook.BIO), "hook")
+    (first, last) = program.memberships
+    assert first[1:] == (WITNESS,)
+    assert last == (first[0], EXEMPT)
+    assert first[0] != [os.getpid()]

@@ -12,6 +12,7 @@ import pytest
 from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, Follower, seed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.kernel import processes
+from chaoskernel.kernel.processes import Process
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 
@@ -108,3 +109,62 @@ def test_a_pods_control_groups_are_entered_with_its_number_and_followed(tmp_path
     assert follower.look()
     assert tables.pods[new.stat().st_ino] == 2
     assert not follower.look()
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, *rounds: dict[int, tuple[int, int]]) -> FakeTables:
+    """Seed from 100 what is seen in each look: pid, its parent and when it was started."""
+    snapshots = [
+        {
+            pid: Process(pid, parent, started, f"p{pid}", False)
+            for pid, (parent, started) in each.items()
+        }
+        for each in rounds
+    ]
+    last = snapshots[-1]
+    queue = list(snapshots)
+    monkeypatch.setattr(processes, "snapshot", lambda: queue.pop(0) if queue else last)
+    monkeypatch.setattr(processes, "own_line", lambda _: {os.getpid()})
+    tables = FakeTables()
+    seed(tables, Scope(pids=(100,)))
+    return tables
+
+
+ROOT = {100: (1, 5)}
+
+
+def test_an_id_that_a_stranger_has_taken_is_not_in_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, strangers = {**ROOT, 101: (100, 6)}, {**ROOT, 101: (1, 90)}
+    tables = looks(monkeypatch, mine, mine, strangers)
+    assert tables.having(IN_SCOPE) == {100}
+
+
+def test_a_strangers_children_are_not_in_scope_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = {**ROOT, 101: (100, 6)}
+    strangers = {**ROOT, 101: (1, 90), 102: (101, 91)}
+    tables = looks(monkeypatch, mine, mine, strangers)
+    assert tables.having(IN_SCOPE) == {100}
+
+
+def test_the_roots_own_id_may_be_a_strangers_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = {100: (1, 90), 101: (100, 91)}
+    tables = looks(monkeypatch, ROOT, stranger)
+    assert tables.having(IN_SCOPE) == set()
+
+
+def test_an_id_that_a_descendant_has_taken_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, again = {**ROOT, 101: (100, 6)}, {**ROOT, 101: (100, 90)}
+    tables = looks(monkeypatch, mine, mine, again)
+    assert tables.having(IN_SCOPE) == {100, 101}
+
+
+def test_a_child_of_one_whose_parent_has_ended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """102's parent has ended, so that it is nobody's descendant any more; 103 is its child."""
+    first = {**ROOT, 101: (100, 6), 102: (101, 7)}
+    later = {**ROOT, 102: (1, 7), 103: (102, 8)}
+    tables = looks(monkeypatch, first, first, later)
+    assert tables.having(IN_SCOPE) == {100, 102, 103}
+
+
+def test_one_that_has_ended_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = looks(monkeypatch, {**ROOT, 101: (100, 6)}, {**ROOT, 101: (100, 6)}, ROOT)
+    assert tables.having(IN_SCOPE) == {100}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
-from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.kernel import features, symbols
+from chaoskernel.errors import NotPermitted, UnsupportedKernel
+from chaoskernel.kernel import bpf, features, symbols
 from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features, require_traceable
 from tests.unit.kernel.types import symbols_of
@@ -36,3 +40,50 @@ def test_a_system_call_is_usable_by_its_portable_name(monkeypatch: pytest.Monkey
     assert features.usable("sys_openat")
     assert not features.usable("do_exit")
     assert not features.usable("no_such_function")
+
+
+@pytest.mark.parametrize(
+    ("modes", "mode"),
+    [
+        ("[none] integrity confidentiality\n", "none"),
+        ("none [integrity] confidentiality\n", "integrity"),
+        ("none integrity [confidentiality]\n", "confidentiality"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_the_mode_of_lockdown_is_the_one_in_brackets(
+    tmp_path: Path, modes: str | None, mode: str
+) -> None:
+    place = tmp_path / "lockdown"
+    if modes is not None:
+        place.write_text(modes)
+    assert features.lockdown(place) == mode
+
+
+@pytest.mark.parametrize("mode", ["", "none", "integrity", "confidentiality"])
+def test_a_kernel_that_lets_nobody_trace_says_so_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(features, "lockdown", lambda: mode)
+    monkeypatch.setattr(bpf, "has_override_helper", lambda: True)
+    features.running.cache_clear()
+    try:
+        if mode == "confidentiality":
+            with pytest.raises(UnsupportedKernel, match="^the kernel is locked down .*; boot with"):
+                features.running()
+        else:
+            assert features.running().kprobe_override
+    finally:
+        features.running.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("euid", "hint"),
+    [(1000, "; run it as root$"), (0, "; root lacks CAP_SYS_ADMIN here, or seccomp")],
+)
+def test_root_is_not_told_to_be_root(monkeypatch: pytest.MonkeyPatch, euid: int, hint: str) -> None:
+    monkeypatch.setattr(bpf, "_bpf", lambda *_: (-1, errno.EPERM))
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    with pytest.raises(NotPermitted, match=hint):
+        bpf.has_override_helper()

@@ -36,6 +36,7 @@ class Node:
     def __init__(self, root: Path) -> None:
         self.root = root / "cgroup"
         self.proc = root / "proc"
+        self.names = podgroups.ContainerNames(self.proc)
         self.root.mkdir()
         self._pid = 100
 
@@ -52,7 +53,7 @@ class Node:
 
     def groups(self, *containers: PodContainer, uid: str = UID) -> list[str]:
         pod = PodScope("shop", "db-0", uid, "n", containers)
-        found = podgroups.groups_of(pod, self.root, proc=self.proc)
+        found = podgroups.groups_of(pod, self.root, self.names)
         return sorted(group.path for group in found)
 
 
@@ -122,3 +123,66 @@ def test_a_pod_that_is_not_here_is_refused_by_name(node: Node) -> None:
         podgroups.require([pod], node.root, proc=node.proc)
     node.run(f"kubepods/pod{UID}/{APP}", "app")
     podgroups.require([pod], node.root, proc=node.proc)
+
+
+def crowd(node: Node, path: str, processes: int, named: int | None, name: str = "") -> None:
+    """Fill a container with processes, one of which has the mounts that tell its name."""
+    node.run(path)
+    pids = [str(1000 + number) for number in range(processes)]
+    (node.root / path / "cgroup.procs").write_text("\n".join(pids))
+    for number, pid in enumerate(pids):
+        mounts = f"812 5 8:1 /pods/{UID}/containers/{name}/01 /t rw - ext4\n"
+        (node.proc / pid).mkdir()
+        (node.proc / pid / "mountinfo").write_text(mounts if number == named else "1 0 / / rw\n")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The processes whose mounts are read."""
+    read: list[str] = []
+    look = podgroups._name_of
+
+    def counted(pid: str, uid: str, proc: Path) -> str:
+        read.append(pid)
+        return look(pid, uid, proc)
+
+    monkeypatch.setattr(podgroups, "_name_of", counted)
+    return read
+
+
+def test_a_sidecar_with_many_processes_is_asked_once(node: Node, asked: list[str]) -> None:
+    pod, container = LAYOUTS["containerd, systemd"]
+    crowd(node, f"{pod}/{container.format(LOG)}", 2000, 0, "log")
+    for _ in range(60):
+        assert node.groups(PodContainer("app")) == []
+    assert len(asked) == 1
+
+
+def test_one_that_does_not_tell_its_name_is_asked_a_little_each_time(
+    node: Node, asked: list[str]
+) -> None:
+    pod, container = LAYOUTS["containerd, systemd"]
+    crowd(node, f"{pod}/{container.format(PAUSE)}", 2000, None)
+    for _ in range(60):
+        assert node.groups(PodContainer("app")) == []
+    assert len(asked) == 60 * 4
+    assert len(set(asked)) == 60 * 4
+
+
+def test_a_container_is_found_though_most_of_its_processes_have_other_mounts(node: Node) -> None:
+    pod, container = LAYOUTS["containerd, systemd"]
+    crowd(node, f"{pod}/{container.format(AGAIN)}", 30, 29, "app")
+    pods = [PodScope("shop", "db-0", UID, "n", (PodContainer("app"),))]
+    podgroups.require(pods, node.root, proc=node.proc)
+    looks = [node.groups(PodContainer("app")) for _ in range(10)]
+    assert looks[-1] == [f"/{pod}/{container.format(AGAIN)}"]
+
+
+def test_a_container_that_was_just_made_is_found_once_it_has_its_mounts(node: Node) -> None:
+    pod, container = LAYOUTS["containerd, systemd"]
+    place = f"{pod}/{container.format(AGAIN)}"
+    crowd(node, place, 1, None)
+    assert node.groups(PodContainer("app")) == []
+    mounts = f"812 5 8:1 /pods/{UID}/containers/app/01 /t rw - ext4\n"
+    (node.proc / "1000" / "mountinfo").write_text(mounts)
+    assert node.groups(PodContainer("app")) == [f"/{place}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.errors import InvalidFault, NotPermitted, UnsupportedKernel
 from chaoskernel.kernel import processes
 from chaoskernel.kernel.processes import Process
 from chaoskernel.scope import Scope
@@ -53,6 +53,33 @@ def test_descendants_of_every_generation_are_found_and_nobody_else() -> None:
 def test_the_own_line_is_this_process_and_its_ancestors() -> None:
     line = processes.own_line(processes.snapshot())
     assert {os.getpid(), os.getppid()} <= line
+
+
+def family(*hidden: int) -> dict[int, Process]:
+    """Return this process, its parent 40, and 1, as far as they are not hidden."""
+    running = tree((os.getpid(), 40), (40, 1), (1, 0))
+    return {pid: process for pid, process in running.items() if pid not in hidden}
+
+
+@pytest.mark.parametrize("hidden", [1, 40])
+def test_an_ancestor_that_proc_hides_is_an_error(tmp_path: Path, hidden: int) -> None:
+    """With hidepid, /proc has the caller's own processes alone, and would exempt only them."""
+    for pid, process in family(hidden).items():
+        write_stat(tmp_path, pid, process.command, process.parent, 0, 1)
+    with pytest.raises(
+        NotPermitted, match="^/proc hides processes .*; run it as root with CAP_SYS_PTRACE"
+    ):
+        processes.own_line(family(hidden), tmp_path)
+
+
+def test_an_ancestor_that_has_ended_since_is_looked_for_again(tmp_path: Path) -> None:
+    for pid, parent in ((os.getpid(), 1), (1, 0)):
+        write_stat(tmp_path, pid, "p", parent, 0, 1)
+    assert processes.own_line(family(40), tmp_path) == {os.getpid(), 1}
+
+
+def test_the_line_of_a_container_ends_with_its_first_process(tmp_path: Path) -> None:
+    assert processes.own_line(tree((os.getpid(), 0)), tmp_path) == {os.getpid()}
 
 
 def test_named_processes_are_returned_in_their_order(sleeper: int, tmp_path: Path) -> None:

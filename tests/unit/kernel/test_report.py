@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.kernel import addresses, report
+from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features
@@ -76,8 +77,24 @@ def test_every_finding_about_this_host_is_usable_or_has_a_remedy() -> None:
     assert [finding.subject for finding in found] == [
         "kernel headers",
         "privileges",
+        "lockdown",
         "pid namespace",
         "kernel addresses",
         "cgroups",
     ]
     assert all(bool(finding.remedy) is not finding.usable for finding in found)
+
+
+def test_a_kernel_that_is_locked_down_is_not_blamed_on_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Root is refused as everybody is: "run it as root" would help nobody."""
+    monkeypatch.setattr(kernel_features, "lockdown", lambda: "confidentiality")
+    hook = report.hooks(WHOLE, None)[Hook.SLAB]
+    found = [hook, *report.mechanisms(None), *report.host()]
+    remedies = [finding.remedy for finding in found if finding.subject != "privileges"]
+    assert not [remedy for remedy in remedies if "root" in remedy]
+    (locked,) = [finding for finding in found if finding.subject == "lockdown"]
+    assert (locked.state, locked.usable) == ("confidentiality", False)
+    assert hook.remedy == locked.remedy
+    assert locked.remedy.startswith("boot with lockdown=integrity or lockdown=none")

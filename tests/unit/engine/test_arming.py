@@ -1,0 +1,104 @@
+"""The end of a fault that is armed: what is counted last is final."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from chaoskernel.bpf.program import Placement, Probe
+from chaoskernel.engine.arming import Armed
+from chaoskernel.kernel import bpf
+from chaoskernel.scope import Scope
+from chaoskernel.spec import Fault, Hook, Mechanism
+
+
+class RacingModule:
+    """A program of which one run has read the deadline, and counts when it ends."""
+
+    programs: Sequence[int] = ()
+
+    def __init__(self) -> None:
+        self.deadline = 1
+        self.injected = 7
+        self.running = True
+        self.attached = True
+
+    def set_deadline(self, until: int) -> None:
+        self.deadline = until
+
+    def grace_period(self) -> bool:
+        assert self.deadline == 0
+        assert self.attached
+        self.injected += self.running
+        self.running = False
+        return True
+
+    def counters(self) -> Mapping[str, int]:
+        return {"injected": self.injected}
+
+    def hits(self) -> Sequence[Mapping[str, Any]]:
+        return [{"pid": 42, "command": "victim", "injected": self.injected}]
+
+    def events(self, limit: int) -> tuple[Sequence[Any], int]:
+        return (), self.injected
+
+    def detach(self) -> None:
+        self.grace_period()  # as the kernel does, later
+        self.attached = False
+
+
+def armed(module: RacingModule) -> Armed:
+    undo = contextlib.ExitStack()
+    undo.callback(module.detach)
+    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
+    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+    return Armed(fault, placement, (), module, undo, 1, None)  # type: ignore[arg-type]
+
+
+def test_what_another_cpu_was_about_to_inject_is_in_the_final_counters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = RacingModule()
+    monkeypatch.setattr(bpf, "wait_for_programs", module.grace_period)
+    fault = armed(module)
+    assert fault.counters()["injected"] == 7
+    assert fault.disarm() == []
+    final = fault.counters()
+    assert (final["injected"], final["processes"][0]["injected"]) == (8, 8)
+    assert fault.events(5)["dropped"] == 8
+    assert module.injected == 8
+
+
+def test_a_fault_is_held_by_one_store_and_left_alone_once_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = RacingModule()
+    monkeypatch.setattr(bpf, "wait_for_programs", module.grace_period)
+    fault = armed(module)
+    fault.hold()
+    assert (module.deadline, module.attached) == (0, True)
+    fault.disarm()
+    module.deadline = 5  # its memory is another's
+    fault.hold()
+    assert module.deadline == 5
+
+
+def test_the_kernel_is_asked_for_a_grace_period() -> None:
+    assert bpf.wait_for_programs()
+
+
+@pytest.mark.parametrize("refusal", ["no such call", "one CPU"])
+def test_where_it_gives_none_a_pause_is_made(monkeypatch: pytest.MonkeyPatch, refusal: str) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    if refusal == "one CPU":
+        monkeypatch.setattr(os, "sysconf", lambda _: 1)
+    else:
+        monkeypatch.setitem(bpf._MEMBARRIER_NUMBERS, os.uname().machine, 100_000)
+    assert not bpf.wait_for_programs()
+    assert pauses == [0.1]
