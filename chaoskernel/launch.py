@@ -25,7 +25,7 @@ START_VARIABLE = "CHAOSKERNEL_START_SECONDS"
 
 # Under emulation (the lab without hardware virtualisation) arming takes some 40 s.
 _START_SECONDS = 180.0
-_MAX_START_SECONDS = 3600.0
+MAX_START_SECONDS = 3600.0
 _LOOK_SECONDS = 20.0
 _TYPES = Path("/sys/kernel/btf/vmlinux")
 _LIBBPF = "libbpf.so.1"
@@ -157,11 +157,11 @@ def start_seconds(environment: Mapping[str, str] = os.environ) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= _MAX_START_SECONDS:
+    if not 0 < seconds <= MAX_START_SECONDS:
         raise InvalidFault(
             START_VARIABLE,
             text,
-            f"a number of seconds above 0 and up to {_MAX_START_SECONDS:g}",
+            f"a number of seconds above 0 and up to {MAX_START_SECONDS:g}",
             hint=f"unset it for {_START_SECONDS:g} s",
         )
     return seconds

@@ -19,6 +19,8 @@ class Pod:
     """What a cluster says of a pod.
 
     :param containers: by name, in the order of its specification.
+    :param sidecars: init containers that run as long as the pod, and ephemeral containers;
+        they are selected by name alone.
     :param fields: beside name, namespace, node and phase, those that field selectors
         know: `spec.restartPolicy` and the like.
     """
@@ -30,6 +32,7 @@ class Pod:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
     containers: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def field(self, name: str) -> str:
@@ -82,11 +85,12 @@ def containers_of(selection: Selection, pod: Pod) -> tuple[str, ...]:
 
     :raises NothingSelected: the pod has none of that name.
     """
+    there = (*pod.containers, *pod.sidecars)
     for name in selection.containers:
-        if name not in pod.containers:
+        if name not in there:
             raise NothingSelected(
                 f"pod {pod.namespace}/{pod.name} has no container {name}",
-                hint=f"there are: {', '.join(pod.containers)}",
+                hint=f"there are: {', '.join(there)}",
             )
     return selection.containers or pod.containers[:1]
 

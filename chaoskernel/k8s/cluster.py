@@ -7,24 +7,21 @@ more memory and time than all the rest.
 from __future__ import annotations
 
 import contextlib
-import gc
-import json
 import os
 import re
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaoskernel.errors import ClusterError, InvalidFault
+from chaoskernel.k8s import forms, streams
+from chaoskernel.k8s.asking import CONNECT_SECONDS, READ_SECONDS, Requests, decoded, fitting
 from chaoskernel.k8s.connection import IN_POD, Connection, without_secrets
-from chaoskernel.k8s.refusal import error_of
+from chaoskernel.k8s.refusal import error_of, plain
+from chaoskernel.k8s.retry import Patience
+from chaoskernel.launch import start_seconds
 
-PAGE = 100
-"""Objects of one answer: while it is read, a page of 500 pods takes 10 MB."""
-
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 60
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
 _CONNECTIONS = 1024
@@ -40,6 +37,10 @@ Document = dict[str, Any]
 class ApiCluster:
     """A cluster by its API server.  Every method may be called from any thread.
 
+    Of what a server answers, objects that are not what they have to be are left out, and logged.
+    Requests that it is too busy for are made again, as long as a fault may take to start where no
+    other patience is given.
+
     :raises InvalidFault: what the connection names is not there, or something else.
     """
 
@@ -51,9 +52,10 @@ class ApiCluster:
             _share_certificates(api)
         except (OSError, ValueError) as error:
             raise _unusable(given, str(error)) from error
-        self._source = _source(given)
+        source = _source(given)
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
+        self._ask = Requests(lambda what: _errors(what, source))
 
     def pods(self, namespace: str, labels: str = "") -> Iterator[Document]:
         """Yield the pods of a namespace.
@@ -61,59 +63,89 @@ class ApiCluster:
         :param labels: a label selector, which the server applies.
         """
         ask = self._core.list_namespaced_pod
-        yield from self._pages(f"list pods of {namespace}", ask, namespace, label_selector=labels)
+        what = f"list pods of {namespace}"
+        yield from self._ask.listed(
+            what, forms.SELECTABLE_POD, ask, namespace, label_selector=labels
+        )
 
     def pod(self, namespace: str, name: str) -> Document:
-        """Return a pod."""
-        return self._asked(f"get pod {name}", self._core.read_namespaced_pod, name, namespace)
+        """Return a pod.
+
+        :raises ClusterError: there is none, or it is not what a pod has to be.
+        """
+        what = f"get pod {name}"
+        found = self._ask.document(what, self._core.read_namespaced_pod, name, namespace)
+        return fitting(found, forms.SELECTABLE_POD, what)
 
     def nodes(self) -> Iterator[Document]:
         """Yield the nodes."""
-        yield from self._pages("list nodes", self._core.list_node)
+        yield from self._ask.listed("list nodes", forms.NODE, self._core.list_node)
 
     def jobs(self, namespace: str, labels: str) -> Iterator[Document]:
         """Yield the Jobs of a namespace that have these labels."""
         ask = self._batch.list_namespaced_job
-        yield from self._pages(f"list Jobs of {namespace}", ask, namespace, label_selector=labels)
+        what = f"list Jobs of {namespace}"
+        yield from self._ask.listed(what, forms.JOB, ask, namespace, label_selector=labels)
 
-    def warnings(self, namespace: str) -> Iterator[Document]:
+    def warnings(self, namespace: str, patience: Patience | None = None) -> Iterator[Document]:
         """Yield the events that warn of Jobs."""
-        yield from self._pages(
+        yield from self._ask.listed(
             f"list events of {namespace}",
+            forms.EVENT,
             self._core.list_namespaced_event,
             namespace,
             field_selector="involvedObject.kind=Job,type=Warning",
+            patience=patience,
         )
 
-    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
-        """Create a Job."""
-        self._asked("create a Job", self._batch.create_namespaced_job, namespace, manifest)
+    def create_job(
+        self, namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
+    ) -> str:
+        """Create a Job; return its uid, or nothing where that is not known.
 
-    def delete_job(self, namespace: str, name: str) -> None:
+        :param manifest: its name is one that nobody else has.
+        """
+        what = "create a Job"
+        own = (patience or Patience(start_seconds())).of_one_request()
+        try:
+            made = self._ask.document(
+                what, self._batch.create_namespaced_job, namespace, manifest, patience=own
+            )
+        except ClusterError as error:
+            # It was made at a time that was answered with "later".
+            if error.status == 409 and own.repeated:
+                return ""
+            raise
+        metadata = fitting(made, forms.CREATED, what).get("metadata") or {}
+        return str(metadata.get("uid") or "")
+
+    def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
         """Delete a Job and its pod; one that is not there is no error."""
         with _absent_is_well():
-            self._asked(
+            self._ask.document(
                 f"delete Job {name}",
                 self._batch.delete_namespaced_job,
                 name,
                 namespace,
                 propagation_policy="Background",
+                patience=patience,
             )
 
-    def delete_jobs(self, namespace: str, labels: str) -> None:
+    def delete_jobs(self, namespace: str, labels: str, patience: Patience | None = None) -> None:
         """Delete the Jobs that have these labels, and their pods, by one request.
 
         The server deletes one after the other, and stops at the first that it cannot.
         """
-        answer = self._opened(
+        answer = self._ask.opened(
             f"delete Jobs of {namespace}",
             self._batch.delete_collection_namespaced_job,
             namespace,
             label_selector=labels,
             propagation_policy="Background",
-            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            patience=patience,
+            _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
-        with _errors(f"delete Jobs of {namespace}", self._source):
+        with self._ask.errors(f"delete Jobs of {namespace}"):
             answer.drain_conn()  # what was deleted, in full
 
     def watch_pods(
@@ -121,26 +153,46 @@ class ApiCluster:
     ) -> Iterator[tuple[str, Document]]:
         """Yield what becomes of pods: ADDED, MODIFIED or DELETED, and the pod.
 
-        It starts with those that are there, and does so again after an interruption.
+        It starts with those that are there, and does so again after an interruption.  What keeps
+        it from seeing pods comes as ERROR, with a `message`.
 
         :param over: ends it, within the time that one answer of the server lasts.
         :raises NotPermitted: watching is not allowed.
         """
+        what = f"watch pods of {namespace}"
         while not over.is_set():
-            with _interruption_is_well(over):
-                stream = self._opened(
-                    f"watch pods of {namespace}",
-                    self._core.list_namespaced_pod,
-                    namespace,
-                    label_selector=labels,
-                    watch=True,
-                    timeout_seconds=_WATCH_SECONDS,
-                    _request_timeout=(_CONNECT_SECONDS, _WATCH_SECONDS + _READ_SECONDS),
-                )
-                for line in _lines(stream, over):
-                    event = json.loads(line)
-                    if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
-                        yield event["type"], event["object"]
+            try:
+                yield from self._watched(what, namespace, labels, over)
+            except ClusterError as error:
+                if not _passes(error):
+                    raise
+                yield "ERROR", {"message": str(error)}
+            over.wait(_RETRY_SECONDS)
+
+    def _watched(
+        self, what: str, namespace: str, labels: str, over: threading.Event
+    ) -> Iterator[tuple[str, Document]]:
+        """Yield what one answer of the server says of pods."""
+        stream = self._ask.opened(
+            what,
+            self._core.list_namespaced_pod,
+            namespace,
+            label_selector=labels,
+            watch=True,
+            timeout_seconds=_WATCH_SECONDS,
+            patience=Patience(_WATCH_SECONDS, over),
+            _request_timeout=(CONNECT_SECONDS, _WATCH_SECONDS + READ_SECONDS),
+        )
+        for line in streams.lines(stream, over):
+            try:
+                event = decoded(line, forms.WATCHED, what)
+                if event["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                    yield event["type"], fitting(event["object"], forms.POD, what)
+                elif event["type"] == "ERROR" and event["object"].get("code") != 410:
+                    yield "ERROR", {"message": _text_of(event["object"])}
+            except ClusterError as error:
+                self._ask.log.warning(error.message.rpartition(": ")[0], "%s", error)
+                yield "ERROR", {"message": str(error)}
 
     def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
         """Yield the lines of a container's log, as they are written, until it ends.
@@ -149,49 +201,18 @@ class ApiCluster:
 
         :raises ClusterError: there is no such pod, or no log yet.
         """
-        stream = self._opened(
+        stream = self._ask.opened(
             f"read the log of pod {pod}",
             self._core.read_namespaced_pod_log,
             pod,
             namespace,
             container=container,
             follow=True,
+            patience=Patience(READ_SECONDS, over),
             # An agent says something more often: a connection that is dead is made anew.
-            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
-        yield from _lines(stream, over)
-
-    def _pages(
-        self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any
-    ) -> Iterator[Any]:
-        """Yield the items of a list, page by page."""
-        details = {key: value for key, value in details.items() if value}
-        more: dict[str, Any] = {}
-        while True:
-            with _collector_paused():
-                page = self._asked(what, ask, *arguments, limit=PAGE, **details, **more)
-            # A page is let go before the next is asked for.
-            yield from page.pop("items", None) or []
-            token = page.get("metadata", {}).get("continue")
-            if not token:
-                return
-            more = {"_continue": token}
-
-    def _asked(
-        self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any
-    ) -> Document:
-        with _errors(what, self._source):
-            limit = (_CONNECT_SECONDS, _READ_SECONDS)
-            answer = ask(*arguments, **details, _preload_content=False, _request_timeout=limit)
-            _check(answer, what)
-            found = json.loads(answer.data)
-            return found if isinstance(found, dict) else {}
-
-    def _opened(self, what: str, ask: Callable[..., Any], *arguments: Any, **details: Any) -> Any:
-        with _errors(what, self._source):
-            answer = ask(*arguments, **details, _preload_content=False)
-            _check(answer, what)
-            return answer
+        yield from streams.lines(stream, over)
 
 
 def _client(given: Connection) -> Any:
@@ -340,24 +361,8 @@ def _direct(found: Any, given: Connection) -> None:
         found.username, found.password = given.username, given.password
 
 
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Look for no cycles meanwhile: documents have none, and it takes as long as to read them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _check(answer: Any, what: str) -> None:
-    """Raise what the client does not: it leaves raw answers alone."""
-    if not 200 <= answer.status < 300:
-        body = answer.data
-        answer.close()
-        raise error_of(answer.status, body.decode(errors="replace"), what)
+def _text_of(status: Mapping[str, Any]) -> str:
+    return f"the API server ended a watch: {plain(str(status.get('message', 'no reason given')))}"
 
 
 @contextlib.contextmanager
@@ -374,7 +379,7 @@ def _errors(what: str, source: str) -> Iterator[None]:
     except ApiException as error:
         body = error.body or error.reason or ""
         text = str(body, "utf-8", "replace") if isinstance(body, bytes) else str(body)
-        raise error_of(error.status or 0, text, what) from error
+        raise error_of(error.status or 0, text, what, error.headers) from error
     except (HTTPError, OSError, ValueError) as error:
         raise ClusterError(
             f"the cluster could not be asked to {what}: {_reason(error)}",
@@ -390,24 +395,6 @@ def _reason(error: BaseException) -> str:
     return re.sub(r"//\S*@", "//…@", text)[:200]  # a URL may hold a password
 
 
-def _lines(stream: Any, over: threading.Event) -> Iterator[str]:
-    """Yield the lines of an answer as they come; one that breaks off ends."""
-    from kubernetes.watch.watch import iter_resp_lines  # noqa: PLC0415
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-    try:
-        with contextlib.suppress(HTTPError, OSError, ValueError):
-            for line in iter_resp_lines(stream):
-                if over.is_set():
-                    return
-                if line:
-                    yield line
-    finally:
-        with contextlib.suppress(HTTPError, OSError):
-            stream.close()
-            stream.release_conn()
-
-
 @contextlib.contextmanager
 def _absent_is_well() -> Iterator[None]:
     try:
@@ -417,12 +404,6 @@ def _absent_is_well() -> Iterator[None]:
             raise
 
 
-@contextlib.contextmanager
-def _interruption_is_well(over: threading.Event) -> Iterator[None]:
-    """Wait a moment after an error that may pass; a missing right does not."""
-    try:
-        yield
-    except ClusterError as error:
-        if error.status and error.status < 500 and error.status not in (410, 429):
-            raise
-    over.wait(_RETRY_SECONDS)
+def _passes(error: ClusterError) -> bool:
+    """Tell whether an error may pass; that of a missing right, for one, does not."""
+    return not error.status or error.status >= 500 or error.status in (410, 429)

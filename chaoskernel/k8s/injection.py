@@ -32,14 +32,19 @@ from chaoskernel.k8s.job import (
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
+from chaoskernel.k8s.owner import owner_of
 from chaoskernel.k8s.refusal import event_trouble
+from chaoskernel.k8s.retry import Patience
 from chaoskernel.k8s.roll import Roll
+from chaoskernel.k8s.sparing import SparingLog
 from chaoskernel.launch import START_VARIABLE
 from chaoskernel.log import logger
 from chaoskernel.spec import Fault
 from chaoskernel.target import Record
 
 _LOOK_SECONDS = 1.0
+_REASON_SECONDS = 10.0
+"""How long a server may take to tell why a Job makes no pod, when time is up already."""
 
 Document = dict[str, Any]
 
@@ -47,16 +52,18 @@ Document = dict[str, Any]
 class Cluster(removal.Cluster, Protocol):
     """What a target asks of a cluster; cluster.py is the one that there is."""
 
-    def warnings(self, namespace: str) -> Iterator[Document]:
+    def warnings(self, namespace: str, patience: Patience | None = None) -> Iterator[Document]:
         """Yield the events that warn of Jobs."""
 
-    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
-        """Create a Job."""
+    def create_job(
+        self, namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
+    ) -> str:
+        """Create a Job; return its uid, or nothing where that is not known."""
 
     def watch_pods(
         self, namespace: str, labels: str, over: threading.Event
     ) -> Iterator[tuple[str, Document]]:
-        """Yield what becomes of pods."""
+        """Yield what becomes of pods; what keeps it from seeing them comes as ERROR."""
 
     def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
         """Yield the lines of a container's log until it ends."""
@@ -93,7 +100,10 @@ class Injection:
         self._latest = Latest()
         self._over = threading.Event()
         self._creating = False
-        self._stopping = False
+        self._stopping = threading.Event()
+        self._refused = False
+        self._blind = ""  # why the latest answer to the watch showed no pod
+        self._log = SparingLog(logger)
         self._told = False
         self._settled = False
         self._agents = [
@@ -126,11 +136,12 @@ class Injection:
                 self._roll.wake()
 
     def _create_jobs(self, seconds: float, owner: Owner | None) -> None:
+        patience = Patience(seconds, self._stopping)
         by = f"process {os.getpid()} of user {os.getuid()} on {socket.gethostname()}"
 
         def create(numbered: tuple[int, NodeAgent]) -> None:
             number, agent = numbered
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             scope = dataclasses.replace(self.fault.scope, pods=tuple(agent.pods))
             manifest = job(
@@ -145,13 +156,21 @@ class Injection:
             )
             # Noted before: an answer that is lost may have been of a Job that was made.
             agent.created = True
+            uid = ""
             try:
-                self._cluster.create_job(self._settings.namespace, manifest)
-            except ChaosKernelError:
-                self._stopping = True  # the others need not be made
+                uid = self._cluster.create_job(self._settings.namespace, manifest, patience)
+            except ChaosKernelError as error:
+                if self._stopping.is_set() and not self._refused:
+                    raise self._was_stopped() from error
+                self._refused = True
+                self._stopping.set()  # the others need not be made
                 raise
+            finally:
+                self._know(agent, uid)
 
         for agent, error in removal.each(create, list(enumerate(self._agents))):
+            if isinstance(error, AgentError):
+                raise error
             raise _named_error(error, self.fault, [agent[1]], str(error))
 
     def await_armed(self, seconds: float) -> None:
@@ -160,23 +179,28 @@ class Injection:
         :raises ChaosKernelError: one is not.
         """
         with self._roll:
-            self._roll.wait(lambda: self.armed or self._roll.any_failed or self._stopping, seconds)
+            self._roll.wait(
+                lambda: self.armed or self._roll.any_failed or self._stopping.is_set(), seconds
+            )
             failed = [agent for agent in self._agents if agent.error()]
-            if self.armed and not failed and not self._stopping:
+            if self.armed and not failed and not self._stopping.is_set():
                 return
             late = [agent for agent in self._agents if not agent.armed]
         if failed:
             error = failed[0].error()
             raise _named_error(error, self.fault, failed, str(error))
-        if self._stopping:
-            raise AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
-        why = self._refusal(late[0]) or late[0].waits_for()
+        if self._stopping.is_set():
+            raise self._was_stopped()
+        why = self._refusal(late[0]) or self._unseen(late[0]) or late[0].waits_for()
         raise _named_error(
             TimeLimit("", hint=f"set {START_VARIABLE} to more where nodes are slow"),
             self.fault,
             late,
             f"it was not armed within {seconds:g} s: {why}",
         )
+
+    def _was_stopped(self) -> AgentError:
+        return AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
 
     def require_voices(self) -> None:
         """Check that every agent of a fault in force is heard.
@@ -202,7 +226,7 @@ class Injection:
         if self._settled:  # a process stops all its faults, and may have had many
             return []
         with self._roll:
-            self._stopping = True
+            self._stopping.set()
             self._roll.wake()
             made = self._roll.wait(lambda: not self._creating, self._waits.stop)
         there = [agent for agent in self._agents if agent.created]
@@ -241,11 +265,17 @@ class Injection:
         """Return why a Job makes no pod, as far as the cluster's events tell."""
         if agent.pod:
             return ""
+        patience = Patience(_REASON_SECONDS, self._stopping)
         try:
-            told = dict(map(event_trouble, self._cluster.warnings(self._settings.namespace)))
+            events = self._cluster.warnings(self._settings.namespace, patience)
+            told = dict(map(event_trouble, events))
         except ChaosKernelError as error:
             return f"{agent.waits_for()}, and why cannot be told: {error}"
         return told.get(agent.job, "")
+
+    def _unseen(self, agent: NodeAgent) -> str:
+        """Return why a Job's pod was not seen, where that may not be the Job's fault."""
+        return "" if agent.pod else self._blind
 
     def _delete(self) -> dict[str, str]:
         """Delete the Jobs that were made; return those that are left, and why."""
@@ -263,23 +293,55 @@ class Injection:
         return number % removal.parts(len(self._agents))
 
     def _watch(self) -> None:
+        """See what becomes of pods until the end, whatever the cluster's answers are."""
         while not self._over.is_set():
             try:
-                for kind, pod in self._cluster.watch_pods(
+                for kind, document in self._cluster.watch_pods(
                     self._settings.namespace, self._labels, self._over
                 ):
-                    self._see(kind, pod)
+                    self._see(kind, document)
             except ChaosKernelError as error:
                 if not self.armed:
                     for agent in self._agents:
                         agent.fail(str(error))
                     return
-                self._over.wait(self._waits.retry)
+                self._blind = self._trouble("the watch of pods", error)
+            except Exception as error:  # without a watch, no pod's end is seen
+                self._blind = self._trouble("the watch of pods", error)
+            self._over.wait(self._waits.retry)
 
-    def _see(self, kind: str, pod: Document) -> None:
-        agent = self._by_job.get(pod["metadata"].get("labels", {}).get("job-name", ""))
-        if agent and agent.see(kind, pod):
-            threading.Thread(target=self._listen, args=(agent,), daemon=True).start()
+    def _trouble(self, where: str, error: Exception) -> str:
+        """Log what a thread came upon, and goes on from; return it in words."""
+        kind = type(error).__name__
+        text = str(error) if isinstance(error, ChaosKernelError) else f"{kind}: {error}"[:200]
+        self._log.warning(f"{where}{kind}", "Kernel faults: %s goes on after this: %s", where, text)
+        return f"{where} does not work: {text}"
+
+    def _see(self, kind: str, document: Document) -> None:
+        """Take in an event of the watch; one that is not understood costs itself alone."""
+        if kind == "ERROR":
+            self._blind = str(document.get("message", ""))
+            return
+        try:
+            owner = owner_of(document)
+            agent = self._by_job.get(owner.name)
+            if agent is None:
+                return
+            seen = agent.see(kind, document)
+        except Exception as error:
+            self._blind = self._trouble("the watch of pods", error)
+            return
+        self._blind = ""
+        if seen:
+            self._hear(agent)
+
+    def _know(self, agent: NodeAgent, uid: str) -> None:
+        """Have an agent know its Job, and look at the pods that came before it did."""
+        if agent.belongs_to(uid):
+            self._hear(agent)
+
+    def _hear(self, agent: NodeAgent) -> None:
+        threading.Thread(target=self._listen, args=(agent,), daemon=True).start()
 
     def _listen(self, agent: NodeAgent) -> None:
         """Hear an agent until its last word, whatever becomes of the connection."""
@@ -290,18 +352,27 @@ class Injection:
                 for line in self._cluster.log(
                     self._settings.namespace, agent.pod, CONTAINER, self._over
                 ):
-                    agent.hear(line)
+                    self._take_in(agent, line)
             except ClusterError as error:
                 pod_is_gone = error.status == 404
             except ChaosKernelError as error:
                 if not agent.armed:
                     agent.fail(str(error))
                     break
+            except Exception as error:
+                agent.fail(self._trouble(f"reading the log of {agent.pod}", error))
             if agent.over or last or pod_is_gone or self._over.is_set():
                 break
             logger.debug("Log of %s broke off (%d)", agent.pod, attempt)
             self._over.wait(self._waits.retry)
         agent.log_ended(pod_is_gone=pod_is_gone)
+
+    def _take_in(self, agent: NodeAgent, line: str) -> None:
+        """Take in a line of an agent's log; one that is no message is passed over, and logged."""
+        if wrong := agent.hear(line):
+            self._log.warning(
+                wrong.partition(":")[0], "Kernel faults: node %s: %s", agent.node, wrong
+            )
 
 
 def _named_error(

@@ -16,10 +16,14 @@ from typing import Any
 from chaoskernel import __version__
 from chaoskernel.checks import DNS_LABEL, check_flag
 from chaoskernel.errors import InvalidFault
+from chaoskernel.manifest.names import SUBDOMAIN
 from chaoskernel.spec import EngineName, Fault
 
 NAMESPACE_VARIABLE = "CHAOSKERNEL_NAMESPACE"
 IMAGE_VARIABLE = "CHAOSKERNEL_IMAGE"
+CPU_VARIABLE = "CHAOSKERNEL_CPU"
+MEMORY_VARIABLE = "CHAOSKERNEL_MEMORY"
+PRIORITY_VARIABLE = "CHAOSKERNEL_PRIORITY_CLASS"
 
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_FAULT = "chaoskernel/fault"
@@ -52,6 +56,21 @@ _FORMS = {
         "the name of an image",
         "write registry/name:tag, in ASCII and without white space",
     ),
+    "cpu": (
+        re.compile(r"(?=.*[1-9])([0-9]{1,6}m|[0-9]{1,3}(\.[0-9]{1,3})?)"),
+        "an amount of CPU above 0",
+        "write 500m or 0.5 for half a CPU",
+    ),
+    "memory": (
+        re.compile(r"[1-9][0-9]{0,14}([kMG]|[KMG]i)?"),
+        "an amount of memory above 0",
+        "write 256Mi, for one",
+    ),
+    "priority_class": (
+        SUBDOMAIN,
+        "the name of a priority class",
+        "kubectl get priorityclasses shows them",
+    ),
 }
 
 _MARGIN_SECONDS = 60
@@ -60,11 +79,34 @@ _GRACE_SECONDS = 30
 _MAX_FAULT_BYTES = 128 * 1024 - 64
 """One string of an environment is no longer (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h)."""
 
-# The whole of /sys has the kernel's types, its lists of functions, and the control groups of
-# the host, which a container otherwise sees only its own of.
-_HOST = {"sys": "/sys", "cgroup": "/sys/fs/cgroup"}
+# A container sees only its own of the control groups.
+_HOST = {"cgroup": "/sys/fs/cgroup"}
+# The lists of functions are in file systems of their own, which a container's /sys lacks; the
+# rest of what an agent reads there is the same in both.
+_HOST_OF_CORE = {"kernel": "/sys/kernel", **_HOST}
 # BCC compiles with the host's headers.
-_HOST_OF_BCC = {**_HOST, "modules": "/lib/modules", "headers": "/usr/src"}
+_HOST_OF_BCC = {**_HOST_OF_CORE, "modules": "/lib/modules", "headers": "/usr/src"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """What an agent takes of its node.
+
+    Requests are as high as limits: the kernel then spares it longest when memory is short, which
+    a fault may well bring about.
+
+    :param files: the size of its directory for temporary files.
+    """
+
+    cpu: str
+    memory: str
+    files: str
+
+
+# Of the memory, a quarter is used (docs/performance.md).
+_ROOM = Room("200m", "128Mi", "16Mi")
+# LLVM uses a third of the memory; headers of CONFIG_IKHEADERS are unpacked into files.
+_ROOM_OF_BCC = Room("500m", "512Mi", "256Mi")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,11 +116,17 @@ class Settings:
     :param namespace: that of the Jobs.
     :param image: of the agent; by digest, it is that very one.
     :param privileged: they may do everything, where capabilities are not enough.
+    :param cpu: of each agent; empty is what its engine needs.
+    :param memory: of each agent; empty is what its engine needs.
+    :param priority_class: of each agent; empty is the cluster's default.
     """
 
     namespace: str
     image: str
     privileged: bool = False
+    cpu: str = ""
+    memory: str = ""
+    priority_class: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +154,12 @@ def settings(
     place = _name("jobs_namespace", namespace, NAMESPACE_VARIABLE, environment)
     name = _name("image", image, IMAGE_VARIABLE, environment)
     return Settings(
-        place or "chaoskernel", name or f"localhost/chaoskernel:{__version__}", privileged
+        place or "chaoskernel",
+        name or f"localhost/chaoskernel:{__version__}",
+        privileged,
+        cpu=_name("cpu", "", CPU_VARIABLE, environment),
+        memory=_name("memory", "", MEMORY_VARIABLE, environment),
+        priority_class=_name("priority_class", "", PRIORITY_VARIABLE, environment),
     )
 
 
@@ -191,8 +244,9 @@ def job(
 
 def host_paths(engine: EngineName) -> Mapping[str, str]:
     """Return the directories of its node that an agent reads, by the names of their volumes."""
-    may_be_bcc = engine in (EngineName.AUTO, EngineName.BCC)
-    return _HOST_OF_BCC if may_be_bcc else _HOST
+    if engine is EngineName.NONE:
+        return _HOST
+    return _HOST_OF_BCC if _may_be_bcc(engine) else _HOST_OF_CORE
 
 
 def capabilities(engine: EngineName) -> Sequence[str]:
@@ -200,9 +254,20 @@ def capabilities(engine: EngineName) -> Sequence[str]:
     return _REHEARSAL_CAPABILITIES if engine is EngineName.NONE else CAPABILITIES
 
 
+def room(engine: EngineName, given: Settings) -> Room:
+    """Return what an agent takes of its node."""
+    usual = _ROOM_OF_BCC if _may_be_bcc(engine) else _ROOM
+    return Room(given.cpu or usual.cpu, given.memory or usual.memory, usual.files)
+
+
+def _may_be_bcc(engine: EngineName) -> bool:
+    return engine in (EngineName.AUTO, EngineName.BCC)
+
+
 def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str, Any]:
     host = host_paths(fault.engine)
-    return {
+    files = room(fault.engine, given).files
+    found = {
         # No scheduler is asked: the agent belongs where the pods are, whatever taints are there.
         "nodeName": fault.scope.pods[0].node,
         "tolerations": [{"operator": "Exists"}],
@@ -213,25 +278,36 @@ def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": given.image,
-                "imagePullPolicy": "IfNotPresent",
-                "env": [{"name": "CHAOSKERNEL_FAULT", "value": document}],
-                "securityContext": _security(given.privileged, fault.engine),
-                "volumeMounts": [
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
-                    *(
-                        {"name": name, "mountPath": path, "readOnly": True}
-                        for name, path in host.items()
-                    ),
-                ],
-            }
-        ],
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_container(fault, document, given, host)],
         "volumes": [
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": files}},
             *({"name": name, "hostPath": {"path": path}} for name, path in host.items()),
+        ],
+    }
+    if given.priority_class:
+        found["priorityClassName"] = given.priority_class
+    return found
+
+
+def _container(
+    fault: Fault, document: str, given: Settings, host: Mapping[str, str]
+) -> dict[str, Any]:
+    wanted = room(fault.engine, given)
+    resources = {"cpu": wanted.cpu, "memory": wanted.memory}
+    # Those before Kubernetes 1.30 drop the last key; file systems that are mounted below stay
+    # writable there.
+    read_only = {"readOnly": True, "recursiveReadOnly": "IfPossible"}
+    return {
+        "name": CONTAINER,
+        "image": given.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": "CHAOSKERNEL_FAULT", "value": document}],
+        "resources": {"requests": resources, "limits": resources},
+        "securityContext": _security(given.privileged, fault.engine),
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+            *({"name": name, "mountPath": path, **read_only} for name, path in host.items()),
         ],
     }
 
@@ -240,6 +316,9 @@ def _security(privileged: bool, engine: EngineName) -> dict[str, Any]:
     found: dict[str, Any] = {"runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True}
     if privileged:
         return {**found, "privileged": True}
+    if engine is EngineName.NONE:
+        # With SYS_ADMIN, which the others need, Kubernetes takes it for a contradiction.
+        found["allowPrivilegeEscalation"] = False
     return {**found, "capabilities": {"drop": ["ALL"], "add": list(capabilities(engine))}}
 
 

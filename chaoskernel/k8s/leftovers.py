@@ -15,6 +15,7 @@ from chaoskernel.k8s.job import (
     EVERY_JOB,
     LABEL_FAULT,
 )
+from chaoskernel.k8s.owner import owner_of
 from chaoskernel.spec import NAME
 
 
@@ -57,12 +58,16 @@ def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
     if name and not NAME.fullmatch(name):  # no fault has it, and a selector might not take it
         return []
     labels = f"{EVERY_JOB},{LABEL_FAULT}={name}" if name else EVERY_JOB
-    jobs = [_of_job(document) for document in cluster.jobs(namespace, labels)]
-    known = {left.job for left in jobs}
+    known = set()
+    jobs = []
+    for document in cluster.jobs(namespace, labels):
+        jobs.append(_of_job(document))
+        known.add(document["metadata"].get("uid"))
     orphans = [
-        left
+        _of_pod(document)
         for document in cluster.pods(namespace, labels)
-        if (left := _of_pod(document)).job not in known
+        # One without a controller is listed too: nobody else removes it.
+        if not (uid := owner_of(document).uid) or uid not in known
     ]
     return sorted([*jobs, *orphans], key=lambda left: (left.fault, left.node))
 
@@ -79,14 +84,14 @@ def remove(cluster: Jobs, namespace: str, lefts: Sequence[Left]) -> Iterator[tup
 
 
 def _of_job(document: Mapping[str, Any]) -> Left:
-    metadata, status = document["metadata"], document.get("status", {})
+    metadata, status = document["metadata"], document.get("status") or {}
     over = status.get("succeeded") or status.get("failed")
     return _left(
         metadata,
         job=metadata["name"],
         state="ended" if over else "running",
-        begun=status.get("startTime") or metadata.get("creationTimestamp", ""),
-        seconds=document.get("spec", {}).get("activeDeadlineSeconds", 0),
+        begun=status.get("startTime") or metadata.get("creationTimestamp") or "",
+        seconds=(document.get("spec") or {}).get("activeDeadlineSeconds") or 0,
     )
 
 
@@ -94,10 +99,10 @@ def _of_pod(document: Mapping[str, Any]) -> Left:
     metadata = document["metadata"]
     return _left(
         metadata,
-        job=(metadata.get("labels") or {}).get("job-name", metadata["name"]),
+        job=owner_of(document).name or metadata["name"],
         state="terminating",
-        begun=document.get("status", {}).get("startTime") or "",
-        seconds=document.get("spec", {}).get("activeDeadlineSeconds", 0),
+        begun=(document.get("status") or {}).get("startTime") or "",
+        seconds=(document.get("spec") or {}).get("activeDeadlineSeconds") or 0,
     )
 
 
@@ -117,6 +122,6 @@ def _left(metadata: Mapping[str, Any], *, job: str, state: str, begun: str, seco
 def _after(begun: str, seconds: int) -> str:
     try:
         at = datetime.datetime.fromisoformat(begun)
-    except ValueError:
+        return (at + datetime.timedelta(seconds=seconds)).isoformat() if seconds else ""
+    except (ValueError, OverflowError):
         return ""
-    return (at + datetime.timedelta(seconds=seconds)).isoformat() if seconds else ""

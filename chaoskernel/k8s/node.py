@@ -11,7 +11,8 @@ from typing import Any
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError, ChaosKernelError
 from chaoskernel.k8s.latest import Latest
-from chaoskernel.k8s.refusal import pod_trouble
+from chaoskernel.k8s.owner import owner_of
+from chaoskernel.k8s.refusal import plain, pod_trouble
 from chaoskernel.k8s.roll import Roll, Standing
 from chaoskernel.pods import PodScope
 
@@ -23,6 +24,8 @@ LAST_WORDS_SECONDS = 5.0
 that says nothing more open when it is deleted."""
 
 _TAIL = 200
+_MOST_EARLY = 16
+"""Events of pods that are kept until the Job's uid is known: some milliseconds."""
 
 
 class NodeAgent:
@@ -49,6 +52,8 @@ class NodeAgent:
         self.pods = pods
         self.pod = ""
         self.created = False
+        self._uid: str | None = None  # of the Job; None until the server has told, or has not
+        self._early: list[tuple[str, dict[str, Any]]] = []
         self._roll = roll
         self._latest = latest
         self._said: dict[str, Mapping[str, Any]] = {}
@@ -145,47 +150,70 @@ class NodeAgent:
         if not self._readable:
             return f"pod {self.pod} has not started; is the node ready?"
         step = self.said(protocol.PROGRESS).get("step", "its first word")
-        return f"pod {self.pod} is at: {step}"
+        other = f"; its log says {self._other!r}" if self._other else ""
+        return f"pod {self.pod} is at: {step}{other}"
+
+    def belongs_to(self, uid: str) -> bool:
+        """Note the uid of its Job, and take in what came before; return as `see` does.
+
+        :param uid: empty where the server's answer was lost; its name is unique all the same.
+        """
+        with self._roll:
+            self._uid = uid
+            early, self._early = self._early, []
+            readable = [self.see(kind, document) for kind, document in early]
+            return any(readable)
 
     def see(self, kind: str, document: dict[str, Any]) -> bool:
-        """Take in what the API server says of its pod; tell whether its log can be read now.
+        """Take in what the API server says of a pod; tell whether its log can be read now.
+
+        A pod that its Job does not control is not its own.
 
         :param kind: ADDED, MODIFIED or DELETED.
         """
         with self._roll:
-            self.pod = document["metadata"]["name"]
-            first = not self._readable and _has_started(document)
-            self._readable = self._readable or first
-            self._leaving = bool(document["metadata"].get("deletionTimestamp"))
-            self._trouble = pod_trouble(document) or self._trouble
-            phase = document.get("status", {}).get("phase")
-            self._finished = self._finished or phase in ("Failed", "Succeeded")
-            if kind == "DELETED":
-                self._gone_at = now()
-            if self.finished:
-                self._finished_at = min(self._finished_at, self._clock())
-            self.note()
+            if self._uid is None:
+                self._early = [*self._early, (kind, document)][-_MOST_EARLY:]
+                return False
+            if self._uid and owner_of(document).uid != self._uid:
+                return False
+            return self._seen(kind, document)
+
+    def _seen(self, kind: str, document: dict[str, Any]) -> bool:
+        metadata, status = document["metadata"], document.get("status") or {}
+        self.pod = metadata["name"]
+        first = not self._readable and _has_started(status)
+        self._readable = self._readable or first
+        self._leaving = bool(metadata.get("deletionTimestamp"))
+        self._trouble = pod_trouble(document) or self._trouble
+        self._finished = self._finished or status.get("phase") in ("Failed", "Succeeded")
+        if kind == "DELETED":
+            self._gone_at = now()
+        if self.finished:
+            self._finished_at = min(self._finished_at, self._clock())
+        self.note()
         return first
 
-    def hear(self, line: str) -> None:
-        """Take in a line of its log.
+    def hear(self, line: str) -> str:
+        """Take in a line of its log; return what is wrong with one that is no message of its.
 
         One is read at a time: the last of an agent is 120 kB, and they all come at once.
         """
         with self._roll:
             try:
-                message = protocol.decode(line)
-            except AgentError:
-                self._other = line.strip()[:_TAIL]
-                return
-            kind = str(message.get("type", ""))
+                message = protocol.heard(line)
+            except AgentError as error:
+                self._other = plain(line)[:_TAIL]
+                return str(error)
+            kind = str(message["type"])
             events = message.pop("events", [])
             if kind == protocol.DISARMED and not self.disarmed:
                 self._latest.add(self.node, events)
             self._said[kind] = message
             self._heard_at = self._clock()
-            if kind != protocol.COUNTERS:  # which come each second, and change nothing
+            if kind not in (protocol.COUNTERS, protocol.ALIVE):  # which change nothing
                 self.note()
+        return ""
 
     def fail(self, trouble: str) -> None:
         """Note why it does not start."""
@@ -220,8 +248,8 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat()
 
 
-def _has_started(document: Mapping[str, Any]) -> bool:
-    for container in document.get("status", {}).get("containerStatuses") or []:
+def _has_started(status: Mapping[str, Any]) -> bool:
+    for container in status.get("containerStatuses") or []:
         state = container.get("state") or {}
         if "running" in state or "terminated" in state:
             return True

@@ -7,7 +7,7 @@ own, and more nodes than were allowed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaoskernel import selection as rules
@@ -25,6 +25,7 @@ SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 _MIRROR = "kubernetes.io/config.mirror"
 """What a kubelet puts on the copy of a static pod: the uid that it has on the node."""
 
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _SYSTEM_CLASSES = ("system-node-critical", "system-cluster-critical")
 
 
@@ -60,38 +61,59 @@ class Seen:
 
 def read(document: Mapping[str, Any]) -> Seen:
     """Return what a Pod document of the API says."""
-    metadata, spec = document.get("metadata", {}), document.get("spec", {})
-    status = document.get("status", {})
+    metadata, spec = document["metadata"], document.get("spec") or {}
+    status = document.get("status") or {}
     annotations = metadata.get("annotations") or {}
     pod = Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         node=spec.get("nodeName") or "",
-        phase=Phase(status.get("phase") or "Unknown"),
+        phase=_phase(status.get("phase")),
         labels=metadata.get("labels") or {},
         annotations=annotations,
-        containers=tuple(container["name"] for container in spec.get("containers", [])),
+        containers=_names(spec.get("containers")),
+        sidecars=(
+            *_names(_native_sidecars(spec)),
+            *_names(spec.get("ephemeralContainers")),
+        ),
         fields={
-            "spec.restartPolicy": spec.get("restartPolicy", ""),
-            "spec.schedulerName": spec.get("schedulerName", ""),
-            "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
             "spec.hostNetwork": str(bool(spec.get("hostNetwork"))).lower(),
-            "status.podIP": status.get("podIP", ""),
-            "status.podIPs": ",".join(each.get("ip", "") for each in status.get("podIPs", [])),
-            "status.nominatedNodeName": status.get("nominatedNodeName", ""),
+            "status.podIP": status.get("podIP") or "",
+            "status.podIPs": ",".join(each.get("ip") or "" for each in status.get("podIPs") or []),
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         },
     )
     return Seen(
         pod=pod,
         uid=annotations.get(_MIRROR) or metadata["uid"],
         running={
-            each["name"]: each.get("containerID", "")
-            for each in status.get("containerStatuses") or []
+            each["name"]: each.get("containerID") or ""
+            for key in _STATUSES
+            for each in status.get(key) or []
             if "running" in (each.get("state") or {})
         },
         system=_system(pod, spec),
         leaving=bool(metadata.get("deletionTimestamp")),
     )
+
+
+def _names(containers: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
+    return tuple(container["name"] for container in containers or ())
+
+
+def _phase(text: str | None) -> Phase:
+    """Return a phase; one that is not known here is one in which nothing is hit."""
+    return Phase(text) if text in list(Phase) else Phase.UNKNOWN
+
+
+def _native_sidecars(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the init containers that run beside the others (Kubernetes: sidecar containers)."""
+    for container in spec.get("initContainers") or []:
+        if container.get("restartPolicy") == "Always":
+            yield container
 
 
 def check_namespaces(selection: Selection, bounds: Bounds) -> None:
@@ -169,7 +191,9 @@ def _scope(selection: Selection, seen: Seen, bounds: Bounds, all_containers: boo
         if name not in seen.running:
             raise NothingSelected(
                 f"container {name} of pod {pod.namespace}/{pod.name} is not running",
-                hint="wait until it is ready",
+                hint=f"running are: {', '.join(seen.running)}; wait until it is ready"
+                if seen.running
+                else "wait until it is ready",
             )
     return PodScope(
         pod.namespace,

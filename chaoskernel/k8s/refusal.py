@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel.errors import ClusterError, NotPermitted
+from chaoskernel.k8s.retry import retry_after
+
+_SHOWN = 500
 
 _RBAC = re.compile(
     r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" '
@@ -14,14 +18,32 @@ _RBAC = re.compile(
 )
 
 
-def error_of(status: int, body: str, what: str) -> ClusterError | NotPermitted:
+class Busy(ClusterError):
+    """The API server is too busy for a request, and takes it later.
+
+    :param seconds: after which to make it again.
+    """
+
+    def __init__(self, message: str, *, status: int, seconds: float) -> None:
+        hint = "its API server is too busy; try again later"
+        super().__init__(message, hint=hint, status=status)
+        self.seconds = seconds
+
+
+def error_of(
+    status: int, body: str, what: str, headers: Mapping[str, str] | None = None
+) -> ClusterError | NotPermitted:
     """Return the error that an answer of the API server is.
 
     :param status: of HTTP.
     :param body: a Status document, or text.
     :param what: was asked for, as in "create a Job".
+    :param headers: of the answer.
     """
     message = _message(body)
+    why = f"the cluster refused to {what}: {message or f'HTTP status {status}'}"
+    if (seconds := retry_after(status, headers or {})) is not None:
+        return Busy(why, status=status, seconds=seconds)
     if status == 401:
         return NotPermitted(
             f"the cluster does not know who asks to {what}",
@@ -42,8 +64,7 @@ def error_of(status: int, body: str, what: str) -> ClusterError | NotPermitted:
             hint="kubectl apply -f deploy/rbac.yaml makes chaoskernel",
             status=status,
         )
-    why = message or f"HTTP status {status}"
-    return ClusterError(f"the cluster refused to {what}: {why}", status=status)
+    return ClusterError(why, status=status)
 
 
 def pod_trouble(document: dict[str, Any]) -> str:
@@ -51,11 +72,11 @@ def pod_trouble(document: dict[str, Any]) -> str:
 
     A pull that fails is tried again by the kubelet; the fault does not wait for that.
     """
-    status = document.get("status", {})
+    status = document.get("status") or {}
     for container in status.get("containerStatuses") or []:
         state = container.get("state") or {}
         waiting = state.get("waiting") or {}
-        if (reason := waiting.get("reason", "")) in _FATAL:
+        if (reason := waiting.get("reason") or "") in _FATAL:
             image = container.get("image", "")
             return f"{_FATAL[reason].format(image=image)} ({_text(waiting, reason)})"
     if status.get("phase") == "Failed":
@@ -82,18 +103,23 @@ _FATAL = {
 
 def event_trouble(event: dict[str, Any]) -> tuple[str, str]:
     """Return the name of the Job that an event is about, and why it makes no pod."""
-    about = event.get("involvedObject", {})
+    about = event.get("involvedObject") or {}
     return str(about.get("name", "")), _text(event, str(event.get("reason", "")))
 
 
 def _text(document: dict[str, Any], default: str) -> str:
-    reason, message = document.get("reason", ""), document.get("message", "")
-    return f"{reason}: {message}" if reason and message else message or reason or default
+    reason, message = document.get("reason") or "", document.get("message") or ""
+    return plain(f"{reason}: {message}" if reason and message else message or reason or default)
 
 
 def _message(body: str) -> str:
     try:
         document = json.loads(body)
-    except ValueError:
-        return body.strip()[:200]
-    return str(document.get("message", "")) if isinstance(document, dict) else ""
+    except (ValueError, RecursionError):
+        return plain(body)
+    return plain(str(document.get("message") or "")) if isinstance(document, dict) else ""
+
+
+def plain(text: str) -> str:
+    """Return the beginning of a text of others, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text.strip()[:_SHOWN])

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from chaoskernel.errors import ChaosKernelError, ClusterError, NotPermitted
+from chaoskernel.k8s.retry import Patience
 from chaoskernel.log import logger
 
 AT_ONCE = 16
@@ -32,10 +33,10 @@ _Item = TypeVar("_Item")
 class Cluster(Protocol):
     """What is asked of a cluster; cluster.py is the one that there is."""
 
-    def delete_job(self, namespace: str, name: str) -> None:
+    def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
         """Delete a Job and its pod; one that is not there is no error."""
 
-    def delete_jobs(self, namespace: str, labels: str) -> None:
+    def delete_jobs(self, namespace: str, labels: str, patience: Patience | None = None) -> None:
         """Delete the Jobs that have these labels, and their pods, by one request."""
 
 
@@ -60,7 +61,7 @@ def remove(
     """
 
     def delete_part(labels: str) -> None:
-        cluster.delete_jobs(namespace, labels)
+        cluster.delete_jobs(namespace, labels, Patience(patience))
 
     def delete_one(name: str) -> None:
         _delete(cluster, namespace, name, patience, retry)
@@ -96,7 +97,7 @@ def _delete(cluster: Cluster, namespace: str, name: str, patience: float, retry:
     begun = time.monotonic()
     while True:
         try:
-            cluster.delete_job(namespace, name)
+            cluster.delete_job(namespace, name, Patience(begun + patience - time.monotonic()))
         except (ClusterError, NotPermitted) as error:
             left = begun + _worth(error, patience, retry) - time.monotonic()
             if left < retry:

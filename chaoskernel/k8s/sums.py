@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
+from chaoskernel.checks import is_int
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.spec import Fault
@@ -70,14 +71,15 @@ def counters(agents: Sequence[NodeAgent]) -> dict[str, Any]:
     known = [each for _, each in seen if each]
     if not known:
         return {}
-    names = dict.fromkeys(key for each in known for key, value in each.items() if _is_count(value))
+    counted = (key for each in known for key, value in each.items() if is_int(value))
+    names = dict.fromkeys((*_OF_A_NODE, *counted))
     return {
-        **{name: sum(int(each.get(name, 0)) for each in known) for name in names},
+        **{name: sum(_count(each, name) for each in known) for name in names},
         "frames": _frames([each.get("frames", []) for each in known]),
         "processes": _with_node(seen, "processes"),
         "pods": _with_node(seen, "pods"),
         "nodes": [
-            {"node": node, **{name: int(each.get(name, 0)) for name in _OF_A_NODE}}
+            {"node": node, **{name: _count(each, name) for name in _OF_A_NODE}}
             for node, each in seen
         ],
     }
@@ -115,5 +117,7 @@ def _ended(agent: NodeAgent) -> str:
     return f"node {agent.node}: {agent.error() or 'its agent went without a word'}"
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _count(counters: Mapping[str, Any], name: str) -> int:
+    """Return a counter; 0 where an agent of another version has something else of that name."""
+    value = counters.get(name, 0)
+    return int(value) if is_int(value) else 0

@@ -74,7 +74,7 @@ class Fields:
     def text(self, name: str, default: str = "") -> str:
         """Return a field of text."""
         item = self.given(name)
-        return default if item is None or not self._is_text(item) else str(item.content)
+        return default if item is None or not self.is_text(item) else str(item.content)
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         """Return a field of a whole number within bounds."""
@@ -92,7 +92,7 @@ class Fields:
         kind = type(default)
         words = ", ".join(each.value for each in kind)
         item = self.required(name, f"one of {words}") if is_required else self.given(name)
-        if item is None or not self._is_text(item):
+        if item is None or not self.is_text(item):
             return default
         if item.content not in [each.value for each in kind]:
             self.refuse(item, f"is not one of {words}")
@@ -105,7 +105,7 @@ class Fields:
 
     def text_items(self, name: str) -> Iterator[Value]:
         """Yield the values of a field that is a list of texts."""
-        return filter(self._is_text, self.items(name))
+        return filter(self.is_text, self.items(name))
 
     def items(self, name: str) -> Sequence[Value]:
         """Return the values of a field that is a list."""
@@ -129,7 +129,7 @@ class Fields:
 
     def words(self, name: str) -> dict[str, str]:
         """Return a field that maps names to texts."""
-        return {key: str(item.content) for key, item in self.mapping(name) if self._is_text(item)}
+        return {key: str(item.content) for key, item in self.mapping(name) if self.is_text(item)}
 
     def inner(self, name: str, known: Iterable[str], *, is_required: bool = False) -> Fields | None:
         """Return the fields of a field that is an object."""
@@ -146,7 +146,7 @@ class Fields:
         :param parse: takes the text and, as `key`, the field's path.
         """
         item = self.given(name)
-        if item is None or not self._is_text(item):
+        if item is None or not self.is_text(item):
             return absent
         with self.noting(item):
             return parse(item.content, key=item.path)
@@ -162,7 +162,8 @@ class Fields:
             with_path = text if text.startswith(value.path) else f"{value.path}.{text}"
             self._problems.add(value.mark, with_path)
 
-    def _is_text(self, item: Value) -> bool:
+    def is_text(self, item: Value) -> bool:
+        """Tell whether a value is text, and note when it is not."""
         if isinstance(item.content, str):
             return True
         hint = "put it in quotes" if item.text else "write it as text"

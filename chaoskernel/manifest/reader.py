@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chaoskernel import syntax
-from chaoskernel.checks import check_function
+from chaoskernel.checks import DNS_LABEL, check_function
 from chaoskernel.cron import Cron, cron
 from chaoskernel.errors import InvalidFault
 from chaoskernel.manifest.document import Problems, Value
 from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Concurrency, KernelChaos, Plan
-from chaoskernel.manifest.selector import SELECTION, selection
+from chaoskernel.manifest.selector import SELECTION, annotation_map, label_map, selection
 from chaoskernel.scope import Scope
 from chaoskernel.spec import MAX_DURATION, Frame, Hook, check_frames, check_headers
 
@@ -62,18 +62,34 @@ def kernel_chaos(document: Value, problems: Problems) -> KernelChaos | None:
     _required_text(root, "apiVersion", API_VERSION)
     _check_word(root, "apiVersion", (API_VERSION,))
     metadata = root.inner("metadata", _METADATA, is_required=True)
-    name = _object_name(metadata, "name", "") if metadata else ""
-    namespace = _object_name(metadata, "namespace", "default") if metadata else "default"
+    name = _object_name(metadata) if metadata else ""
+    namespace = _namespace(metadata) if metadata else "default"
     paused = False
     if metadata:
-        metadata.words("labels")  # nothing goes by them, but the API server refuses wrong ones
+        label_map(metadata, "labels")  # nothing goes by them, but the API server refuses wrong ones
         # Kubernetes has no annotation that is true, only one that is 'true'.
-        paused = metadata.words("annotations").get(PAUSE) == "true"
+        paused = annotation_map(metadata, "annotations").get(PAUSE) == "true"
+    if _is_of_another_kind(root, kind):
+        return None  # measured against a KernelChaos, each of its fields would be wrong
     spec = root.inner("spec", _SCHEDULE if kind == "Schedule" else _SPEC, is_required=True)
     if spec is None or kind not in _KINDS:
         return None
     found = (_scheduled if kind == "Schedule" else _planned)(spec, name, namespace)
     return dataclasses.replace(found, paused=paused) if found else None
+
+
+def _is_of_another_kind(root: Fields, kind: str) -> bool:
+    """Tell whether a document, or what its Schedule makes, is of a kind that is not read."""
+    if kind not in _KINDS:
+        return kind != ""
+    spec = root.given("spec")
+    if kind != "Schedule" or spec is None or not isinstance(spec.content, dict):
+        return False
+    given = spec.content.get("type")
+    if given is None or not isinstance(given.content, str) or given.content in ("", "KernelChaos"):
+        return False
+    _check_word(root.of(spec, spec.content), "type", ("KernelChaos",))
+    return True
 
 
 def _planned(spec: Fields, name: str, namespace: str) -> KernelChaos | None:
@@ -209,14 +225,33 @@ def _cron(fields: Fields, name: str) -> Cron | None:
     return fields.parsed(name, parse, None)
 
 
-def _object_name(metadata: Fields, name: str, default: str) -> str:
-    if not default:
-        metadata.required(name, "what the object is called")
-    text = metadata.text(name, default)
-    item = metadata.given(name)
-    if item is not None and isinstance(item.content, str) and not _OBJECT_NAME.fullmatch(text):
-        metadata.refuse(item, "is not a name; use up to 63 small letters, digits, dots, dashes")
-        return default
+def _object_name(metadata: Fields) -> str:
+    metadata.required("name", "what the object is called")
+    return _named(
+        metadata,
+        "name",
+        _OBJECT_NAME,
+        "is not a name; use up to 63 small letters, digits, dots, dashes",
+        absent="",
+    )
+
+
+def _namespace(metadata: Fields) -> str:
+    return _named(
+        metadata,
+        "namespace",
+        DNS_LABEL,
+        "is not the name of a namespace; use up to 63 small letters, digits, dashes",
+        absent="default",
+    )
+
+
+def _named(metadata: Fields, field: str, form: re.Pattern[str], why: str, *, absent: str) -> str:
+    text = metadata.text(field, absent)
+    item = metadata.given(field)
+    if item is not None and isinstance(item.content, str) and not form.fullmatch(text):
+        metadata.refuse(item, why)
+        return absent
     return text
 
 

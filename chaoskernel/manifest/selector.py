@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from chaoskernel.checks import DNS_LABEL
+from chaoskernel.manifest import names
+from chaoskernel.manifest.document import Value
 from chaoskernel.manifest.fields import Fields
 from chaoskernel.manifest.model import Mode, Operator, Phase, Requirement, Selection, Selector
+from chaoskernel.manifest.names import SUBDOMAIN
 
 SELECTION = ("mode", "value", "selector", "containerNames")
 
-POD_FIELDS = (
-    *("metadata.name", "metadata.namespace", "spec.nodeName", "spec.restartPolicy"),
-    *("spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork"),
-    *("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
-)
+_Problem = Callable[[str], str]
+"""Returns why no object can have a value; empty where one can."""
+
+
+def _name_of(form: re.Pattern[str]) -> _Problem:
+    return lambda text: "" if form.fullmatch(text) else f"is not a name; use {_FORMS[form]}"
+
+
+def _one_of(*words: str) -> _Problem:
+    return lambda text: "" if text in words else f"is not one of {', '.join(words)}"
+
+
+def _any(_: str) -> str:
+    return ""
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return "is not an IP address"
+    return ""
+
+
+_POD_FIELDS: dict[str, _Problem] = {
+    "metadata.name": _name_of(SUBDOMAIN),
+    "metadata.namespace": _name_of(DNS_LABEL),
+    "spec.nodeName": _name_of(SUBDOMAIN),
+    "spec.restartPolicy": _one_of("Always", "OnFailure", "Never"),
+    "spec.schedulerName": _any,
+    "spec.serviceAccountName": _name_of(SUBDOMAIN),
+    "spec.hostNetwork": _one_of("true", "false"),
+    "status.phase": _one_of(*Phase),
+    "status.podIP": _address,
+    "status.podIPs": _any,
+    "status.nominatedNodeName": _name_of(SUBDOMAIN),
+}
+POD_FIELDS = tuple(_POD_FIELDS)
 """What Kubernetes selects pods by (docs: Field Selectors)."""
 
 _SELECTOR = (
@@ -24,18 +61,17 @@ _SELECTOR = (
 )
 _REQUIREMENT = ("key", "operator", "values")
 
-# What the API server lets such an object be called (docs: Object Names and IDs, Labels).
-_SUBDOMAIN = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-)
 _FORMS = {
     DNS_LABEL: "up to 63 small letters, digits, dashes, with no dash at either end",
-    _SUBDOMAIN: "up to 253 small letters, digits, dots, dashes, with no dash at either end",
+    SUBDOMAIN: "up to 253 small letters, digits, dots, dashes, with no dash at either end",
 }
-_LABEL_KEY = re.compile(
-    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?"
-    r"(?=.{1,63}\Z)[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
-)
+_SEVERAL = "to select one of several values, use expressionSelectors with operator In"
+# Members of a Kubernetes label selector, and what belongs beside labels.
+_MISPLACED = {
+    "matchLabels": "write its labels directly below {name}",
+    "matchExpressions": "write its list as expressionSelectors, beside {name}",
+    **dict.fromkeys(_SELECTOR, "write it beside {name}, and not below it"),
+}
 _MAX_COUNT = 2**31 - 1
 
 
@@ -77,16 +113,39 @@ def _selector(fields: Fields, namespace: str) -> Selector:
     phases, not_phases = _phases(fields)
     return Selector(
         namespaces=_names(fields, "namespaces", DNS_LABEL) or (namespace,),
-        labels=fields.words("labelSelectors"),
+        labels=label_map(fields, "labelSelectors"),
         expressions=tuple(_requirements(fields)),
-        annotations=fields.words("annotationSelectors"),
+        annotations=annotation_map(fields, "annotationSelectors"),
         fields=_pod_fields(fields),
         phases=phases,
         not_phases=not_phases,
-        nodes=_names(fields, "nodes", _SUBDOMAIN),
-        node_labels=fields.words("nodeSelectors"),
+        nodes=_names(fields, "nodes", SUBDOMAIN),
+        node_labels=label_map(fields, "nodeSelectors"),
         pods=_pods(fields),
     )
+
+
+def label_map(fields: Fields, name: str) -> dict[str, str]:
+    """Return a field that maps labels to their values, and note what no label can have."""
+    found = {}
+    for key, item in fields.mapping(name):
+        if not isinstance(item.content, str) and key in _MISPLACED:
+            fields.refuse_name(item, f"is not a label; {_MISPLACED[key].format(name=name)}")
+        elif why := names.label_key_problem(key):
+            fields.refuse_name(item, why)
+        elif fields.is_text(item):
+            if why := names.label_value_problem(item.content):
+                fields.refuse(item, f"{why}; {_SEVERAL}")
+            found[key] = item.content
+    return found
+
+
+def annotation_map(fields: Fields, name: str) -> dict[str, str]:
+    """Return a field that maps annotations to their values, which may be any text."""
+    for key, item in fields.mapping(name):
+        if why := names.annotation_key_problem(key):
+            fields.refuse_name(item, why)
+    return fields.words(name)
 
 
 def _names(fields: Fields, name: str, form: re.Pattern[str]) -> tuple[str, ...]:
@@ -107,14 +166,18 @@ def _requirements(fields: Fields) -> Iterator[Requirement]:
         if key is None:
             continue
         name = inner.text("key")
-        if isinstance(key.content, str) and not _LABEL_KEY.fullmatch(name):
-            inner.refuse(key, "is not the name of a label, such as app or example.com/tier")
+        if isinstance(key.content, str) and (why := names.label_key_problem(name)):
+            inner.refuse(key, why)
         yield Requirement(name, operator, values)
 
 
 def _values(requirement: Fields, operator: Operator) -> tuple[str, ...]:
     """Return what an operator compares with; as in Kubernetes, In and NotIn need some."""
-    values = requirement.texts("values")
+    items = list(requirement.text_items("values"))
+    for each in items:
+        if why := names.label_value_problem(each.content):
+            requirement.refuse(each, f"{why}; write each value as an item of the list")
+    values = tuple(each.content for each in items)
     takes_values = operator in (Operator.IN, Operator.NOT_IN)
     # With an operator that is wrong, nobody knows.
     if takes_values and requirement.text("operator") == operator.value:
@@ -129,11 +192,18 @@ def _values(requirement: Fields, operator: Operator) -> tuple[str, ...]:
 
 def _pod_fields(fields: Fields) -> dict[str, str]:
     for name, item in fields.mapping("fieldSelectors"):
-        if name not in POD_FIELDS:
+        if name not in _POD_FIELDS:
             fields.refuse(
                 item, f"is of no field that pods are selected by: {', '.join(POD_FIELDS)}"
             )
+        elif _is_set(item) and (why := _POD_FIELDS[name](item.content)):
+            fields.refuse(item, why)
     return fields.words("fieldSelectors")
+
+
+def _is_set(item: Value) -> bool:
+    """Tell whether a field is compared with a text that is not empty, as an unset field is."""
+    return isinstance(item.content, str) and item.content != ""
 
 
 def _phases(fields: Fields) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
@@ -159,4 +229,4 @@ def _pods(fields: Fields) -> dict[str, tuple[str, ...]]:
     for name, item in namespaces.items():
         if not DNS_LABEL.fullmatch(name):
             fields.refuse_name(item, f"is not the name of a namespace; use {_FORMS[DNS_LABEL]}")
-    return {name: _names(inner, name, _SUBDOMAIN) for name in namespaces}
+    return {name: _names(inner, name, SUBDOMAIN) for name in namespaces}

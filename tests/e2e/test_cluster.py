@@ -209,7 +209,9 @@ def plane(progress: Progress, tmp_path_factory: pytest.TempPathFactory) -> Itera
     inside = bool(spaces.group())
     require(inside, "these are not a cluster's namespaces; `make test-node` makes them")
     cluster = Cluster(tmp_path_factory.mktemp("control"), 0, progress)
-    variables = {**cluster.environment, "CHAOSKERNEL_IMAGE": images.AGENT}
+    # Half a CPU of an emulated machine would take minutes to arm a fault.
+    ours = {"CHAOSKERNEL_IMAGE": images.AGENT, "CHAOSKERNEL_CPU": "1"}
+    variables = {**cluster.environment, **ours}
     with cluster, pytest.MonkeyPatch.context() as environment:
         for name, value in variables.items():
             environment.setenv(name, value)

@@ -149,3 +149,12 @@ def test_a_container_that_a_pod_does_not_have_is_an_error() -> None:
     named = Selection(Mode.ALL, shop(), containers=("mail",))
     with pytest.raises(NothingSelected, match="^pod shop/web-1 has no container mail; there are:"):
         containers_of(named, Pod("shop", "web-1", containers=("main",)))
+
+
+def test_sidecars_are_selected_by_name_and_listed_with_the_others() -> None:
+    pod = Pod("shop", "web-1", containers=("main",), sidecars=("proxy", "debugger"))
+    assert containers_of(Selection(Mode.ALL, shop()), pod) == ("main",)
+    named = Selection(Mode.ALL, shop(), containers=("debugger", "proxy"))
+    assert containers_of(named, pod) == ("debugger", "proxy")
+    with pytest.raises(NothingSelected, match="there are: main, proxy, debugger$"):
+        containers_of(Selection(Mode.ALL, shop(), containers=("mail",)), pod)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chaoskernel.errors import ChaosKernelError, ClusterError
+from chaoskernel.k8s.retry import Patience
 
 Document = dict[str, Any]
 
@@ -157,25 +158,29 @@ class FakeCluster:
             if name not in self.deleted and wanted.items() <= job["metadata"]["labels"].items():
                 yield job
 
-    def warnings(self, namespace: str) -> Iterator[Document]:
+    def warnings(self, namespace: str, patience: Patience | None = None) -> Iterator[Document]:
         self._called("warnings", namespace)
         yield from self.warned
 
-    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+    def create_job(
+        self, namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
+    ) -> str:
         name, node = manifest["metadata"]["name"], _node(manifest)
         self._called("create_job", node)
         with self._lock:
             self.manifests[name] = dict(manifest)
+            self.manifests[name]["metadata"] = {**manifest["metadata"], "uid": f"uid of {name}"}
         script = self._script(name)
         log = self._logs[name] = queue.SimpleQueue()
         if script.status is not None:
             self._queue(name).put(("ADDED", self._pod(name, script.status)))
         for message in script.first:
             log.put(json.dumps(message))
-        if any(message["type"] in ("error", "disarmed") for message in script.first):
+        if any(message.get("type") in ("error", "disarmed") for message in script.first):
             log.put(None)
+        return f"uid of {name}"
 
-    def delete_jobs(self, namespace: str, labels: str) -> None:
+    def delete_jobs(self, namespace: str, labels: str, patience: Patience | None = None) -> None:
         self._called("delete_jobs", labels)
         wanted = dict(pair.split("=") for pair in labels.split(","))
         for name, job in list(self.manifests.items()):
@@ -184,7 +189,7 @@ class FakeCluster:
                 self._refuse("delete_job", _node(job))
                 self._delete(name)
 
-    def delete_job(self, namespace: str, name: str) -> None:
+    def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
         self._called("delete_job", _node(self.manifests[name]) if name in self.manifests else "")
         self._delete(name)
 
@@ -249,7 +254,9 @@ class FakeCluster:
 
     def _pod(self, job: str, status: Document) -> Document:
         labels = {**self.manifests[job]["metadata"]["labels"], "job-name": job}
-        return {"metadata": {"name": f"{job}-pod", "labels": labels}, "status": status}
+        owner = {"kind": "Job", "name": job, "uid": f"uid of {job}", "controller": True}
+        metadata = {"name": f"{job}-pod", "labels": labels, "ownerReferences": [owner]}
+        return {"metadata": metadata, "status": status}
 
 
 def _node(manifest: Mapping[str, Any]) -> str:

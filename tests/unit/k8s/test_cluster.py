@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import http.server
 import json
 import os
 import shutil
 import ssl
 import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,97 +22,23 @@ from chaoskernel.k8s.job import Owner, Settings, job
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook
+from tests.unit.k8s.api_server import Answer, Make, Server, a_pod, refusal
 from tools.cluster import kubeconfig
 from tools.cluster.certificates import Authority
 
-Answer = tuple[int, Any]
 
-
-class Server:
-    """Answers by a function of method, path and query; a list of lines is streamed."""
-
-    def __init__(
-        self,
-        answer: Callable[[str, str, dict[str, str]], Answer],
-        identity: ssl.SSLContext | None = None,
-    ) -> None:
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.bodies: list[Any] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_any(self) -> None:
-                url = urllib.parse.urlsplit(self.path)
-                query = dict(urllib.parse.parse_qsl(url.query))
-                outer.asked.append((self.command, url.path, query))
-                outer.headers.append(dict(self.headers))
-                if size := int(self.headers.get("Content-Length", 0)):
-                    outer.bodies.append(json.loads(self.rfile.read(size)))
-                status, body = answer(self.command, url.path, query)
-                self.send_response(status)
-                if isinstance(body, list):
-                    self.send_header("Transfer-Encoding", "chunked")
-                    self.end_headers()
-                    for line in [*body, ""]:
-                        data = f"{line}\n".encode() if line else b""
-                        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                else:
-                    data = json.dumps(body).encode()
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(data)))
-                    self.end_headers()
-                    self.wfile.write(data)
-
-            do_GET = do_POST = do_DELETE = handle_any  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if identity:
-            self._server.socket = identity.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"{'https' if identity else 'http'}://127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-Make = Callable[[Callable[[str, str, dict[str, str]], Answer]], tuple[ApiCluster, Server]]
-
-
-@pytest.fixture
-def serving() -> Iterator[Make]:
-    servers: list[Server] = []
-
-    def make(answer: Callable[[str, str, dict[str, str]], Answer]) -> tuple[ApiCluster, Server]:
-        servers.append(Server(answer))
-        given = Connection(host=servers[-1].url, api_key="secret")
-        return ApiCluster(given), servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
-def refusal(code: int, message: str) -> Answer:
-    return code, {"kind": "Status", "code": code, "message": message}
+def names(found: Iterable[dict[str, Any]]) -> list[str]:
+    return [document["metadata"]["name"] for document in found]
 
 
 def test_a_list_is_read_page_by_page_with_the_labels_and_the_key(serving: Make) -> None:
     def answer(_: str, path: str, query: dict[str, str]) -> Answer:
         if "continue" in query:
-            return 200, {"items": [{"n": 2}], "metadata": {}}
-        return 200, {"items": [{"n": 0}, {"n": 1}], "metadata": {"continue": "more"}}
+            return 200, {"items": [a_pod("2")], "metadata": {}}
+        return 200, {"items": [a_pod("0"), a_pod("1")], "metadata": {"continue": "more"}}
 
     cluster, server = serving(answer)
-    assert [item["n"] for item in cluster.pods("shop", "app=db")] == [0, 1, 2]
+    assert names(cluster.pods("shop", "app=db")) == ["0", "1", "2"]
     path, limit = "/api/v1/namespaces/shop/pods", {"limit": "100", "labelSelector": "app=db"}
     assert server.asked == [("GET", path, limit), ("GET", path, {**limit, "continue": "more"})]
     assert server.headers[0]["authorization"] == "Bearer secret"
@@ -160,7 +84,7 @@ def test_a_missing_right_to_delete_many_jobs_is_named(serving: Make) -> None:
 
 
 def test_cycles_are_looked_for_again_after_a_list(serving: Make) -> None:
-    cluster, _ = serving(lambda *_: (200, {"items": [{"n": 0}]}))
+    cluster, _ = serving(lambda *_: (200, {"items": [a_pod("0")]}))
     assert gc.isenabled()
     assert [gc.isenabled() for _ in cluster.nodes()] == [True]
     refusing, _ = serving(lambda *_: refusal(500, "no"))
@@ -205,23 +129,24 @@ def test_a_key_with_a_line_break_is_told_and_not_shown(serving: Make) -> None:
 def test_a_watch_yields_pods_and_goes_on_after_an_interruption(serving: Make) -> None:
     over = threading.Event()
     answers: list[Answer] = [
-        (200, [json.dumps({"type": "ADDED", "object": {"n": 0}})]),
+        (200, [json.dumps({"type": "ADDED", "object": a_pod("0")})]),
         refusal(503, "starting"),
         (
             200,
             [
                 json.dumps({"type": "ERROR", "object": {"code": 410}}),
-                json.dumps({"type": "DELETED", "object": {"n": 1}}),
+                json.dumps({"type": "DELETED", "object": a_pod("1")}),
             ],
         ),
     ]
     cluster, server = serving(lambda *_: answers.pop(0))
     seen = []
     for kind, document in cluster.watch_pods("c", "a=b", over):
-        seen.append((kind, document["n"]))
+        if kind != "ERROR":
+            seen.append((kind, document["metadata"]["name"]))
         if kind == "DELETED":
             break
-    assert seen == [("ADDED", 0), ("DELETED", 1)]
+    assert seen == [("ADDED", "0"), ("DELETED", "1")]
     _, path, query = server.asked[0]
     assert path == "/api/v1/namespaces/c/pods"
     assert (query["watch"].lower(), query["labelSelector"]) == ("true", "a=b")

@@ -27,6 +27,10 @@ def made(fault: Fault | None = None, *, privileged: bool = False, **more: Any) -
     return job.job(fault or a_fault(), "abc123", 2, given, start_seconds=60, **more)
 
 
+def of_engine(engine: EngineName) -> Fault:
+    return a_fault(engine=engine, dry_run=engine is EngineName.NONE)
+
+
 def pod_of(document: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = document["spec"]["template"]["spec"]
     return found
@@ -60,19 +64,91 @@ def test_it_has_capabilities_and_no_privilege_token_or_writable_root() -> None:
     mounts = {m["name"]: m.get("readOnly", False) for m in container["volumeMounts"]}
     assert mounts == {
         "tmp": False,
-        "sys": True,
+        "kernel": True,
         "cgroup": True,
         "modules": True,
         "headers": True,
     }
 
 
-@pytest.mark.parametrize("engine", [EngineName.CORE, EngineName.NONE])
-def test_headers_are_for_the_engine_that_compiles_with_them(engine: EngineName) -> None:
-    fault = a_fault(engine=engine, dry_run=engine is EngineName.NONE)
-    spec = pod_of(made(fault))
-    mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
-    assert mounted == {volume["name"] for volume in spec["volumes"]} == {"tmp", "sys", "cgroup"}
+@pytest.mark.parametrize(
+    ("engine", "names"),
+    [
+        (EngineName.AUTO, {"tmp", "cgroup", "kernel", "modules", "headers"}),
+        (EngineName.BCC, {"tmp", "cgroup", "kernel", "modules", "headers"}),
+        (EngineName.CORE, {"tmp", "cgroup", "kernel"}),
+        (EngineName.NONE, {"tmp", "cgroup"}),
+    ],
+)
+def test_an_agent_is_shown_of_its_node_what_its_engine_reads(
+    engine: EngineName, names: set[str]
+) -> None:
+    spec = pod_of(made(of_engine(engine)))
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert {mount["name"] for mount in mounts} == {v["name"] for v in spec["volumes"]} == names
+    paths = {v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v}
+    assert paths == {mount["mountPath"] for mount in mounts if mount["name"] != "tmp"}
+    # Else what is mounted below the directories stays writable.
+    assert {
+        (mount["readOnly"], mount["recursiveReadOnly"])
+        for mount in mounts
+        if mount["name"] != "tmp"
+    } == {(True, "IfPossible")}
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_its_room_is_bounded_and_reserved(engine: EngineName) -> None:
+    spec = pod_of(made(of_engine(engine)))
+    resources = spec["containers"][0]["resources"]
+    may_be_bcc = engine in (EngineName.AUTO, EngineName.BCC)
+    expected = {
+        "cpu": "500m" if may_be_bcc else "200m",
+        "memory": "512Mi" if may_be_bcc else "128Mi",
+    }
+    # Equal, and of all its containers: the quality of service is Guaranteed.
+    assert resources == {"requests": expected, "limits": expected}
+    assert len(spec["containers"]) == 1
+    (tmp,) = [volume for volume in spec["volumes"] if volume["name"] == "tmp"]
+    assert tmp["emptyDir"] == {"sizeLimit": "256Mi" if may_be_bcc else "16Mi"}
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_its_system_calls_are_filtered_and_a_rehearsal_gains_no_privileges(
+    engine: EngineName,
+) -> None:
+    spec = pod_of(made(of_engine(engine)))
+    assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    escalation = spec["containers"][0]["securityContext"].get("allowPrivilegeEscalation")
+    # Kubernetes refuses it together with SYS_ADMIN.
+    assert escalation == (False if engine is EngineName.NONE else None)
+
+
+def test_room_and_priority_are_the_environments() -> None:
+    environment = {
+        "CHAOSKERNEL_CPU": "0.5",
+        "CHAOSKERNEL_MEMORY": "1Gi",
+        "CHAOSKERNEL_PRIORITY_CLASS": "chaos.high",
+    }
+    document = job.job(a_fault(), "r", 0, settings(environment=environment), start_seconds=60)
+    spec = pod_of(document)
+    wanted = {"cpu": "0.5", "memory": "1Gi"}
+    assert spec["containers"][0]["resources"] == {"requests": wanted, "limits": wanted}
+    assert spec["priorityClassName"] == "chaos.high"
+    assert "priorityClassName" not in pod_of(made())
+
+
+@pytest.mark.parametrize(
+    ("variable", "values"),
+    [
+        ("CHAOSKERNEL_CPU", ["0", "0m", "0.0", "1.5m", "-1", "half", "1\n", "1" * 9]),
+        ("CHAOSKERNEL_MEMORY", ["0", "0Mi", "128mi", "1.5Gi", "-1Mi", "1 Mi", "1\n"]),
+        ("CHAOSKERNEL_PRIORITY_CLASS", ["A", "a b", "-a", "a\n"]),
+    ],
+)
+def test_what_no_room_or_priority_is_called_is_refused(variable: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(InvalidFault, match=f"^{variable}: .* is not "):
+            settings(environment={variable: value})
 
 
 def test_a_rehearsal_is_capable_of_nothing_but_to_look_into_containers() -> None:

@@ -41,6 +41,7 @@ def test_a_pod_whose_job_is_gone_is_found() -> None:
                 "namespace": "c",
                 "labels": labels,
                 "annotations": {"chaoskernel/node": "n9"},
+                "ownerReferences": [{"kind": "Job", "name": "j", "uid": "u", "controller": True}],
             },
             "spec": {"activeDeadlineSeconds": 60},
             "status": {"startTime": "2026-01-01T00:00:00Z"},
@@ -49,6 +50,21 @@ def test_a_pod_whose_job_is_gone_is_found() -> None:
     (found,) = leftovers.find(cluster, "c")
     assert (found.job, found.node, found.state) == ("j", "n9", "terminating")
     assert found.ends_at == "2026-01-01T00:01:00+00:00"
+
+
+def test_a_pod_whose_job_was_made_anew_is_found_too() -> None:
+    cluster = FakeCluster()
+    name = left_by("a", "n1", cluster)
+    labels = {"app.kubernetes.io/name": "chaoskernel", "chaoskernel/fault": "a", "job-name": name}
+    here = {"kind": "Job", "name": name, "uid": f"uid of {name}", "controller": True}
+    cluster.documents = [
+        {"metadata": {"name": "x", "namespace": "c", "labels": labels, "ownerReferences": owners}}
+        for owners in ([here], [{**here, "uid": "another"}], [{**here, "controller": False}], None)
+    ]
+    states = [(left.job, left.state) for left in leftovers.find(cluster, "c")]
+    assert sorted(states) == sorted(
+        [(name, "running"), (name, "terminating"), ("x", "terminating"), ("x", "terminating")]
+    )
 
 
 def test_removing_goes_on_past_errors() -> None:

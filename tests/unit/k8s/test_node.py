@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import LAST_WORDS_SECONDS, NodeAgent
 from chaoskernel.k8s.roll import Roll
 
+OURS = {"kind": "Job", "name": "j", "uid": "u", "controller": True}
 RUNNING = {
-    "metadata": {"name": "p"},
+    "metadata": {"name": "p", "ownerReferences": [OURS]},
     "status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]},
 }
 
@@ -22,7 +25,9 @@ class Clock:
 
 
 def agent(clock: Clock) -> NodeAgent:
-    return NodeAgent("worker-1", "j", (), Roll(), Latest(), clock)
+    found = NodeAgent("worker-1", "j", (), Roll(), Latest(), clock)
+    found.belongs_to("u")
+    return found
 
 
 def test_an_agent_is_over_when_its_log_has_ended_after_its_pod() -> None:
@@ -57,7 +62,10 @@ def test_an_agent_that_runs_is_not_over_whatever_the_time() -> None:
 
 def test_a_pod_that_never_ran_has_no_last_words() -> None:
     here = agent(Clock())
-    waiting: dict[str, Any] = {"metadata": {"name": "p"}, "status": {"phase": "Pending"}}
+    waiting: dict[str, Any] = {
+        "metadata": {"name": "p", "ownerReferences": [OURS]},
+        "status": {"phase": "Pending"},
+    }
     assert not here.see("ADDED", waiting)
     here.see("DELETED", waiting)
     assert here.over
@@ -67,7 +75,7 @@ def test_a_pod_whose_container_cannot_start_is_over_once_it_is_to_go() -> None:
     here = agent(Clock())
     waiting: dict[str, Any] = {"state": {"waiting": {"reason": "ErrImagePull"}}}
     document: dict[str, Any] = {
-        "metadata": {"name": "p"},
+        "metadata": {"name": "p", "ownerReferences": [OURS]},
         "status": {"phase": "Pending", "containerStatuses": [waiting]},
     }
     here.see("ADDED", document)
@@ -75,3 +83,44 @@ def test_a_pod_whose_container_cannot_start_is_over_once_it_is_to_go() -> None:
     document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     here.see("MODIFIED", document)
     assert here.over
+
+
+def test_pods_that_come_before_the_uid_of_the_job_are_taken_in_with_it() -> None:
+    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    assert not here.see("ADDED", RUNNING)
+    assert here.pod == ""
+    assert here.belongs_to("u")
+    assert here.pod == "p"
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [None, [], [{**OURS, "uid": "v"}], [{**OURS, "controller": False}], [{**OURS, "kind": "X"}]],
+)
+def test_a_pod_that_its_job_does_not_control_is_passed_over(owners: Any) -> None:
+    foreign = {**RUNNING, "metadata": {"name": "evil", "ownerReferences": owners}}
+    here = agent(Clock())
+    assert not here.see("ADDED", foreign)
+    early = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    early.see("ADDED", foreign)
+    assert not early.belongs_to("u")
+    assert (here.pod, early.pod) == ("", "")
+
+
+def test_many_pods_that_come_early_take_bounded_memory() -> None:
+    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    for number in range(1000):
+        here.see("ADDED", {"metadata": {"name": str(number), "ownerReferences": [OURS]}})
+    here.belongs_to("u")
+    assert here.pod == "999"
+
+
+@pytest.mark.parametrize(
+    "line", ["", "null", "[]", "17", "<html>", "[" * 100_000, "\x00\xff", "x" * 1_000_000, "{}"]
+)
+def test_a_line_that_is_no_message_changes_nothing_and_is_named(line: str) -> None:
+    here = agent(Clock())
+    here.see("ADDED", RUNNING)
+    assert here.hear(line)
+    assert (here.armed, here.disarmed, here.error()) == (False, False, None)
+    assert len(here.waits_for()) < 300

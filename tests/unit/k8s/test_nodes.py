@@ -71,6 +71,55 @@ def test_a_container_that_does_not_run_is_told() -> None:
         chosen(document)
 
 
+def with_sidecars(*, ephemeral: str = "running") -> dict[str, Any]:
+    """Return a pod with a native sidecar, an init container that is done, and one to debug it."""
+    document = pod("web-1")
+    document["spec"]["initContainers"] = [
+        {"name": "migrate"},
+        {"name": "proxy", "restartPolicy": "Always"},
+    ]
+    document["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    document["status"]["initContainerStatuses"] = [
+        {"name": "migrate", "containerID": "containerd://m", "state": {"terminated": {}}},
+        {"name": "proxy", "containerID": "containerd://p", "state": {"running": {}}},
+    ]
+    document["status"]["ephemeralContainerStatuses"] = [
+        {"name": "debugger", "containerID": "containerd://d", "state": {ephemeral: {}}}
+    ]
+    return document
+
+
+def named(*containers: str) -> Selection:
+    return Selection(Mode.ALL, SHOP, containers=containers)
+
+
+def test_native_sidecars_and_ephemeral_containers_are_selected_by_name() -> None:
+    (scope,) = chosen(with_sidecars(), selection=named("proxy", "debugger"))
+    assert scope.containers == (
+        PodContainer("proxy", "containerd://p"),
+        PodContainer("debugger", "containerd://d"),
+    )
+    (scope,) = chosen(with_sidecars())
+    assert [each.name for each in scope.containers] == ["app"]
+
+
+def test_an_init_container_that_is_done_is_none_that_there_is() -> None:
+    with pytest.raises(NothingSelected, match="no container migrate; there are: app, proxy, debug"):
+        chosen(with_sidecars(), selection=named("migrate"))
+
+
+def test_an_ephemeral_container_that_has_ended_is_not_hit() -> None:
+    with pytest.raises(NothingSelected, match="container debugger of pod shop/web-1 is not run.*"):
+        chosen(with_sidecars(ephemeral="terminated"), selection=named("debugger"))
+
+
+@pytest.mark.parametrize("key", ["initContainers", "ephemeralContainers"])
+def test_lists_that_are_null_are_empty(key: str) -> None:
+    document = pod("a")
+    document["spec"][key] = document["status"]["initContainerStatuses"] = None
+    assert len(chosen(document)) == 1
+
+
 @pytest.mark.parametrize("namespace", nodes.SYSTEM_NAMESPACES)
 def test_the_clusters_namespaces_are_refused_before_anything_is_asked(namespace: str) -> None:
     cluster = FakeCluster()

@@ -65,3 +65,16 @@ def test_a_pod_that_is_well_has_no_trouble() -> None:
 def test_a_pod_that_its_node_refuses() -> None:
     failed = {"status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}}
     assert pod_trouble(failed) == "Evicted: low on memory"
+
+
+@pytest.mark.parametrize("body", ["no \x1b[2J\x9b1m\r\n\u202e", status("no \x1b[2J\x9b")])
+def test_what_a_terminal_would_obey_is_not_in_a_refusal(body: str) -> None:
+    said = str(error_of(500, body, "create a Job"))
+    assert said.isprintable()
+    assert said.startswith("the cluster refused to create a Job: no [2J")
+
+
+def test_what_a_terminal_would_obey_is_not_in_the_trouble_of_a_pod() -> None:
+    pod = {"status": {"phase": "Failed", "message": "a\x1b[2Jb", "reason": "x" * 9999}}
+    assert pod_trouble(pod).isprintable()
+    assert len(pod_trouble(pod)) <= 500

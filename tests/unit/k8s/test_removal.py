@@ -10,6 +10,7 @@ import pytest
 
 from chaoskernel.errors import ChaosKernelError, ClusterError, NotPermitted
 from chaoskernel.k8s import removal
+from chaoskernel.k8s.retry import Patience
 
 
 class Cluster:
@@ -20,10 +21,10 @@ class Cluster:
         self._refuse = refuse
         self._lock = threading.Lock()
 
-    def delete_job(self, namespace: str, name: str) -> None:
+    def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
         self._ask(f"{namespace}/{name}")
 
-    def delete_jobs(self, namespace: str, labels: str) -> None:
+    def delete_jobs(self, namespace: str, labels: str, patience: Patience | None = None) -> None:
         self._ask(f"{namespace}?{labels}")
 
     def _ask(self, what: str) -> None:

@@ -22,6 +22,7 @@ from chaoskernel.errors import (
 )
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
+from chaoskernel.k8s.retry import Patience
 from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.pods import PodContainer, PodScope
 from chaoskernel.scope import Scope
@@ -151,10 +152,12 @@ class Slow(FakeCluster):
         super().__init__()
         self.asked, self.answers = threading.Event(), threading.Event()
 
-    def create_job(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+    def create_job(
+        self, namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
+    ) -> str:
         self.asked.set()
         assert self.answers.wait(10)
-        super().create_job(namespace, manifest)
+        return super().create_job(namespace, manifest)
 
 
 @pytest.mark.parametrize("patience", [5.0, 0.1])
@@ -221,12 +224,15 @@ def test_a_pod_that_goes_before_it_is_armed_is_told() -> None:
     cluster = FakeCluster({"worker-1": Script(first=(), last=())})
     made = cluster.create_job
 
-    def create(namespace: str, manifest: dict) -> None:  # type: ignore[type-arg]
-        made(namespace, manifest)
+    def create(
+        namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
+    ) -> str:
+        uid = made(namespace, manifest)
         if manifest["metadata"]["name"].endswith("-0"):
             cluster.end(manifest["metadata"]["name"])
+        return uid
 
-    cluster.create_job = create  # type: ignore[method-assign, assignment]
+    cluster.create_job = create  # type: ignore[method-assign]
     assert "its agent's pod is gone" in str(refused(cluster))
 
 
