@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from rich.text import Text
 from chaoskernel.cli import logger
 from chaoskernel.cli.options import seconds
 from chaoskernel.errors import LostGuest, TimeLimit
-from chaoskernel.lab import accel, cache, guest, kernel, tools
+from chaoskernel.lab import accel, cache, guest, kernel, stock, tools
 from chaoskernel.lab.progress import Bar, Lines
 from chaoskernel.terminal import shown
 
@@ -31,6 +32,8 @@ _EXIT_TIME_LIMIT = 124  # as timeout(1)
 _EXIT_LOST_GUEST = 125
 _EXIT_SIGNAL = 128
 
+_PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?"
+_SUITE_NAME = r"[a-z][a-z0-9.-]*(/[a-z]+)?"
 _LONGEST_SECONDS = 7 * 24 * 3600.0
 
 
@@ -99,8 +102,63 @@ def _version(_context: click.Context, _option: click.Parameter, value: str) -> s
     return value
 
 
-def _kernel_options(function: _Function) -> _Function:
-    """Add the options that choose the kernel."""
+def _packages(
+    _context: click.Context, _option: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    files = [name for name in value if stock.is_file(name)]
+    for name in value:
+        if name in files:
+            if not Path(name).is_file() or not os.access(name, os.R_OK):
+                raise click.BadParameter(
+                    f"{name!r} is not a file that can be read; give a package's name or file"
+                )
+        elif not re.fullmatch(_PACKAGE_NAME, name):
+            raise click.BadParameter(
+                f"{name!r} is not a package's name; give one such as {stock.DEFAULT_PACKAGE}"
+            )
+    if len(value) > 1 and len(files) < len(value):
+        raise click.BadParameter("give one package's name, or files only")
+    return tuple(str(Path(name).absolute()) for name in files) or value
+
+
+def _suite(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if value and not re.fullmatch(_SUITE_NAME, value):
+        raise click.BadParameter(f"{value!r} is not a suite; give one such as unstable")
+    return value
+
+
+def _kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose the kernel; the function takes them as `wanted`."""
+
+    @functools.wraps(function)
+    def with_kernel(
+        *, source: str, config: str, package: tuple[str, ...], suite: str, **others: Any
+    ) -> Any:
+        if (package or suite) and (source or config):
+            raise click.UsageError(
+                "--package and --suite take a kernel as it is; leave out --source and --config"
+            )
+        if suite and package and stock.is_file(package[0]):
+            raise click.UsageError("--suite: a package's file is in none; leave out --suite")
+        return function(wanted=kernel.Wanted(source, config, package, suite), **others)
+
+    names = click.option(
+        "--package",
+        multiple=True,
+        callback=_packages,
+        metavar="NAME",
+        help="Boot the distribution's own kernel from this package: its name, NAME=VERSION, or the "
+        f"path of a .deb file (repeatable for a split one).  [default with --suite: "
+        f"{stock.DEFAULT_PACKAGE}]",
+    )
+    suite = click.option(
+        "--suite",
+        default="",
+        callback=_suite,
+        metavar="SUITE",
+        help="Take the package from this suite of the distribution, such as unstable, instead of "
+        "this machine's apt sources.",
+    )
     version = click.option(
         "--source",
         default="",
@@ -115,7 +173,7 @@ def _kernel_options(function: _Function) -> _Function:
         metavar="FILE",
         help="Options of the kernel that take the place of the lab's.",
     )
-    return version(options(function))
+    return names(suite(version(options(with_kernel))))
 
 
 @click.group(name="lab")
@@ -133,16 +191,21 @@ def command() -> None:
 
 @command.command()
 @_kernel_options
-def build(source: str, config: str) -> None:
+def build(wanted: kernel.Wanted) -> None:
     """Make sure that there is a kernel to boot; build it if need be.
+
+    With --package or --suite nothing is compiled: the newest version of the package is
+    downloaded, unless the cache has it.
 
     \b
     Examples:
       chaoskernel lab build
       chaoskernel lab build --source 6.12
+      chaoskernel lab build --package linux-image-amd64
+      chaoskernel lab build --suite unstable
     """
     with exit_statuses():
-        guest.acceleration(_kernel(kernel.Wanted(source, config)))
+        guest.acceleration(_kernel(wanted, newest=True))
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
@@ -150,8 +213,7 @@ def build(source: str, config: str) -> None:
 @_guest_options(guest.DEFAULT_SECONDS)
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def run(
-    source: str,
-    config: str,
+    wanted: kernel.Wanted,
     timeout: float,
     cpus: int,
     memory: str,
@@ -170,9 +232,10 @@ def run(
       chaoskernel lab run -- uname -r
       chaoskernel lab run --timeout 600 --rw build -- make check
       chaoskernel lab run --env MODE=slow -- chaos run experiments/mount-enomem.json
+      chaoskernel lab run --package linux-image-amd64 -- chaoskernel check
     """
     with exit_statuses():
-        found = _kernel(kernel.Wanted(source, config))
+        found = _kernel(wanted)
         status = guest.run(
             found,
             words,
@@ -188,8 +251,7 @@ def run(
 @_kernel_options
 @_guest_options(guest.DEFAULT_SHELL_SECONDS)
 def shell(
-    source: str,
-    config: str,
+    wanted: kernel.Wanted,
     timeout: float,
     cpus: int,
     memory: str,
@@ -205,7 +267,7 @@ def shell(
     """
     with exit_statuses():
         guest.shell(
-            _kernel(kernel.Wanted(source, config)),
+            _kernel(wanted),
             seconds=timeout,
             machine=guest.Machine(cpus, memory),
             rw=rw,
@@ -243,6 +305,7 @@ def _facts() -> dict[str, Any]:
         "kernel": found.origin if found else "none",
         "release": found.release if found else None,
         "image": str(found.image) if found else None,
+        "packages": [f"{each.package} {each.version}" for each in stock.everything(root)],
         "cache": str(root),
         "cache_bytes": cache.size(root),
         "acceleration": hardware or "untried",
@@ -250,13 +313,13 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _kernel(wanted: kernel.Wanted) -> kernel.Kernel:
+def _kernel(wanted: kernel.Wanted, *, newest: bool = False) -> kernel.Kernel:
     console = Console(stderr=True)
     progress = (
         Bar(console) if console.is_terminal else Lines(lambda line: click.echo(line, err=True))
     )
     with progress:
-        return kernel.find_or_build(progress, wanted)
+        return kernel.find_or_build(progress, wanted, newest=newest)
 
 
 def variables(settings: tuple[str, ...]) -> dict[str, str]:

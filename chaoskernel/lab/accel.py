@@ -37,7 +37,8 @@ def verdict(
     if (past := known(root, image, device=device, boot_id=boot_id)) is not None:
         return past
     found: Acceleration = "kvm" if attempt() else "tcg"
-    cache.write(_file(root), json.dumps({"key": _key(image, boot_id), "verdict": found}))
+    verdicts = _verdicts(root, boot_id) | {str(image): found}
+    cache.write(_file(root), json.dumps({"boot": _boot(boot_id), "verdicts": verdicts}))
     return found
 
 
@@ -47,18 +48,26 @@ def known(
     """Return the verdict as far as it is known without booting a guest."""
     if not os.access(device, os.R_OK | os.W_OK):
         return "tcg"
+    match _verdicts(root, boot_id).get(str(image)):
+        case "kvm":
+            return "kvm"
+        case "tcg":
+            return "tcg"
+    return None
+
+
+def _verdicts(root: Path, boot_id: Path) -> dict[str, str]:
+    """Return the verdict on each image that was tried since the host booted."""
     try:
         record = json.loads(_file(root).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    if record.get("key") != _key(image, boot_id):
-        return None
-    return "kvm" if record.get("verdict") == "kvm" else "tcg"
+        return dict(record["verdicts"]) if record["boot"] == _boot(boot_id) else {}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _file(root: Path) -> Path:
     return root / "acceleration.json"
 
 
-def _key(image: Path, boot_id: Path) -> str:
-    return f"{boot_id.read_text(encoding='ascii').strip()} {image}"
+def _boot(boot_id: Path) -> str:
+    return boot_id.read_text(encoding="ascii").strip()

@@ -96,7 +96,7 @@ def run(
     :raises TimeLimit: the limit was reached; the guest was killed.
     """
     tools.require(tools.BOOT_NEEDS)
-    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {})
+    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules)
     size = machine or Machine()
     hardware = acceleration(kernel, root)
     streams = (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer)
@@ -123,7 +123,7 @@ def shell(
     The parameters and errors are those of `run`; a shell has no status to lose.
     """
     tools.require(tools.BOOT_NEEDS)
-    job = script.Job((), Path.cwd(), writable(rw), env or {})
+    job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules)
     hardware = acceleration(kernel, root)
     with mailbox.made(job) as mail, _terminal_kept():
         command = command_line(kernel, job, machine or Machine(), hardware, mail)
@@ -164,10 +164,15 @@ def command_line(
         *(f"--overlay-rwdir={path}" for path in overlays),
         *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
+        *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
         "--qemu-opt=-serial",
         f"--qemu-opt=file:{mail / mailbox.CONSOLE}",
         begin,
     ]
+
+
+def _initramfs(kernel: Kernel) -> tuple[str, ...]:
+    return ("-initrd", str(kernel.initramfs)) if kernel.initramfs else ()
 
 
 def acceleration(kernel: Kernel, root: Path | None = None) -> accel.Acceleration:

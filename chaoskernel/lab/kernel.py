@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from chaoskernel.errors import MissingTool
-from chaoskernel.lab import build, cache, tools
+from chaoskernel.lab import build, cache, stock, tools
 from chaoskernel.lab.progress import Progress
 
-Origin = Literal["running", "cached", "built"]
+Origin = Literal["running", "cached", "built", "stock"]
 
 # What injecting faults by BPF needs, and must be built in.
 _FAULT_OPTIONS = (
@@ -41,13 +41,17 @@ class Kernel:
     :param release: what `uname -r` says in the guest.
     :param headers: where /lib/modules/<release>/build leads in the guest; None
         when there are no headers, and BCC must do without.
-    :param origin: the machine's own, found in the cache, or built just now.
+    :param origin: the machine's own, found in the cache, built just now, or a package's.
+    :param initramfs: what loads the modules that the boot needs; None when they are built in.
+    :param modules: the directory of loadable modules; None when there are none.
     """
 
     image: Path
     release: str
     headers: Path | None
     origin: Origin
+    initramfs: Path | None = None
+    modules: Path | None = None
 
 
 def lacking(config: str) -> tuple[str, ...]:
@@ -114,10 +118,19 @@ class Wanted:
 
     :param version: of the source package, such as 6.12.
     :param options: a configuration fragment, beside the package's own.
+    :param packages: the distribution's package of a stock kernel, or its files.
+    :param suite: of the distribution, such as unstable, for a stock kernel.
     """
 
     version: str = ""
     options: str = ""
+    packages: tuple[str, ...] = ()
+    suite: str = ""
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether the kernel is the distribution's own."""
+        return bool(self.packages or self.suite)
 
 
 _ANY = Wanted()
@@ -129,24 +142,34 @@ def find(wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel | None:
     :param root: the cache directory; the user's own when None.
     """
     where = cache.root() if root is None else root
+    if wanted.is_stock:
+        ready = stock.cached(where, wanted.packages, wanted.suite)
+        return _stock(ready) if ready else None
     own = running() if wanted == _ANY else None
     options = build.fragment(wanted.options)
     return own or cached(where, _source(wanted), options, wanted.version)
 
 
-def find_or_build(progress: Progress, wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel:
-    """Return the kernel that is wanted; build it when it is not there.
+def find_or_build(
+    progress: Progress, wanted: Wanted = _ANY, *, root: Path | None = None, newest: bool = False
+) -> Kernel:
+    """Return the kernel that is wanted; build or fetch it when it is not there.
 
     :param progress: is told what the build does.
     :param root: the cache directory; the user's own when None.
+    :param newest: ask the archive for a newer package even when the cache has one.
     :raises MissingTool: something that the boot or the build needs is not installed.
     :raises LabError: the build failed.
     :raises TimeLimit: the build took too long.
     """
     where = cache.root() if root is None else root
     tools.require(tools.BOOT_NEEDS)
+    if wanted.is_stock and newest:
+        return _stock(stock.fetch(where, wanted.packages, wanted.suite, progress))
     if found := find(wanted, root=where):
         return found
+    if wanted.is_stock:
+        return _stock(stock.fetch(where, wanted.packages, wanted.suite, progress))
     tools.require(tools.BUILD_NEEDS)
     source = _source(wanted)
     if source is None:
@@ -161,6 +184,19 @@ def find_or_build(progress: Progress, wanted: Wanted = _ANY, *, root: Path | Non
 
 def _source(wanted: Wanted) -> build.Source | None:
     return build.find_source(wanted.version or build.default_version())
+
+
+def _stock(ready: stock.Ready) -> Kernel:
+    modules = ready.directory / "modules/lib/modules" / ready.release
+    headers = modules / "build"
+    return Kernel(
+        image=ready.directory / "boot" / f"vmlinuz-{ready.release}",
+        release=ready.release,
+        headers=headers if headers.exists() else None,
+        origin="stock",
+        initramfs=ready.directory / "boot/initramfs",
+        modules=modules,
+    )
 
 
 def _installed(directory: Path, release: str, origin: Origin) -> Kernel:

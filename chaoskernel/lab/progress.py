@@ -20,10 +20,11 @@ class Progress(Protocol):
     def phase(self, text: str) -> None:
         """Say what begins."""
 
-    def advance(self, done: int, expected: int) -> None:
+    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
         """Say how much of the phase is done.
 
         :param expected: an estimate of the whole, never less than `done`.
+        :param unit: what is counted.
         """
 
 
@@ -62,11 +63,10 @@ class Bar:
             self._started = True
         self._bar.update(self._task, description=text, total=None, count="")
 
-    def advance(self, done: int, expected: int) -> None:
+    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
         """Move the bar."""
-        self._bar.update(
-            self._task, completed=done, total=expected, count=f"{done} of about {expected}"
-        )
+        count = f"{done} of about {expected} {unit}"
+        self._bar.update(self._task, completed=done, total=expected, count=count)
 
 
 class Lines:
@@ -99,9 +99,9 @@ class Lines:
         self._write(f"{self._name}: {text}")
         self._last = self._clock()
 
-    def advance(self, done: int, expected: int) -> None:
+    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
         """Write the count, at most every twenty seconds."""
         now = self._clock()
         if now - self._last >= _LINE_SECONDS:
-            self._write(f"{self._name}: {done} of about {expected} objects")
+            self._write(f"{self._name}: {done} of about {expected} {unit}")
             self._last = now

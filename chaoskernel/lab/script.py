@@ -13,6 +13,9 @@ MAIL = f"{SHARE}/mail"
 BEGUN = "begun"
 STATUS = "status"
 
+# Nothing else makes /dev/loop-control and /dev/ram0.
+_LOADED = ("loop", "brd")
+
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -24,12 +27,15 @@ class Job:
     :param directory: the command's working directory, on the host and in the guest.
     :param rw: directories of the host that the guest may write to.
     :param env: variables of the command, besides PATH, HOME, LANG and TERM.
+    :param modules: the directory of the kernel's loadable modules, on the host; None when
+        there are none.
     """
 
     command: Sequence[str]
     directory: Path
     rw: Sequence[Path] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    modules: Path | None = None
 
 
 def shares(job: Job, mail: Path) -> dict[str, Path]:
@@ -48,6 +54,8 @@ def text(job: Job, term: str) -> str:
 def _scene(job: Job) -> list[str]:
     directory = shlex.quote(str(job.directory))
     lines = ["mount -t bpf bpf /sys/fs/bpf"]
+    if job.modules is not None:
+        lines += _modules(job.modules)
     # /tmp gets a file system of its own, under which these would vanish.
     below_tmp = job.directory.is_relative_to("/tmp") and job.directory != Path("/tmp")  # noqa: S108
     if below_tmp:
@@ -59,6 +67,19 @@ def _scene(job: Job) -> list[str]:
         place = shlex.quote(str(path))
         lines.append(f"mkdir -p {place} && mount --bind {SHARE}/rw{number} {place}")
     return [*lines, f"cd {directory}"]
+
+
+def _modules(modules: Path) -> list[str]:
+    """Return lines that put a kernel's modules in place, and load what the lab's own has built in.
+
+    A bind mount keeps them in sight when they are below /tmp.
+    """
+    there = f"{SHARE}/modules"
+    return [
+        f"mkdir -p {there} && mount --bind {shlex.quote(str(modules))} {there}",
+        f"ln -sfn {there} /lib/modules/{modules.name}",
+        f"modprobe --all --quiet {' '.join(_LOADED)}",
+    ]
 
 
 def _performance(job: Job, term: str) -> list[str]:

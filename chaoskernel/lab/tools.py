@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from chaoskernel.errors import MissingTool
 VIRTME_RUN = "virtme-run"
 SOURCES = Path("/usr/src")
 
+_PT_INTERP = 3
 _SYSTEM_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -60,6 +62,12 @@ BUILD_NEEDS = (
     Need("OpenSSL's headers", "libssl-dev", ("/usr/include/openssl/opensslv.h",)),
 )
 
+PACKAGE_NEEDS = (
+    Need("dpkg-deb", "dpkg", ("dpkg-deb",)),
+    Need("depmod", "kmod", ("depmod",)),
+)
+_BUSYBOX = Need("a static busybox", "busybox-static", ("busybox", "/usr/lib/busybox/busybox"))
+
 
 def find(place: str) -> str | None:
     """Return the path of a program, or of the first file that a path or glob names."""
@@ -86,6 +94,31 @@ def require(needs: Iterable[Need], finder: Callable[[str], str | None] = find) -
     if absent:
         names = ", ".join(need.name for need in absent)
         raise MissingTool(f"the lab lacks {names}", hint=f"run: {remedy(absent)}")
+
+
+def static_busybox(finder: Callable[[str], str | None] = find) -> Path:
+    """Return a busybox that needs no library.
+
+    :raises MissingTool: there is none.
+    """
+    for place in _BUSYBOX.places:
+        found = finder(place)
+        if found and is_static(Path(found).read_bytes()):
+            return Path(found)
+    raise MissingTool(f"the lab lacks {_BUSYBOX.name}", hint=f"run: {remedy([_BUSYBOX])}")
+
+
+def is_static(program: bytes) -> bool:
+    """Tell whether a 64-bit ELF program asks for no dynamic linker.
+
+    :param program: the content of its file.
+    """
+    if program[:5] != b"\x7fELF\x02":
+        return False
+    (table,) = struct.unpack_from("<Q", program, 32)
+    size, count = struct.unpack_from("<HH", program, 54)
+    kinds = [struct.unpack_from("<I", program, table + n * size)[0] for n in range(count)]
+    return _PT_INTERP not in kinds
 
 
 def remedy(absent: Iterable[Need]) -> str:

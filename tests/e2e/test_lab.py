@@ -6,6 +6,7 @@ Runs on the host, with the kernel that `chaoskernel lab build` has made.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,44 @@ def test_the_guest_has_the_kernel_and_cannot_touch_the_hosts_files() -> None:
     assert ended.stdout.strip() != os.uname().release
     assert host_file.read_bytes() == before
     assert not Path("/etc/chaoskernel-was").exists()
+
+
+def test_a_stock_kernel_boots_with_what_faults_and_tests_need(tmp_path: Path) -> None:
+    """Debian's own 6.1: fetched once, then booted from the cache."""
+    built = subprocess.run(
+        [*LAB[:-1], "build", "--package", "linux-image-amd64"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert built.returncode == 0, built.stderr
+    report = tmp_path / "report"
+    look = f"""
+        uname -r
+        head -c 2 /sys/kernel/btf/vmlinux | od -An -tx1 | tr -d ' '
+        for kind in debugfs tracefs cgroup2 bpf; do
+          grep -q " $kind " /proc/mounts && echo "$kind"
+        done
+        stat -f -c %T /tmp
+        test -b /dev/ram0 && test -c /dev/loop-control && echo devices
+        truncate -s 16M /tmp/disk && mkfs.ext4 -q /tmp/disk && mkdir /tmp/there &&
+          mount -o loop /tmp/disk /tmp/there && stat -f -c %T /tmp/there
+        grep -c "root / 9p .*loose" /proc/mounts
+        {sys.executable} -c "print(1)"
+        exit 7
+    """
+    ended = in_lab(
+        "sh", "-c", f"exec >{report}; {look}",
+        options=("--package", "linux-image-amd64", "--rw", str(tmp_path)),
+    )  # fmt: skip
+    assert ended.returncode == 7, ended.stderr
+    release, *found = report.read_text().split()
+    assert re.fullmatch(r"\d+\.\d+\.\d+-\d+-amd64|\d+\.\d+\.\d+\+deb\d+-amd64", release)
+    assert found == [
+        *("9feb", "debugfs", "tracefs", "cgroup2", "bpf", "tmpfs", "devices", "ext2/ext3"),
+        *("1", "1"),
+    ]
 
 
 def test_a_directory_can_be_made_writable(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from chaoskernel.cli import lab
 from chaoskernel.errors import LostGuest, TimeLimit
+from chaoskernel.lab import guest, kernel
 
 
 @pytest.mark.parametrize(("error", "status"), [(TimeLimit("late"), 124), (LostGuest("gone"), 125)])
@@ -71,9 +72,64 @@ def test_status_is_readable_by_programs(tmp_path: Path) -> None:
         ("--source", "../6.1"),
         ("--config", "/nonexistent"),
         ("--config", __file__),
+        ("--package", ""),
+        ("--package", "-oDir::Etc=/x"),
+        ("--package", "Linux"),
+        ("--package", "linux-image-amd64="),
+        ("--package", "linux-image-amd64 bash"),
+        ("--package", "/nonexistent"),
+        ("--package", "absent.deb"),
+        ("--package", "/"),
+        ("--suite", "-x"),
+        ("--suite", "unstable main"),
+        ("--suite", "../unstable"),
+        ("--suite", "/"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_built(option: str, value: str) -> None:
     ended = CliRunner().invoke(lab.command, ["run", option, value, "--", "true"])
     assert ended.exit_code == 2
     assert f"Invalid value for '{option}'" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--package", "linux-image-amd64", "--source", "6.12"], "leave out --source"),
+        (["--suite", "unstable", "--source", "6.12"], "leave out --source"),
+        (["--package", "FILE.deb", "--suite", "unstable"], "leave out --suite"),
+        (["--package", "linux-image-amd64", "--package", "bash"], "files only"),
+        (["--package", "FILE.deb", "--package", "linux-image-amd64"], "files only"),
+    ],
+)
+@pytest.mark.parametrize("command", [["build"], ["run", "--", "true"], ["shell"]])
+def test_options_that_exclude_each_other_are_refused(
+    tmp_path: Path, command: list[str], options: list[str], problem: str
+) -> None:
+    (tmp_path / "FILE.deb").touch()
+    given = [str(tmp_path / word) if word == "FILE.deb" else word for word in options]
+    ended = CliRunner().invoke(lab.command, [command[0], *given, *command[1:]])
+    assert ended.exit_code == 2
+    assert problem in ended.output
+
+
+def test_build_asks_for_the_newest_package_and_run_takes_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[kernel.Wanted, bool]] = []
+    found = kernel.Kernel(tmp_path / "vmlinuz", "6.1", None, "stock")
+
+    def find_or_build(
+        _progress: object, wanted: kernel.Wanted, *, newest: bool = False
+    ) -> kernel.Kernel:
+        asked.append((wanted, newest))
+        return found
+
+    monkeypatch.setattr(kernel, "find_or_build", find_or_build)
+    monkeypatch.setattr(guest, "acceleration", lambda _: "tcg")
+    monkeypatch.setattr(guest, "run", lambda *_, **__: 0)
+    options = ["--package", "linux-image-amd64", "--suite", "unstable"]
+    wanted = kernel.Wanted(packages=("linux-image-amd64",), suite="unstable")
+    for words in (["build", *options], ["run", *options, "--", "true"]):
+        assert CliRunner().invoke(lab.command, words).exit_code == 0
+    assert asked == [(wanted, True), (wanted, False)]

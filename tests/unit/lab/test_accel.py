@@ -49,6 +49,13 @@ def test_another_boot_or_kernel_is_tried_anew(tmp_path: Path) -> None:
     assert host.tried == 3
 
 
+def test_two_kernels_in_turn_are_tried_once_each(tmp_path: Path) -> None:
+    host = Host(tmp_path, works=True)
+    for image in (IMAGE, Path("/boot/vmlinuz-6.12"), IMAGE):
+        host.verdict(image)
+    assert host.tried == 2
+
+
 def test_without_the_device_nothing_is_tried(tmp_path: Path) -> None:
     host = Host(tmp_path, works=True)
     host.device.unlink()
@@ -56,7 +63,8 @@ def test_without_the_device_nothing_is_tried(tmp_path: Path) -> None:
     assert host.tried == 0
 
 
-def test_a_damaged_record_is_no_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"boot": "first", "verdicts": 3}'])
+def test_a_damaged_record_is_no_verdict(tmp_path: Path, record: str) -> None:
     host = Host(tmp_path, works=True)
-    (tmp_path / "acceleration.json").write_text("{")
+    (tmp_path / "acceleration.json").write_text(record)
     assert accel.known(tmp_path, IMAGE, device=host.device, boot_id=host.boot_id) is None

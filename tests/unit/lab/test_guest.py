@@ -59,6 +59,15 @@ def test_the_guest_writes_only_where_it_may() -> None:
     assert "--rw" not in line
 
 
+def test_an_initramfs_is_booted_when_the_kernel_has_one() -> None:
+    stock = Kernel(Path("/k/boot/vmlinuz-6"), "6", None, "stock", Path("/k/boot/initramfs"))
+    line = guest.command_line(stock, JOB, guest.Machine(), "tcg", MAIL)
+    at = line.index("--qemu-opt=-initrd")
+    assert line[at + 1] == "--qemu-opt=/k/boot/initramfs"
+    plain = guest.command_line(KERNEL, JOB, guest.Machine(), "tcg", MAIL)
+    assert not [word for word in plain if "initrd" in word]
+
+
 def test_without_a_command_there_is_a_shell() -> None:
     job = script.Job((), Path("/work"))
     line = guest.command_line(KERNEL, job, guest.Machine(), "tcg", MAIL)

@@ -51,3 +51,14 @@ def test_a_directory_below_tmp_is_kept_in_sight() -> None:
 def test_writable_directories_are_put_in_their_place() -> None:
     job = script.Job(("true",), Path("/"), rw=(Path("/a b"),))
     assert "mkdir -p '/a b' && mount --bind /run/chaoskernel/rw0 '/a b'" in script.text(job, "dumb")
+
+
+def test_modules_are_in_place_before_tmp_hides_them() -> None:
+    modules = Path("/tmp/c d/lib/modules/6.1.0-56-amd64")
+    job = script.Job(("true",), Path("/"), modules=modules)
+    lines = script.text(job, "dumb").splitlines()
+    place = "/run/chaoskernel/modules"
+    bound = lines.index(f"mkdir -p {place} && mount --bind '{modules}' {place}")
+    linked = lines.index(f"ln -sfn {place} /lib/modules/6.1.0-56-amd64")
+    assert bound < linked < lines.index("mount -t tmpfs -o mode=1777 tmpfs /tmp")
+    assert "modprobe" not in script.text(script.Job(("true",), Path("/")), "dumb")

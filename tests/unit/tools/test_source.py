@@ -11,7 +11,7 @@ class Silent:
     def phase(self, text: str) -> None:
         raise AssertionError(f"nothing is to be done, but: {text}")
 
-    def advance(self, done: int, expected: int) -> None:
+    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
         raise AssertionError("nothing is to be built")
 
 
