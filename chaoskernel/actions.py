@@ -36,6 +36,7 @@ _STARTED = (
     "name",
     "hook",
     "mechanism",
+    "proof",
     "engine",
     "targets",
     "callchain",

@@ -66,7 +66,10 @@ class Scope:
         for container in self.containers:
             if not isinstance(container, str) or not container:
                 raise InvalidFault(
-                    "containers", container, "a container's id", hint="crictl ps shows them"
+                    "containers",
+                    container,
+                    "a container's id",
+                    hint="crictl ps shows them; cgroups takes paths",
                 )
         self._require_one_way()
 

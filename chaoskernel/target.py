@@ -66,6 +66,7 @@ class Record:
             "fault": self.fault.hook.value,
             "hook": armed.get("hook", self.fault.symbol),
             "mechanism": armed.get("mechanism", ""),
+            "proof": armed.get("proof", ""),
             "engine": armed.get("engine", ""),
             "callchain": armed.get("callchain", []),
             "targets": armed.get("targets", []),

@@ -145,6 +145,7 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
         "name": fault.name,
         "hook": armed.placement.hook.symbol,
         "mechanism": armed.placement.hook.mechanism.value,
+        "proof": armed.proof,
         "engine": engine.name,
         "callchain": [
             {"symbol": probe.symbol, "mechanism": probe.mechanism.value}

@@ -46,7 +46,7 @@ def command(prove: bool, as_json: bool) -> None:
     """
     kernel = report.kernel_features()
     hooks = report.hooks(report.kernel_symbols(), kernel)
-    others = [*report.mechanisms(kernel), *_engines(), *report.host()]
+    others = [*report.mechanisms(kernel), *report.tracing(), *_engines(), *report.host()]
     if prove:
         hooks = dict(_proven(hooks, LocalTarget()))
     found = [*hooks.values(), *others]

@@ -13,6 +13,8 @@ from chaoskernel import manifest, terminal
 from chaoskernel.cli import logger, options
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.experiment import experiment
+from chaoskernel.kernel import advice, symbols
+from chaoskernel.manifest import KernelChaos
 
 
 @click.command(name="convert")
@@ -45,6 +47,7 @@ def command(documents: Path, output: Path | None, **scope: Any) -> None:
     for chaos in found:
         if chaos.plan:
             logger.warning("the schedule of %s is left out; run the experiment by cron", chaos.name)
+        _warn_of_names(chaos)
     if output is None:
         click.echo(terminal.document(written, indent=4))
         return
@@ -54,6 +57,25 @@ def command(documents: Path, output: Path | None, **scope: Any) -> None:
         raise ChaosKernelError(
             f"{output} cannot be written: {error.strerror}", hint="name another file by -o"
         ) from error
+
+
+def _warn_of_names(chaos: KernelChaos) -> None:
+    """Warn of frames that kernels will refuse; none is asked here."""
+    for number, frame in enumerate(chaos.callchain):
+        name = frame.funcname
+        if advice.is_always_inline(name):
+            instead = advice.allocation(name)
+        elif call := symbols.system_call_meant(name):
+            instead = f"for the system call write {call}"
+        else:
+            continue
+        logger.warning(
+            "%s: callchain[%d].funcname: '%s' is not a function, and a kernel will refuse it; %s",
+            chaos.name,
+            number,
+            name,
+            instead,
+        )
 
 
 def _text(document: dict[str, Any], suffix: str) -> str:

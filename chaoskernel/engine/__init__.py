@@ -31,6 +31,10 @@ class ArmedFault(Protocol):
         """What does not work on this kernel as it should, a line for each."""
 
     @property
+    def proof(self) -> str:
+        """How the hook was shown to be alive: a word of engine.prove; empty of a rehearsal."""
+
+    @property
     def expires(self) -> int:
         """CLOCK_MONOTONIC, in ns; from then on the program itself injects nothing."""
 

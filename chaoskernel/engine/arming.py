@@ -18,8 +18,8 @@ from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import bpf, features, processes, symbols
-from chaoskernel.spec import Fault
+from chaoskernel.kernel import bpf, features, ftrace, processes, symbols
+from chaoskernel.spec import Fault, Mechanism
 
 
 class Module(Witness, Protocol):
@@ -74,10 +74,14 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     """Arm a fault at the first of its placements that the kernel takes; see `Engine.arm`."""
     processes.require_kernels_ids()
     progress("looking at the kernel")
+    ftrace.require_on()
     kernel_symbols, kernel_features = symbols.running(), features.running()
     groups = groups_of(fault.scope)
     refused: EngineError | None = None
     for placement in placements(fault, kernel_symbols, kernel_features, groups.hierarchy):
+        if refused and ftrace.kprobes_are_off():
+            break  # why the better placement was refused is of more use than that
+        _require_kprobes(placement)
         try:
             return _arm_at(fault, placement, groups, opened, progress)
         except EngineError as error:
@@ -86,6 +90,13 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
     assert refused is not None, "there is at least one placement"
     features.require_traceable(kernel_symbols.resolve(frame.funcname) for frame in fault.callchain)
     raise refused
+
+
+def _require_kprobes(placement: Placement) -> None:
+    """Check that kprobes are on where the placement has one."""
+    for probe in (placement.hook, *placement.frames):
+        if probe.mechanism is Mechanism.KPROBE:
+            ftrace.require_kprobes(probe.symbol)
 
 
 def _arm_at(
@@ -114,10 +125,10 @@ def _arm_at(
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
-        prove(module, fault, placement.hook.symbol)
+        proof = prove(module, fault, placement.hook)
         expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        return Armed(fault, placement, targets, module, undo.pop_all(), expires, follower)
+        return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follower)
 
 
 class Armed:
@@ -131,6 +142,7 @@ class Armed:
         module: Module,
         undo: contextlib.ExitStack,
         expires: int,
+        proof: str,
         follower: Follower | None,
     ) -> None:
         self._follower = follower
@@ -141,6 +153,7 @@ class Armed:
         self.warnings = warnings(placement)
         self.programs = module.programs
         self.expires = expires
+        self.proof = proof
         self._module = module
         self._undo = undo
         self._final: dict[str, Any] | None = None

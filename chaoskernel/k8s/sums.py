@@ -38,6 +38,8 @@ def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
     first: Mapping[str, Any] = next((message for _, message in said if message), {})
     return {
         **{key: first.get(key, "") for key in ("hook", "mechanism", "engine")},
+        # The weakest of them; in the order of the alphabet it is the first.
+        "proof": min((str(message.get("proof", "")) for _, message in said if message), default=""),
         "name": fault.name,
         "callchain": first.get("callchain", []),
         "targets": [

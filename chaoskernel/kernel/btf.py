@@ -99,8 +99,21 @@ class Types:
     def parameters(self, function: str) -> Sequence[Parameter] | None:
         """Return what a function takes; None where that is not known."""
         number = self._find(_FUNC, function)
-        if not number:
-            return None
+        return self._parameters(number) if number else None
+
+    def prototypes(self, function: str) -> list[Sequence[Parameter]]:
+        """Return what the functions of that name take, each list once."""
+        self._find(_FUNC, function)
+        place = self._place_of(function)
+        found: list[Sequence[Parameter]] = []
+        for number, at in enumerate(self._records[1:] if place else (), 1):
+            name = struct.unpack_from("<I", self._raw, at)[0]
+            if name == place and self._kind(number) == _FUNC:
+                each = self._parameters(number)
+                found += [] if each in found else [each]
+        return found
+
+    def _parameters(self, number: int) -> Sequence[Parameter]:
         prototype = self._records[self._target(number)]
         count = self._info(prototype) & 0xFFFF
         return [

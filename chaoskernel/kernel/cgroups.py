@@ -22,10 +22,11 @@ _SHORTEST_ID = 12
 SCHEME = re.compile(r"^(?:containerd|cri-o|docker|podman)://")
 _ID = re.compile(r"[0-9a-f]{12,64}")
 # systemd's driver makes a scope of a container, and cgroupfs's a directory; helpers such as
-# crio-conmon-ID.scope are no containers.  Where a kubelet has systemd's driver and its runtime
-# cgroupfs's, there are directories SLICE:cri-containerd:ID.
+# crio-conmon-ID.scope are no containers.  Podman puts libpod-payload-ID into the cgroup of the
+# service that runs it (Quadlet, --cgroups=split), beside its own helper.  Where a kubelet has
+# systemd's driver and its runtime cgroupfs's, there are directories SLICE:cri-containerd:ID.
 CONTAINER = re.compile(
-    r"(?:(?:cri-containerd|crio|docker|libpod|nerdctl)-|[^/:]+\.slice:[\w-]+:)?"
+    r"(?:(?:cri-containerd|crio|docker|libpod|libpod-payload|nerdctl)-|[^/:]+\.slice:[\w-]+:)?"
     r"(?P<id>[0-9a-f]{64})(?:\.scope)?"
 )
 
@@ -213,9 +214,14 @@ def _container(given: str, root: Path) -> Cgroup:
             "containers",
             given,
             f"a container's id of {_SHORTEST_ID} to 64 hexadecimal digits",
-            hint="crictl ps --no-trunc or docker ps --no-trunc shows it",
+            hint=_by_path(identity, root)
+            or "crictl ps --no-trunc or docker ps --no-trunc shows it; where a runtime has names "
+            "alone, give the path of its control group: cgroups (--cgroup)",
         )
-    found = {match: group for match, group in _containers(root) if match.startswith(identity)}
+    found: dict[str, Cgroup] = {}
+    for match, group in _containers(root):
+        if match.startswith(identity):
+            found.setdefault(match, group)
     if len(found) > 1:
         raise InvalidFault(
             "containers",
@@ -229,16 +235,28 @@ def _container(given: str, root: Path) -> Cgroup:
         "containers",
         given,
         "a container of this host",
-        hint="is it running still, and on this host? crictl ps shows those that run",
+        hint=_by_path(identity, root)
+        or "is it running still, and on this host? crictl ps shows those that run; "
+        "cgroups (--cgroup) takes the path of its control group instead",
     )
 
 
+def _by_path(name: str, root: Path) -> str:
+    """Return what names the control groups of that name, or with that id in theirs."""
+    if not name.strip("/.-_"):
+        return ""
+    words = re.compile(rf"(?:.*[^0-9A-Za-z])?{re.escape(name)}(?:[^0-9A-Za-z].*)?")
+    found = [path for path in _paths(root) if words.fullmatch(Path(path).name)]
+    # Whoever may make control groups names them, and a runtime's helper is no container.
+    shown = [path for path in found if path.isprintable() and "conmon" not in path][:_NEAR]
+    return f"name its control group: cgroups (--cgroup) {' or '.join(shown)}" if shown else ""
+
+
 def _containers(root: Path) -> Iterator[tuple[str, Cgroup]]:
-    """Yield each container's id and control group, the outermost of nested ones."""
+    """Yield each container's id and control group, an outer one before those inside it."""
     for directory, below, _ in os.walk(root):
-        for name in tuple(below):
+        for name in below:
             if match := CONTAINER.fullmatch(name):
-                below.remove(name)
                 place = Path(directory, name)
                 yield match["id"], Cgroup(f"/{place.relative_to(root)}", place)
 

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.kernel import bpf, btf, symbols
+from chaoskernel.kernel import advice, bpf, btf, ftrace, symbols
 from chaoskernel.kernel.btf import Types
 
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
-_TRACEABLE = Path("/sys/kernel/tracing/available_filter_functions")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_KPROBE_LIST = Path("/sys/kernel/debug/kprobes")
+"""What a kernel with kprobes has in debugfs, where that is mounted and can be read."""
+
+_ALWAYS_MODIFIABLE = "security_"
+"""Functions of that name may be overridden by fmod_ret without being on the list."""
+
+_NEAR = 3
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
@@ -29,12 +35,14 @@ class Features(NamedTuple):
     :param kprobe_events: kprobes can be owned by a descriptor, so that they
         end with it; those made through tracefs would stay behind.
     :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
+    :param lists_injectable: False of a kernel that is known to have no such list.
     """
 
     types: Types
     injectable: Mapping[str, str] | None
     kprobe_events: bool
     kprobe_override: bool
+    lists_injectable: bool = True
 
     def has_trampoline(self, function: str) -> bool:
         """Tell whether a trampoline on this function can be asked for."""
@@ -45,13 +53,24 @@ class Features(NamedTuple):
 
         :raises UnsupportedKernel: it may not.
         """
-        if self.injectable is not None and function not in self.injectable:
+        if self.may_override(function):
+            return
+        if self.injectable is None:
             raise UnsupportedKernel(
-                f"{function} is not on this kernel's error-injection list",
-                needs="a kernel with CONFIG_FUNCTION_ERROR_INJECTION and, from 6.11 on, "
-                "CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC has the hooks; "
-                f"{_INJECTABLE} names what this one has",
+                f"{function} cannot be overridden: this kernel has no error-injection list",
+                needs="CONFIG_FUNCTION_ERROR_INJECTION gives it one; "
+                "`chaoskernel lab` boots such a kernel",
             )
+        raise UnsupportedKernel(
+            f"{function} is not on this kernel's error-injection list",
+            needs=advice.allocation(function) or _on_the_list(function, self.injectable),
+        )
+
+    def may_override(self, function: str) -> bool:
+        """Tell whether the kernel permits to override a function, as far as is known."""
+        if self.injectable is not None:
+            return function in self.injectable
+        return self.lists_injectable or function.startswith(_ALWAYS_MODIFIABLE)
 
 
 CONFIDENTIALITY = "confidentiality"
@@ -97,6 +116,7 @@ def running() -> Features:
         injectable=_injectable(),
         kprobe_events=_KPROBE_PMU.exists(),
         kprobe_override=bpf.has_override_helper(),
+        lists_injectable=_INJECTABLE.exists() or not _KPROBE_LIST.exists(),
     )
 
 
@@ -113,7 +133,7 @@ def usable(function: str) -> bool:
         function = symbols.running().resolve(function)
     except InvalidFault:
         return False
-    if kernel.injectable is not None and function not in kernel.injectable:
+    if ftrace.trouble()[0] or not kernel.may_override(function):
         return False
     return kernel.has_trampoline(function) or (kernel.kprobe_events and kernel.kprobe_override)
 
@@ -124,16 +144,26 @@ def require_traceable(functions: Iterable[str], listed: bytes | None = None) -> 
     To be asked when attaching has failed: the kernel writes its list anew for each reader.
 
     :param listed: the functions that may be, one a line; the running kernel's when None.
-    :raises UnsupportedKernel: one is marked notrace or noinstr, or is a NOKPROBE_SYMBOL.
+    :raises UnsupportedKernel: one is marked notrace or noinstr, or is a NOKPROBE_SYMBOL; or
+        the function tracer is off for good.
     """
     if listed is None:
-        listed = _TRACEABLE.read_bytes() if _TRACEABLE.exists() else b""
+        listed = ftrace.traceable()
     for function in functions if listed else ():
         if not re.search(rb"(?m)^%s(?:\s|$)" % re.escape(function.encode()), listed):
             raise UnsupportedKernel(
                 f"{function} cannot be probed: the kernel marks it as notrace or noinstr",
                 needs="name a function that calls it, or one that it calls",
             )
+
+
+def _on_the_list(function: str, injectable: Iterable[str]) -> str:
+    """Return what may be overridden in place of a function that may not."""
+    last = re.escape(function.rpartition("_")[2])
+    near = [name for name in injectable if re.search(rf"_{last}(?:at)?\d?$", name)]
+    shown = [re.sub(r"^__[a-z0-9]+_sys_", "sys_", name) for name in near[:_NEAR]]
+    hint = f"fault function takes those that {_INJECTABLE} names"
+    return f"{hint}; near: {', '.join(dict.fromkeys(shown))}" if shown else hint
 
 
 def _injectable() -> Mapping[str, str] | None:

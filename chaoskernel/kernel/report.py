@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.kernel import addresses, cgroups, features, processes, symbols
+from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 from chaoskernel.spec import Hook, symbol_of
@@ -45,8 +45,15 @@ def hooks(names: Symbols, kernel: Features | None) -> dict[Hook, Finding]:
 
     :param kernel: None when asking the kernel is not permitted.
     """
-    return {
+    found = {
         hook: _hook(symbol_of(hook, ""), names, kernel, option) for hook, option in OPTIONS.items()
+    }
+    what, remedy = ftrace.trouble()
+    if not what:
+        return found
+    return {
+        hook: each if each.usable is False else Finding(each.subject, what, False, remedy)
+        for hook, each in found.items()
     }
 
 
@@ -63,6 +70,20 @@ def mechanisms(kernel: Features | None) -> Iterator[Finding]:
         "bpf_override_return",
         "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS",
     )
+
+
+def tracing() -> Iterator[Finding]:
+    """Yield whether what is attached to functions is called; root can switch that off."""
+    what, remedy = ftrace.trouble()
+    yield (
+        Finding("function tracer", what, False, remedy)
+        if what
+        else Finding("function tracer", "not off")
+    )
+    if ftrace.kprobes_are_off():
+        yield Finding("kprobes", f"off: {ftrace.KPROBES_OFF}", False, ftrace.KPROBES_ON)
+    else:
+        yield Finding("kprobes", "not off")
 
 
 def host() -> Iterator[Finding]:
@@ -125,8 +146,8 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
         return Finding(name, "absent", False, f"{option}; `chaoskernel lab` boots a kernel with it")
     if kernel is None:
         return Finding(name, "unknown", None, _who_can_tell())
-    if kernel.injectable is not None and name not in kernel.injectable:
-        remedy = f"CONFIG_FUNCTION_ERROR_INJECTION and {option}"
+    if not kernel.may_override(name):
+        remedy = option if kernel.injectable is not None else "CONFIG_FUNCTION_ERROR_INJECTION"
         return Finding(name, "not injectable", False, remedy)
     trampoline = kernel.has_trampoline(name)
     if not trampoline and not (kernel.kprobe_events and kernel.kprobe_override):

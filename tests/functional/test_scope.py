@@ -89,6 +89,35 @@ def test_cgroups_and_containers_are_hit_with_all_below_them_and_siblings_never(
         assert fault.disarm() == []
 
 
+def test_containers_of_a_service_and_inside_containers_are_hit_and_their_neighbours_never(
+    arm: Arm, slice_: Path, tmp_path: Path
+) -> None:
+    """Podman's Quadlet puts a helper beside its container; a node of kind is a container."""
+    payload = slice_ / "redis.service" / f"libpod-payload-{CONTAINER}"
+    outer, inner = "0a" * 32, "0b" * 32
+    node = slice_ / f"docker-{outer}.scope"
+    pod = node / "kubelet.slice" / "kubelet-kubepods.slice" / f"cri-containerd-{inner}.scope"
+    helper, daemon = slice_ / "redis.service" / "runtime", node / "init.scope"
+    for directory in (payload, helper, pod, daemon):
+        directory.mkdir(parents=True)
+    with (
+        Victim(tmp_path) as service,
+        Victim(tmp_path) as monitor,
+        Victim(tmp_path) as inside,
+        Victim(tmp_path) as beside,
+    ):
+        move(service, payload)
+        move(monitor, helper)
+        move(inside, pod)
+        move(beside, daemon)
+        fault = arm(fault_of(Scope(containers=(CONTAINER, f"containerd://{inner[:12]}"))))
+        assert service.does("mount", 2) == [errno.ENOMEM] * 2
+        assert inside.does("mount", 2) == [errno.ENOMEM] * 2
+        assert monitor.does("mount", 1) == beside.does("mount", 1) == [0]
+        assert fault.counters()["injected"] == 4
+        assert fault.disarm() == []
+
+
 def test_every_process_of_a_container_is_hit_whatever_it_does(
     arm: Arm, slice_: Path, tmp_path: Path
 ) -> None:

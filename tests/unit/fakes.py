@@ -80,6 +80,7 @@ class FakeTarget:
                 "name": fault.name,
                 "hook": fault.symbol,
                 "mechanism": "fmod_ret",
+                "proof": "called",
                 "engine": "fake",
                 "callchain": [{"symbol": frame.funcname} for frame in fault.callchain],
                 "targets": [{"pid": pid, "command": "sleep"} for pid in fault.scope.pids],

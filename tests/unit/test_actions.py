@@ -158,6 +158,7 @@ def test_start_tells_what_was_armed() -> None:
         "name": "mount",
         "hook": "should_failslab",
         "mechanism": "fmod_ret",
+        "proof": "called",
         "engine": "fake",
         "targets": [{"pid": 12, "command": "sleep"}],
         "callchain": [{"symbol": "sys_mount"}],

@@ -92,6 +92,7 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "fault": "slab",
                 "hook": "should_failslab",
                 "mechanism": "fmod_ret",
+                "proof": "called",
                 "engine": "fake",
                 "callchain": [],
                 "targets": [{"pid": 12, "command": "sleep"}],

@@ -34,6 +34,7 @@ class FakeArmed:
     targets = ({"pid": 42, "command": "victim"},)
     programs = (5, 6)
     warnings = ("stacks have no names",)
+    proof = "attached"
 
     def __init__(self, seconds: float) -> None:
         self.expires = time.monotonic_ns() + round(seconds * 1e9)
@@ -124,10 +125,17 @@ def test_it_answers_requests_and_reports_the_final_counters(
     os.close(writer)
     progress, armed, counters, disarmed = said.messages()
     assert progress == {"type": "progress", "step": "compiling"}
-    assert (armed["type"], armed["hook"], armed["mechanism"], armed["engine"]) == (
+    assert (
+        armed["type"],
+        armed["hook"],
+        armed["mechanism"],
+        armed["proof"],
+        armed["engine"],
+    ) == (
         "armed",
         "should_failslab",
         "kprobe",
+        "attached",
         "fake",
     )
     assert armed["targets"] == [{"pid": 42, "command": "victim"}]

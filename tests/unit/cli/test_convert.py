@@ -173,3 +173,21 @@ def test_a_wrong_document_or_scope_writes_nothing(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     result = converted(tmp_path, SEED, name="no/e.json")
     assert "cannot be written: No such file" in str(result.exception)
+
+
+def test_names_that_a_kernel_will_refuse_are_warned_of_and_what_to_write_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda text, *words: said.append(text % words))
+    names = ("sys_mount", "read", "openat", "path_mount", "kmalloc", "")
+    text = as_json(document({"failtype": 0, "callchain": [{"funcname": name} for name in names]}))
+    found = experiment(tmp_path, text)
+    assert found["method"][0]["provider"]["arguments"]["callchain"][1] == "read"
+    refused = "is not a function, and a kernel will refuse it"
+    assert said == [
+        f"demo: callchain[1].funcname: 'read' {refused}; for the system call write sys_read",
+        f"demo: callchain[2].funcname: 'openat' {refused}; for the system call write sys_openat",
+        f"demo: callchain[4].funcname: 'kmalloc' {refused}; fault slab fails the allocations it "
+        "makes; a frame is a function that calls it, such as sys_mount",
+    ]

@@ -57,7 +57,7 @@ def armed(module: RacingModule) -> Armed:
     undo.callback(module.detach)
     placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
-    return Armed(fault, placement, (), module, undo, 1, None)  # type: ignore[arg-type]
+    return Armed(fault, placement, (), module, undo, 1, "called", None)  # type: ignore[arg-type]
 
 
 def test_what_another_cpu_was_about_to_inject_is_in_the_final_counters(

@@ -148,6 +148,12 @@ POD = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod7.slice"
         f"kubepods/burstable/pod7/crio-{ID}",
         f"docker/{ID}",
         f"libpod_parent/libpod-{ID}",
+        f"system.slice/redis.service/libpod-payload-{ID}",
+        f"user.slice/user-1000.slice/user@1000.service/app.slice/redis.service/libpod-payload-{ID}",
+        f"docker/{OTHER}/kubelet/kubepods/burstable/pod7/{ID}",
+        f"system.slice/docker-{OTHER}.scope/kubelet.slice/{POD}/cri-containerd-{ID}.scope",
+        f"docker/{OTHER}/docker/{ID}",
+        f"lxc.payload.web/docker/{ID}",
     ],
 )
 def test_a_container_is_found_wherever_its_runtime_puts_it(
@@ -156,7 +162,51 @@ def test_a_container_is_found_wherever_its_runtime_puts_it(
     host.make(place)
     host.make(f"{place}/inner")
     host.make(f"machine.slice/libpod-conmon-{ID}.scope")
+    host.make(f"{Path(place).parent}/runtime")
     assert host.scoped(containers=(given,)) == [f"/{place}"]
+
+
+def test_of_a_container_that_appears_inside_itself_the_outer_group_is_meant(host: Host) -> None:
+    host.make(f"docker/{ID}")
+    host.make(f"docker/{ID}/system.slice/docker/{ID}")
+    assert host.scoped(containers=(ID,)) == [f"/docker/{ID}"]
+
+
+def test_an_outer_container_is_found_beside_those_inside_it(host: Host) -> None:
+    host.make(f"docker/{OTHER}")
+    host.make(f"docker/{OTHER}/kubelet/kubepods/besteffort/pod7/{ID}")
+    assert host.scoped(containers=(OTHER, ID)) == [
+        f"/docker/{OTHER}",
+        f"/docker/{OTHER}/kubelet/kubepods/besteffort/pod7/{ID}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("redis-1", "default/redis-1"),
+        ("web", "lxc.payload.web"),
+        ("lxc.payload.web", "lxc.payload.web"),
+        ("web", "machine.slice/machine-web.scope"),
+        (ID, f"system.slice/balena-{ID}.scope"),
+    ],
+)
+def test_one_that_a_name_alone_tells_is_proposed_by_its_path(
+    host: Host, name: str, place: str
+) -> None:
+    host.make(place)
+    host.make(f"machine.slice/libpod-conmon-{name}.scope")
+    host.make(f"machine.slice/\x1b[2J-{name}")
+    with pytest.raises(InvalidFault) as refused:
+        host.scoped(containers=(name,))
+    assert refused.value.hint == f"name its control group: cgroups (--cgroup) /{place}"
+
+
+@pytest.mark.parametrize("name", ["redis-1", "/", "..", "f" * 64])
+def test_the_refusal_of_what_is_not_found_names_the_way_by_path(host: Host, name: str) -> None:
+    host.make("a.slice")
+    with pytest.raises(InvalidFault, match=r"cgroups \(--cgroup\)"):
+        host.scoped(containers=(name,))
 
 
 @pytest.mark.parametrize(

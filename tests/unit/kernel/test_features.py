@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from chaoskernel.errors import NotPermitted, UnsupportedKernel
-from chaoskernel.kernel import bpf, features, symbols
+from chaoskernel.kernel import bpf, features, ftrace, symbols
 from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features, require_traceable
 from tests.unit.kernel.types import symbols_of
@@ -37,9 +38,12 @@ def test_a_system_call_is_usable_by_its_portable_name(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         symbols, "running", lambda: symbols_of(b"1 T __x64_sys_openat\n2 T do_exit\n")
     )
+    monkeypatch.setattr(ftrace, "trouble", lambda: ("", ""))
     assert features.usable("sys_openat")
     assert not features.usable("do_exit")
     assert not features.usable("no_such_function")
+    monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
+    assert not features.usable("sys_openat")
 
 
 @pytest.mark.parametrize(
@@ -87,3 +91,34 @@ def test_root_is_not_told_to_be_root(monkeypatch: pytest.MonkeyPatch, euid: int,
     monkeypatch.setattr(os, "geteuid", lambda: euid)
     with pytest.raises(NotPermitted, match=hint):
         bpf.has_override_helper()
+
+
+def kernel_with(injectable: dict[str, str] | None, *, lists: bool = True) -> Features:
+    return Features(NOTHING, injectable, True, True, lists)
+
+
+@pytest.mark.parametrize(
+    ("function", "hint"),
+    [
+        ("vfs_mkdir", "error_injection/list names; near: sys_mkdir, sys_mkdirat$"),
+        ("security_path_mkdir", "error_injection/list names; near: sys_mkdir, sys_mkdirat$"),
+        ("do_exit", "error_injection/list names$"),
+        ("kmem_cache_alloc", "fault slab fails the allocations"),
+        ("submit_bio", "fault bio fails the requests"),
+    ],
+)
+def test_a_function_off_the_list_is_refused_without_options_that_change_nothing(
+    function: str, hint: str
+) -> None:
+    names = ("__x64_sys_mkdir", "__ia32_sys_mkdir", "__x64_sys_mkdirat", "should_failslab")
+    with pytest.raises(UnsupportedKernel, match="is not on this kernel's error-inj") as refused:
+        kernel_with(dict.fromkeys(names, "ERRNO")).require_injectable(function)
+    assert re.search(hint, refused.value.needs)
+    assert "CONFIG_" not in refused.value.needs
+
+
+def test_the_option_is_named_where_the_kernel_has_no_list_at_all() -> None:
+    with pytest.raises(UnsupportedKernel, match="no error-injection list; CONFIG_FUNCTION_ERROR"):
+        kernel_with(None, lists=False).require_injectable("__x64_sys_mkdir")
+    kernel_with(None, lists=False).require_injectable("security_path_mkdir")
+    kernel_with(None).require_injectable("__x64_sys_mkdir")

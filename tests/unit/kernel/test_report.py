@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.kernel import addresses, report
+from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING
@@ -17,6 +17,14 @@ from chaoskernel.spec import Hook
 from tests.unit.kernel.types import symbols_of, types_of
 
 SLAB = "should_failslab"
+
+
+@pytest.fixture(autouse=True)
+def tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ftrace, "trouble", lambda: ("", ""))
+    monkeypatch.setattr(ftrace, "kprobes_are_off", lambda: False)
+
+
 WHOLE = symbols_of(b"1 T should_failslab\n2 T should_fail_alloc_page\n3 t should_fail_bio\n")
 
 
@@ -37,6 +45,7 @@ def features(**changes: Any) -> Features:
         (WHOLE, features(injectable=None), "present", True),
         (WHOLE, features(types=NOTHING), "present", True),
         (WHOLE, features(injectable={}), "not injectable", False),
+        (WHOLE, features(injectable=None, lists_injectable=False), "not injectable", False),
         (WHOLE, features(types=NOTHING, kprobe_override=False), "no mechanism", False),
         (WHOLE, None, "unknown", None),
         (symbols_of(b"1 T other\n"), features(), "absent", False),
@@ -98,3 +107,27 @@ def test_a_kernel_that_is_locked_down_is_not_blamed_on_the_user(
     assert (locked.state, locked.usable) == ("confidentiality", False)
     assert hook.remedy == locked.remedy
     assert locked.remedy.startswith("boot with lockdown=integrity or lockdown=none")
+
+
+def test_where_the_function_tracer_is_off_no_hook_is_usable_and_the_switch_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
+    found = report.hooks(WHOLE, features(injectable=None))
+    assert {(each.state, each.usable, each.remedy) for each in found.values()} == {
+        ("kernel.ftrace_enabled is 0", False, "`sysctl kernel.ftrace_enabled=1` switches it on")
+    }
+    absent = report.hooks(symbols_of(b"1 T other\n"), features())
+    assert absent[Hook.SLAB].state == "absent"
+
+
+def test_tracing_that_is_off_is_found_with_what_switches_it_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [each.usable for each in report.tracing()] == [True, True]
+    monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.BROKEN, ftrace.REBOOT))
+    monkeypatch.setattr(ftrace, "kprobes_are_off", lambda: True)
+    tracer, kprobes = report.tracing()
+    assert (tracer.state, tracer.usable, tracer.remedy) == (ftrace.BROKEN, False, ftrace.REBOOT)
+    assert kprobes.usable is False
+    assert kprobes.remedy.startswith("`echo 1 >/sys/kernel/debug/kprobes/enabled`")
