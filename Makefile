@@ -14,7 +14,7 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster ready-for-cluster bench bench-scale check lab image image-slim packages format clean root \
+.PHONY: demo cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-injection test-newer test-node test-without-hooks
 
 demo: $(READY) lab
@@ -43,6 +43,7 @@ test-injection: $(OBJECT)
 	@$(BIN)/python -m tests.property.injection --count 100000 --seed $(or $(SEED),1)
 
 test: root check lab ready-for-cluster
+	@$(MAKE) --no-print-directory fuzz INPUTS=5000
 	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 \
@@ -119,6 +120,13 @@ check: $(OBJECT)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >build/imports.log || { cat build/imports.log; false; }
 	@$(BIN)/pytest --quiet tests/unit
+
+# Mutated inputs for everything that reads what others wrote; another SEED makes others.
+INPUTS := 200000
+SEED := 1
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 format: $(READY)
 	@$(BIN)/ruff check --quiet --fix

@@ -193,13 +193,14 @@ def test_a_strangers_notice_keeps_no_fault_in_force(victim: Victim, content: byt
         with a_strangers_notice(content) as pid:
             assert victim.does("mount", 1) == [12]
             shown = said("ps", "--json")
-            (notice,) = json.loads(shown.stdout)
-            assert notice["message"]["name"] == "real"
+            (notice,) = [
+                each for each in json.loads(shown.stdout) if each["message"]["name"] == "real"
+            ]
             assert notice["message"]["programs"] == list(record.armed["programs"])
             doubt = f"process {pid} (su) has a notice that is not believed: "
             assert shown.stderr.startswith(doubt)
             ended = said("stop", "--all")
-            assert ended.stdout == f"stopped real (agent {notice['pid']}, SIGTERM)\n"
+            assert f"stopped real (agent {notice['pid']}, SIGTERM)" in ended.stdout.splitlines()
             assert ended.stderr.startswith(doubt)
             assert (shown.returncode, ended.returncode) == (0, 0)
             assert victim.does("mount", 1) == [0]

@@ -11,9 +11,9 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from chaoskernel import c_text
+from chaoskernel import c_text, predicate
 from chaoskernel.errors import InvalidFault
 from tests.property.code import Accepted, canonical, wrong_code, wrong_tokens
 from tests.property.hostile import PARAMETERS, Hostile
@@ -45,11 +45,12 @@ class Report:
         )
 
 
-def run(count: int, seed: int) -> Report:
+def run(count: int, seed: int, say: Callable[[str], object] = str) -> Report:
     """Try texts; half are predicates, most others parameters.
 
     :param count: how many.
     :param seed: the same one tries the same texts.
+    :param say: is told how far it is.
     """
     hostile, report = Hostile(seed), Report()
     found: dict[Accepted, None] = {}
@@ -61,7 +62,7 @@ def run(count: int, seed: int) -> Report:
         texts = _accepted(kind, text, report.wrong)
         report.accepted[kind] += bool(texts)
         found |= dict.fromkeys(texts)
-    _look_at(list(found), report)
+    _look_at(list(found), report, say)
     return report
 
 
@@ -71,7 +72,8 @@ def _accepted(kind: str, text: str, wrong: list[str]) -> list[Accepted]:
     try:
         parsed = canonical(kind, text)
         if kind == "header":
-            if not set(parsed) <= _HEADER_CHARACTERS or ".." in parsed or parsed[0] == "/":
+            hidden = any(part[:1] in ("", ".") for part in parsed.split("/"))
+            if hidden or not set(parsed) <= _HEADER_CHARACTERS:
                 wrong.append(f"header {parsed!r}")
             return [Accepted("1", "")]
         if canonical(kind, parsed) != parsed:
@@ -97,12 +99,10 @@ def _about(kind: str, text: str, *, is_parsed: bool) -> Accepted:
 
 
 def _names(parameters: str) -> list[str]:
-    from chaoskernel import predicate  # noqa: PLC0415
-
     return [name for name, _ in predicate.declarations(parameters)]
 
 
-def _look_at(found: Sequence[Accepted], report: Report) -> None:
+def _look_at(found: Sequence[Accepted], report: Report, say: Callable[[str], object]) -> None:
     report.different = len(found)
     texts = {each.predicate for each in found} | {each.parameters for each in found}
     report.wrong += [f"tokens of {text!r}" for text in wrong_tokens(sorted(texts))]
@@ -110,6 +110,7 @@ def _look_at(found: Sequence[Accepted], report: Report) -> None:
         wrong, compiled = wrong_code(found[begin : begin + _BATCH])
         report.wrong += wrong
         report.compiled += compiled
+        say(f"{min(begin + _BATCH, len(found))} of {len(found)} texts were looked at")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     begun = time.monotonic()
-    report = run(given.count, given.seed)
+    report = run(given.count, given.seed, print)
     for line in report.wrong[:100]:
         print(line)
     print(f"seed {given.seed}, {time.monotonic() - begun:.0f} s: {report}")

@@ -37,10 +37,8 @@ def test_a_value_that_python_cannot_write_is_named_by_its_kind() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert (
-        str(InvalidFault("pids", deep, "a list"))
-        == "pids: a list that nests too deep is not a list"
-    )
+    error = InvalidFault("pids", deep, "a list")
+    assert str(error) == "pids: a list that nests too deep is not a list"
     assert str(InvalidFault("times", 10**5_000, "less")) == "times: a int is not less"
     while deep:  # Python would free it by recursion
         (deep,) = deep  # type: ignore[assignment]
