@@ -40,6 +40,7 @@ _STARTED = (
     "engine",
     "targets",
     "callchain",
+    "left_out",
     "armed_at",
     "expires_at",
 )
@@ -100,8 +101,9 @@ def start_injection(
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: true lets everything through, and counts what would have failed
         as held_dry_run.
-    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at; and
-        warnings, where something does not work on this kernel as it should.
+    :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at;
+        and warnings, where something does not work on this kernel as it should.
+        left_out names callers who get past a system call of the fault: 32-bit programs.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
@@ -216,8 +218,8 @@ def start_pod_injection(
     :param jobs_namespace: where the Jobs are made; else CHAOSKERNEL_NAMESPACE, else chaoskernel.
     :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
     :param privileged: true gives the agent every right on its node.
-    :returns: name, hook, mechanism, engine, targets, callchain, armed_at, expires_at, nodes;
-        and warnings, as start_injection has them.
+    :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at,
+        nodes; and warnings, as start_injection has them.
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
     """
     with failing_in_one_line():

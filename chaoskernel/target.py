@@ -70,6 +70,7 @@ class Record:
             "engine": armed.get("engine", ""),
             "callchain": armed.get("callchain", []),
             "targets": armed.get("targets", []),
+            "left_out": armed.get("left_out", []),
             "limits": dataclasses.asdict(self.fault.limits),
             "dry_run": self.fault.dry_run,
             "state": self.state.value,

@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ _DATAGRAMS, _MMSGHDR = 1024, 64
 """UIO_MAXIOV, and sizeof(struct mmsghdr) in bytes."""
 _READY = "ready\n"
 _SET_TID_ADDRESS = {"x86_64": 218, "aarch64": 96}[platform.machine()]
+_MAP_32BIT, _MKDIR_OF_32_BIT = 0x40, 39
 
 
 class Victim:
@@ -261,6 +263,61 @@ def lives(times: int) -> list[int]:
     return ended
 
 
+def calls_without_memory(times: int) -> list[int]:
+    """getppid(2), for which the kernel allocates nothing."""
+    return [0 for _ in range(times) if os.getppid()]
+
+
+def execs_beside_the_leader(times: int) -> list[int]:
+    """execve(2) by a thread that is not its process's leader; a process each."""
+    ended = []
+    for _ in range(times):
+        child = os.fork()
+        if child == 0:
+            threading.Thread(target=os.execv, args=("/bin/true", ["true"])).start()
+            signal.pause()
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return ended
+
+
+def directories_by_int_0x80(target: Path, times: int) -> list[int]:
+    """mkdir(2) as 32-bit programs make it, of x86-64."""
+    # push rbx; mov eax, NUMBER; mov ebx, edi; mov ecx, 0700; int 0x80; pop rbx; ret
+    code = b"\x53\xb8%b\x89\xfb\xb9\xc0\x01\x00\x00\xcd\x80\x5b\xc3" % (
+        _MKDIR_OF_32_BIT.to_bytes(4, "little")
+    )
+    low = mmap.mmap(
+        -1,
+        mmap.PAGESIZE,
+        flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_32BIT,
+        prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC,
+    )
+    place = ctypes.addressof(ctypes.c_char.from_buffer(low))
+    call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32)(place)
+    ended = []
+    for number in range(times):
+        directory = target / f"by-32-bit-{number}"
+        low[: len(code)] = code
+        low[64 : 64 + len(bytes(directory)) + 1] = bytes(directory) + b"\0"
+        ended.append(-call(place + 64))
+        if directory.is_dir():
+            directory.rmdir()
+    return ended
+
+
+def directories(target: Path, times: int) -> list[int]:
+    """mkdir(2)."""
+
+    def make_and_remove(directory: Path) -> None:
+        directory.mkdir()
+        directory.rmdir()
+
+    return [
+        _errno_of(lambda name=f"by-64-bit-{n}": make_and_remove(target / name))
+        for n in range(times)
+    ]
+
+
 def out_of_memory() -> list[int]:
     """Be killed for want of memory in the middle of a sendmmsg(2) that has a lot to do yet."""
     reader, writer = os.pipe()
@@ -329,6 +386,10 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "crowd": lambda _, threads: reads_in_a_crowd(int(threads)),
     "hot": lambda _, *numbers: writes_to_nowhere(*map(int, numbers)),
     "lives": lambda _, times: lives(int(times)),
+    "getppid": lambda _, times: calls_without_memory(int(times)),
+    "exec": lambda _, times: execs_beside_the_leader(int(times)),
+    "mkdir": lambda target, times: directories(target, int(times)),
+    "mkdir32": lambda target, times: directories_by_int_0x80(target, int(times)),
     "oom": lambda _: out_of_memory(),
     "nest": lambda _, depth: process_namespaces(int(depth)),
     "exit": lambda _, times: exits(int(times)),

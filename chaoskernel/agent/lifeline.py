@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError
+from chaoskernel.kernel import boottime
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _READ_BYTES = 65536
@@ -50,7 +51,7 @@ class Requests:
         :raises TimeoutError: no whole line came within that time.
         :raises AgentError: the line is longer than a line may be.
         """
-        end = math.inf if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else boottime.now() / 1e9 + timeout
         looked = 0
         while (found := self._pending.find(b"\n", looked)) < 0:
             looked = len(self._pending)
@@ -58,12 +59,12 @@ class Requests:
                 raise AgentError(f"a line of more than {protocol.MAX_LINE} bytes came in")
             if self._ended:
                 return None
-            nap = min(_NAP_SECONDS, max(0.0, end - time.monotonic()))
+            nap = min(_NAP_SECONDS, max(0.0, end - boottime.now() / 1e9))
             if select.select([self.descriptor], [], [], nap)[0]:
                 chunk = os.read(self.descriptor, _READ_BYTES)
                 self._ended = not chunk
                 self._pending += chunk
-            elif time.monotonic() >= end:
+            elif boottime.now() / 1e9 >= end:
                 raise TimeoutError
         line = self._pending[:found].decode(errors="replace")
         del self._pending[: found + 1]
@@ -128,7 +129,7 @@ class Lifeline:
         The end of the input is none: a fault may be piped in, and then lasts
         until its deadline.
 
-        :param until: CLOCK_MONOTONIC, ns.
+        :param until: CLOCK_BOOTTIME, ns.
         """
         try:
             self._waiting = True
@@ -156,7 +157,7 @@ class Lifeline:
 
 
 def _seconds_to(moment: int) -> float:
-    return max(0.0, (moment - time.monotonic_ns()) / 1e9)
+    return max(0.0, (moment - boottime.now()) / 1e9)
 
 
 def _end_with(descriptor: int) -> NoReturn:

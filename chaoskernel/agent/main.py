@@ -21,6 +21,7 @@ from chaoskernel.checks import is_int
 from chaoskernel.engine import ArmedFault, Engine, events
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
+from chaoskernel.kernel import boottime
 from chaoskernel.spec import Fault
 
 FAILED = 1
@@ -107,16 +108,16 @@ def _report(lifeline: Lifeline, armed: ArmedFault, output: Output) -> str:
         armed.follow()
         if message := reports.due(armed.counters(), time.monotonic()):
             output.say(message)
-        look = time.monotonic_ns() + round(_LOOK_SECONDS * 1e9)
+        look = boottime.now() + round(_LOOK_SECONDS * 1e9)
         reason = _answer(lifeline, armed, output, until=min(look, armed.expires))
-        if reason != DEADLINE or time.monotonic_ns() >= armed.expires:
+        if reason != DEADLINE or boottime.now() >= armed.expires:
             return reason
 
 
 def _answer(lifeline: Lifeline, armed: ArmedFault, output: Output, *, until: int) -> str:
     """Answer requests until the fault is to end; return why it ends.
 
-    :param until: CLOCK_MONOTONIC, ns.
+    :param until: CLOCK_BOOTTIME, ns.
     :raises AgentError: what came in is not a request.
     """
     while True:
@@ -139,7 +140,7 @@ def _answer(lifeline: Lifeline, armed: ArmedFault, output: Output, *, until: int
 
 
 def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str, Any]:
-    now, left = time.time(), armed.expires - time.monotonic_ns()
+    now, left = time.time(), armed.expires - boottime.now()
     return {
         "type": protocol.ARMED,
         "name": fault.name,
@@ -156,6 +157,7 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
         "expires_at": _iso(now + left / 1e9),
         "programs": list(armed.programs),
         "warnings": list(armed.warnings),
+        "left_out": list(armed.placement.left_out),
     }
 
 

@@ -11,7 +11,8 @@ same.  Out, on standard output, one object a line, each with a `type`:
     the fault is in force: `name`, `hook`, `mechanism`, `proof` (how the hook was shown to be
     alive: called, attached or accepted, see engine/prove.py), `engine`, `callchain` (the
     resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601, UTC),
-    `programs` (ids, as in `bpftool prog`), `warnings` (what does not work on this
+    `programs` (ids, as in `bpftool prog`), `left_out` (callers of the system calls that it names
+    who enter the kernel by another function, in words), `warnings` (what does not work on this
     kernel as it should, a line for each).
 `alive`
     nothing has changed; with pods in the scope something is said every 10 s.

@@ -24,7 +24,11 @@ struct walk {
 	u64 entry;	     /* see entry_of() */
 };
 
-BPF_HASH(walks, u32, struct walk, MAX_THREADS);
+/*
+ * By the task's address and not by its id: a thread that calls exec and is not the leader
+ * takes the leader's id in the middle of it.
+ */
+BPF_HASH(walks, u64, struct walk, MAX_THREADS);
 /* For each frame: calls of its function, then those that took its place in the chain. */
 BPF_PERCPU_ARRAY(frames, u64, 2 * NR_FRAMES);
 
@@ -48,7 +52,8 @@ static __always_inline u64 entry_of(struct task_struct *task)
 	u64 number = 0;
 
 	bpf_probe_read_kernel(&stack, sizeof(stack), &task->stack);
-	top = (struct pt_regs *)(stack + THREAD_SIZE) - 1;
+	/* X86_FRED leaves room above them. */
+	top = (struct pt_regs *)(stack + THREAD_SIZE - TOP_OF_KERNEL_STACK_PADDING) - 1;
 	bpf_probe_read_kernel(&number, sizeof(number), &top->orig_ax);
 	return number;
 }
@@ -86,7 +91,7 @@ static __always_inline bool still_there(struct task_struct *task, struct walk *w
 	return true;
 }
 
-static __always_inline void begin_walk(u32 tid, u64 position, u64 back, u64 entry)
+static __always_inline void begin_walk(u64 key, u64 position, u64 back, u64 entry)
 {
 	struct walk walk = {};
 
@@ -95,7 +100,7 @@ static __always_inline void begin_walk(u32 tid, u64 position, u64 back, u64 entr
 	walk.at[0] = position;
 	walk.back[0] = back;
 	walk.entry = entry;
-	if (walks.update(&tid, &walk))
+	if (walks.update(&key, &walk))
 		count(COUNT_UNTRACKED);
 	else
 		frames.increment(1);
@@ -109,7 +114,7 @@ static __always_inline void begin_walk(u32 tid, u64 position, u64 back, u64 entr
 static __always_inline void enter(u64 position, u64 back, u32 named, u32 matched)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u32 tid = bpf_get_current_pid_tgid();
+	u64 key = (u64)task;
 	struct walk *walk;
 	int i;
 
@@ -119,10 +124,10 @@ static __always_inline void enter(u64 position, u64 back, u32 named, u32 matched
 	for (i = 0; i < NR_FRAMES; i++)
 		if (named & (1U << i))
 			frames.increment(2 * i);
-	walk = walks.lookup(&tid);
+	walk = walks.lookup(&key);
 	if (!walk) {
 		if (matched & 1)
-			begin_walk(tid, position, back, entry_of(task));
+			begin_walk(key, position, back, entry_of(task));
 		return;
 	}
 	unwind(walk, position);
@@ -152,20 +157,20 @@ static __always_inline void enter(u64 position, u64 back, u32 named, u32 matched
 /* A function of the chain returns to whoever called it. */
 static __always_inline void leave(u64 position)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct walk *walk = walks.lookup(&tid);
+	u64 key = bpf_get_current_task();
+	struct walk *walk = walks.lookup(&key);
 
 	if (!walk)
 		return;
 	unwind(walk, position + 1);
 	if (walk->depth == 0)
-		walks.delete(&tid);
+		walks.delete(&key);
 }
 
 static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct walk *walk = walks.lookup(&tid);
+	u64 key = (u64)task;
+	struct walk *walk = walks.lookup(&key);
 
 	if (!walk)
 		return false;
@@ -176,14 +181,16 @@ static __always_inline bool chain_active(struct task_struct *task, u64 position,
 	if (still_there(task, walk))
 		return true;
 	count(COUNT_MISSED_RETURNS);
-	walks.delete(&tid);
+	walks.delete(&key);
 	return false;
 }
 
-/* Ids of threads will be used again. */
-static __always_inline void forget_walk(u32 tid)
+/* The memory of tasks will be used again. */
+static __always_inline void forget_walk(struct task_struct *task)
 {
-	walks.delete(&tid);
+	u64 key = (u64)task;
+
+	walks.delete(&key);
 }
 
 #else
@@ -194,7 +201,7 @@ static __always_inline bool chain_active(struct task_struct *task, u64 position,
 	return true;
 }
 
-static __always_inline void forget_walk(u32 tid)
+static __always_inline void forget_walk(struct task_struct *task)
 {
 }
 

@@ -82,6 +82,19 @@ static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
 	return position - (u64)stack < THREAD_SIZE;
 }
 
+/* CLOCK_BOOTTIME, ns.  Before 5.8, less the time that the host is suspended from now on. */
+static __always_inline u64 now(void)
+{
+#ifdef SUSPENDED
+	return bpf_ktime_get_ns() + SUSPENDED;
+#else
+	/* bpf_ktime_get_boot_ns, which BCC before 0.15 does not declare. */
+	static u64 (*const clock)(void) = (void *)125;
+
+	return clock();
+#endif
+}
+
 static __always_inline bool drawn(void)
 {
 	return (u64)bpf_get_prandom_u32() < PROBABILITY_OF_2_32;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* The decision: is this request to fail?  What stands in the way of it is counted. */
 
-/* CLOCK_MONOTONIC, ns; 0 until the fault is armed, and again once it is not. */
+/* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and again once it is not. */
 BPF_ARRAY(deadline, u64, 1);
 /* Injections handed out so far; the one place where `times` is decided. */
 BPF_ARRAY(tickets, u64, 1);
@@ -95,7 +95,7 @@ static __always_inline bool should_fail(u64 position, bool chosen, int guard)
 		guard = guard_of_task(task, position);
 	if (guard != NR_COUNTERS)
 		held = guard;
-	else if (!until || bpf_ktime_get_ns() >= *until)
+	else if (!until || now() >= *until)
 		held = COUNT_HELD_DEADLINE;
 	else if (!chosen)
 		held = COUNT_HELD_PROBABILITY;

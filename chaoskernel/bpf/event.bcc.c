@@ -9,14 +9,13 @@
 #endif
 
 #define MAX_EVENTS 256
-#define MAX_HIT 4096
 #define MAX_STACK 48
 #define MAX_CACHE_NAME 32
 
 /* The layout is events.py's too. */
 struct event {
 	u64 sequence; /* from 1; written last */
-	u64 at;	      /* CLOCK_MONOTONIC, ns */
+	u64 at;	      /* CLOCK_BOOTTIME, ns */
 	u64 cgroup;   /* id in the v2 hierarchy */
 	u32 pid;
 	u32 tid;
@@ -61,7 +60,7 @@ static __always_inline void count_hit(struct task_struct *task)
 	if (hits)
 		__sync_fetch_and_add(&hits->count, 1);
 	else
-		count(COUNT_UNTRACKED);
+		count(COUNT_UNLISTED);
 }
 
 #if HOOK_SLAB
@@ -136,7 +135,7 @@ static __always_inline struct event *begin_event(void *ctx)
 	if (!event)
 		return NULL;
 	event->begun = sequence;
-	event->at = bpf_ktime_get_ns();
+	event->at = now();
 	event->cgroup = bpf_get_current_cgroup_id();
 	event->pid = id >> 32;
 	event->tid = id;

@@ -21,6 +21,10 @@
 #define MAX_FRAMES 16
 #define MAX_CGROUPS 16384
 #define MAX_COMMANDS 256
+#define WAYS 8
+#define WALKS_SHIFT 49
+#define MAX_WALKS (1 << (64 - WALKS_SHIFT))
+#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL /* of 2^64: what is near each other is spread */
 #define MAX_HIT 4096
 #define MAX_EVENTS 256
 #define MAX_STACK 48
@@ -70,6 +74,7 @@ enum chaos_counter {
 	COUNT_PROVOKED,
 	COUNT_MISSED_RETURNS,
 	COUNT_UNTRACKED,
+	COUNT_UNLISTED,
 	NR_COUNTERS,
 };
 
@@ -99,6 +104,7 @@ struct chaos_switches {
 	u32 cgroup_hierarchy;  /* 0 is v2 */
 	u32 cgroup_subsystem;  /* of the v1 hierarchy */
 	u32 dry_run;
+	u32 has_task_pt_regs; /* Linux 5.15 */
 };
 
 const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
@@ -109,11 +115,11 @@ const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
  * kernel asks for memory pays for it.
  */
 struct chaos_state {
-	u64 deadline;	/* CLOCK_MONOTONIC, ns; 0 until the fault is armed, and once it is not */
-	u64 tickets;	/* injections handed out; the one place where `times` is decided */
-	u64 last_event; /* number of the latest */
-	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
-	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */
+	u64 deadline;	    /* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
+	u64 tickets;	    /* injections handed out; the one place where `times` is decided */
+	u64 last_event;	    /* number of the latest */
+	u8 members[NR_IDS]; /* by thread group: enum chaos_membership */
+	u8 depths[NR_IDS];  /* by thread: leading frames of the chain that are active, in order */
 	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
 };
 
@@ -283,8 +289,14 @@ static __always_inline bool drawn(void)
  * event is known to have ended, even when its return was not seen.  A kretprobe misses
  * returns when too many threads are in its function, so before a chain is believed, it
  * is asked whether what lay on the stack when a frame was entered lies there still.
+ *
+ * A frame may be a function that holds the lock of a run queue or of a slab, where nothing may
+ * be allocated and no other lock is safe to take.  So these lie in an array, and a task claims
+ * one of the few that its address hashes to while any of its frames is active.  It is its
+ * address, not its id, because a thread that calls exec takes the id of the leader.
  */
 struct chaos_walk {
+	u64 task;	      /* address of the owner; 0 where there is none */
 	u64 chosen;	      /* what was drawn when the outermost was entered */
 	u64 entry;	      /* see entry_of() */
 	u64 at[MAX_FRAMES];   /* position of each one's activation */
@@ -292,15 +304,57 @@ struct chaos_walk {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_WALKS); /* core.py: 1 where there is no chain */
+	__type(key, u32);
 	__type(value, struct chaos_walk);
 } walks SEC(".maps");
 
-static __always_inline struct chaos_walk *walk_of(struct task_struct *task)
+/* One of the WAYS places that a task may have. */
+static __always_inline struct chaos_walk *place_of(u64 task, u32 way)
 {
-	return bpf_task_storage_get(&walks, task, NULL, 0);
+	u32 slot = (task * GOLDEN_RATIO >> WALKS_SHIFT) + way;
+
+	slot %= MAX_WALKS;
+	return bpf_map_lookup_elem(&walks, &slot);
+}
+
+/* The one that a task with active frames has claimed. */
+static __always_inline struct chaos_walk *walk_of(u64 task)
+{
+	struct chaos_walk *walk;
+	u32 way;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		walk = place_of(task, way);
+		if (walk && walk->task == task)
+			return walk;
+	}
+	return NULL;
+}
+
+/* One for a task that has none; NULL where others have them all. */
+static __always_inline struct chaos_walk *claim_walk(u64 task)
+{
+	struct chaos_walk *walk;
+	u32 way;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		walk = place_of(task, way);
+		if (walk && !__sync_val_compare_and_swap(&walk->task, 0, task))
+			return walk;
+	}
+	return NULL;
+}
+
+/* Keep how many frames are active: with none, the place is given back. */
+static __always_inline void set_depth(u8 *kept, struct chaos_walk *walk, u32 depth)
+{
+	*kept = depth;
+	if (!depth)
+		walk->task = 0;
 }
 
 /* Forget the activations that lie below a position: they have ended. */
@@ -319,9 +373,13 @@ static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 posit
 /* The number of the system call that the thread is in; something else in an exception. */
 static __always_inline u64 entry_of(struct task_struct *task)
 {
-	struct pt_regs *top =
-		task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
+	struct pt_regs *top;
 
+	/* What lies between them and the end of the stack differs: 16 bytes with X86_FRED. */
+	if (switches.has_task_pt_regs)
+		top = (void *)bpf_task_pt_regs(task);
+	else
+		top = task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
 	return BPF_CORE_READ(top, orig_ax);
 }
 
@@ -369,6 +427,7 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 	u8 *kept = depth_of(id);
 	struct chaos_counts *counts = here();
 	struct chaos_walk *walk;
+	u64 address = bpf_get_current_task();
 	u32 depth = *kept, i;
 
 	if (!counts || !in_scope(id >> 32, false) || !on_own_stack(task, position))
@@ -379,7 +438,7 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 			counts->entered[i]++;
 	if (!depth && !(matched & 1))
 		return 0;
-	walk = bpf_task_storage_get(&walks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	walk = depth ? walk_of(address) : claim_walk(address);
 	if (!walk) {
 		count(COUNT_UNTRACKED);
 		return 0;
@@ -406,18 +465,18 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 		}
 		break;
 	}
-	*kept = depth;
+	set_depth(kept, walk, depth);
 	return 0;
 }
 
 /* A function of the chain returns to whoever called it: what lies there or below has ended. */
 static __noinline int leave(u32 tid, u64 position)
 {
-	struct chaos_walk *walk = walk_of(bpf_get_current_task_btf());
+	struct chaos_walk *walk = walk_of(bpf_get_current_task());
 	u8 *depth = depth_of(tid);
 
 	if (walk)
-		*depth = unwound(walk, *depth, position + 1);
+		set_depth(depth, walk, unwound(walk, *depth, position + 1));
 	return 0;
 }
 
@@ -430,24 +489,24 @@ static __always_inline bool chain_active(struct task_struct *task, u64 position,
 		*chosen = drawn();
 		return true;
 	}
-	walk = walk_of(task);
+	walk = walk_of(bpf_get_current_task());
 	if (!walk)
 		return false;
-	*depth = unwound(walk, *depth, position);
+	set_depth(depth, walk, unwound(walk, *depth, position));
 	*chosen = walk->chosen;
 	if (*depth != switches.nr_frames)
 		return false;
 	if (still_there(task, walk))
 		return true;
 	count(COUNT_MISSED_RETURNS);
-	*depth = 0;
+	set_depth(depth, walk, 0);
 	return false;
 }
 
 /* What is kept of each request that fails, or would fail in a dry run; events.py's too. */
 struct chaos_event {
 	u64 sequence; /* from 1; written last */
-	u64 at;	      /* CLOCK_MONOTONIC, ns */
+	u64 at;	      /* CLOCK_BOOTTIME, ns */
 	u64 cgroup;   /* id in the v2 hierarchy */
 	u32 pid;
 	u32 tid;
@@ -516,7 +575,7 @@ static __always_inline void count_hit(struct task_struct *task)
 	if (hits)
 		__sync_fetch_and_add(&hits->count, 1);
 	else
-		count(COUNT_UNTRACKED);
+		count(COUNT_UNLISTED);
 }
 
 static __always_inline void describe_slab(struct chaos_event *event, const u64 *arguments)
@@ -567,7 +626,7 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
 	if (!event)
 		return;
 	event->begun = sequence;
-	event->at = bpf_ktime_get_ns();
+	event->at = bpf_ktime_get_boot_ns();
 	event->cgroup = bpf_get_current_cgroup_id();
 	event->pid = task->tgid;
 	event->tid = task->pid;
@@ -637,7 +696,7 @@ static __always_inline enum chaos_counter what_holds(struct task_struct *task, u
 		guard = guard_of_task(task, position);
 	if (guard != NR_COUNTERS)
 		return guard;
-	if (bpf_ktime_get_ns() >= *(volatile u64 *)&state.deadline)
+	if (bpf_ktime_get_boot_ns() >= *(volatile u64 *)&state.deadline)
 		return COUNT_HELD_DEADLINE;
 	if (!chosen)
 		return COUNT_HELD_PROBABILITY;
@@ -860,11 +919,44 @@ SEC("tp_btf/sched_process_exit")
 int track_exit(u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	u8 *depth = depth_of(task->pid);
+	struct chaos_walk *walk = *depth ? walk_of(bpf_get_current_task()) : NULL;
 
-	*depth_of(task->pid) = 0;
+	*depth = 0;
+	if (walk)
+		walk->task = 0;
 	if (task->signal->live.counter == 0)
 		*membership_of(task->tgid) = 0;
 	return 0;
+}
+
+/*
+ * A thread that calls exec and is not the leader takes the leader's id, in the middle of it:
+ * sched_process_exec comes when the chain has been left.  Runs before they are swapped.
+ */
+static __always_inline int swap_depths(u32 one, u32 other)
+{
+	u8 *first = depth_of(one), *second = depth_of(other), kept = *first;
+
+	*first = *second;
+	*second = kept;
+	return 0;
+}
+
+SEC("fentry")
+int track_ids_fentry(u64 *ctx)
+{
+	struct task_struct *one = (void *)ctx[0], *other = (void *)ctx[1];
+
+	return swap_depths(one->pid, other->pid);
+}
+
+SEC("kprobe")
+int track_ids_kprobe(struct pt_regs *ctx)
+{
+	struct task_struct *one = (void *)PT_REGS_PARM1(ctx), *other = (void *)PT_REGS_PARM2(ctx);
+
+	return swap_depths(BPF_CORE_READ(one, pid), BPF_CORE_READ(other, pid));
 }
 
 /* Runs before the child does. */

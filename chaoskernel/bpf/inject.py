@@ -18,6 +18,9 @@ from chaoskernel.spec import MAX_FRAMES, Fault, Hook, Mechanism
 OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
 
+WALKS = 1 << 15
+"""MAX_WALKS: places in which what a call chain has of a thread is kept."""
+
 IDS = 1 << 22
 """NR_IDS: thread groups, and threads, that there can be."""
 
@@ -48,6 +51,7 @@ class Switches(ctypes.Structure):
         ("cgroup_hierarchy", _u32),
         ("cgroup_subsystem", _u32),
         ("dry_run", _u32),
+        ("has_task_pt_regs", _u32),
     )
 
 
@@ -87,12 +91,18 @@ class Hits(ctypes.Structure):
 
 
 def set_switches(
-    switches: Switches, fault: Fault, placement: Placement, cgroup_subsystem: int
+    switches: Switches,
+    fault: Fault,
+    placement: Placement,
+    *,
+    cgroup_subsystem: int,
+    has_task_pt_regs: bool,
 ) -> None:
     """Say what a fault asks for.
 
     :param cgroup_subsystem: the number of the controller whose v1 hierarchy has the scope's
         cgroups (enum cgroup_subsys_id); v2 has none.
+    :param has_task_pt_regs: programs of this kernel can ask where a thread's registers are.
     """
     switches.probability_of_2_32 = fault.limits.probability_of_2_32
     switches.times = fault.limits.times
@@ -107,6 +117,7 @@ def set_switches(
     switches.cgroup_hierarchy = placement.layout.cgroup_hierarchy
     switches.cgroup_subsystem = cgroup_subsystem
     switches.dry_run = fault.dry_run
+    switches.has_task_pt_regs = has_task_pt_regs
 
 
 def functions(placement: Placement) -> list[tuple[Probe, int]]:
@@ -128,7 +139,9 @@ def entries(fault: Fault, placement: Placement) -> list[Entry]:
     enters = (_entry("enter", Attach.FENTRY, Attach.KPROBE, probe, n) for n, probe in chain)
     role = "hook" if _scope(fault) == _PROCESSES else "wide_hook"
     hook = _entry(role, Attach.FMOD_RET, Attach.KPROBE, placement.hook)
-    return [*_trackers(fault), *leaves, *enters, hook]
+    swap = filter(None, [placement.ids])
+    ids = (_entry("track_ids", Attach.FENTRY, Attach.KPROBE, probe) for probe in swap)
+    return [*_trackers(fault), *ids, *leaves, *enters, hook]
 
 
 def _scope(fault: Fault) -> int:

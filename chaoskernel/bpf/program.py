@@ -31,6 +31,7 @@ COUNTERS = (
     "provoked",
     "missed_returns",
     "untracked",
+    "unlisted",
 )
 """Names of the counters, in the order in which the program keeps them.
 
@@ -39,7 +40,9 @@ COUNTERS = (
 (`held_dry_run`: what would have failed); `provoked`: hook calls that the engine
 itself brought about, to see that the hook is alive; `missed_returns`: activations that
 had ended without a kretprobe's seeing it, and were not taken for active; `untracked`:
-processes, threads and cgroups that a full table could not take in.
+processes, threads and cgroups that escaped the scope or the call chain because a table was
+full; `unlisted`: requests that failed, or would have, of processes for which the list of those
+hit, of MAX_HIT, has no room.
 """
 
 _PARTS = ("common", "chain", "scope", "event", "decide")
@@ -64,6 +67,10 @@ class Probe(NamedTuple):
     mechanism: Mechanism
 
 
+MAX_HIT = 4096
+"""How many processes the list of those hit has room for; in a fault's program too."""
+
+
 class Layout(NamedTuple):
     """Addresses and offsets of one kernel; 0 where they are not known.
 
@@ -73,6 +80,8 @@ class Layout(NamedTuple):
     :param return_trampoline: what a kretprobe puts in place of a return address.
     :param cgroup_controller: of the v1 hierarchy that has the scope's cgroups; else v2 has them.
     :param cgroup_hierarchy: its number, as in /proc/cgroups.
+    :param suspended: nanoseconds for which the host had been suspended, of a kernel whose
+        programs have no CLOCK_BOOTTIME; None of any other.
     """
 
     cache_name: int = 0
@@ -81,18 +90,25 @@ class Layout(NamedTuple):
     return_trampoline: int = 0
     cgroup_controller: str = ""
     cgroup_hierarchy: int = 0
+    suspended: int | None = None
 
 
 class Placement(NamedTuple):
     """Where the parts of a fault attach on one kernel; frames outermost first.
 
     :param value: what the hook returns to fail, in C.
+    :param ids: the function that swaps the ids of two threads, where a chain has to follow that
+        and the kernel has it.
+    :param left_out: callers of the hook's and the frames' system calls that enter the kernel by
+        another function, in words.
     """
 
     hook: Probe
     frames: tuple[Probe, ...]
     value: str
     layout: Layout = Layout()
+    ids: Probe | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -166,6 +182,7 @@ def _users(fault: Fault) -> Iterator[tuple[str, str]]:
 
 
 def _switches(fault: Fault, layout: Layout) -> str:
+    clock = "" if layout.suspended is None else f"#define SUSPENDED {layout.suspended}ULL"
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
     includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
     return f"""\
@@ -187,6 +204,8 @@ def _switches(fault: Fault, layout: Layout) -> str:
 #define CGROUP_HIERARCHY {layout.cgroup_hierarchy}
 #define CGROUP_CONTROLLER {layout.cgroup_controller or "v2"}_cgrp_id
 #define RETURN_TRAMPOLINE {layout.return_trampoline:#x}
+#define MAX_HIT {MAX_HIT}
+{clock}
 
 enum counter {{
 {numbers},

@@ -109,12 +109,11 @@ static __always_inline void count_pod(void)
 RAW_TRACEPOINT_PROBE(sched_process_exit)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 id = bpf_get_current_pid_tgid();
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct signal_struct *signal = NULL;
-	u32 tid = id, tgid = id >> 32;
 	int live = 0;
 
-	forget_walk(tid);
+	forget_walk(task);
 	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
 	bpf_probe_read_kernel(&live, sizeof(live), &signal->live.counter);
 	if (live == 0)

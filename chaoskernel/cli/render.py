@@ -9,11 +9,12 @@ import click
 from chaoskernel import objects
 from chaoskernel.bpf import inject, program
 from chaoskernel.cli import options
+from chaoskernel.engine.bcc import on_this_kernel
 from chaoskernel.engine.choice import engine_for
-from chaoskernel.engine.core import subsystem
-from chaoskernel.engine.place import placements, with_offsets
+from chaoskernel.engine.core import set_switches
+from chaoskernel.engine.place import placements
 from chaoskernel.errors import InvalidFault
-from chaoskernel.kernel import btf, cgroups, features, symbols
+from chaoskernel.kernel import cgroups, features, symbols
 from chaoskernel.spec import EngineName, Fault
 from chaoskernel.terminal import document, shown
 
@@ -49,9 +50,9 @@ def program_text(fault: Fault) -> str:
     names = symbols.running()
     placement = next(placements(fault, names, features.running(), hierarchy))
     if engine_for(objects.with_object(fault)).name == "bcc":
-        return program.render(fault, with_offsets(placement, names, btf.running())).text
+        return program.render(fault, on_this_kernel(placement)).text
     switches = inject.Switches()
-    inject.set_switches(switches, fault, placement, subsystem(placement))
+    set_switches(switches, fault, placement)
     said = inject.shown(switches, inject.entries(fault, placement))
     users = f"/* what it includes as PREDICATES: */\n{objects.source(fault)}\n"
     return f"{said}{users if fault.has_predicates else ''}{inject.source()}"

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from chaoskernel.bpf.program import MAX_HIT
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.evidence import JOURNAL_KEY
 from chaoskernel.target import in_words
@@ -119,12 +120,14 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
         "targets": targets(fault.get("targets", [])),
+        "left out": ", ".join(map(str, fault.get("left_out", []))) or None,
         "reached": count(counters.get("reached")),
         "matched": count(counters.get("matched")),
         "injected": count(counters.get("injected")),
         "would have failed": count(counters.get("held_dry_run")) if fault.get("dry_run") else None,
         "held back": _held_back(counters),
         "hit": _hit(counters),
+        "not followed": _not_followed(counters),
         "last one": _last(fault.get("events", [])),
         "warning": "; ".join(fault.get("warnings", [])) or None,
         "in force": _lifetime(fault),
@@ -175,11 +178,18 @@ def _hit(counters: Mapping[str, Any]) -> str | None:
     found = sorted(counters.get("processes", []), key=lambda hit: -_number(hit["injected"]))
     named = [f"{hit['command']} ({hit['pid']}): {count(hit['injected'])}" for hit in found[:_SHOWN]]
     more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    if unlisted := counters.get("unlisted"):
+        more.append(f"{unlisted} more requests, by processes beyond the {MAX_HIT} that are listed")
     return ", ".join(named + more) or None
 
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) and count(value) != "unknown" else 0
+
+
+def _not_followed(counters: Mapping[str, Any]) -> str | None:
+    number = counters.get("untracked")
+    return f"{number} processes, threads or control groups: a table was full" if number else None
 
 
 def _last(events: list[Mapping[str, Any]]) -> str | None:

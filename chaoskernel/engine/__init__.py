@@ -36,7 +36,7 @@ class ArmedFault(Protocol):
 
     @property
     def expires(self) -> int:
-        """CLOCK_MONOTONIC, in ns; from then on the program itself injects nothing."""
+        """CLOCK_BOOTTIME, in ns; from then on the program itself injects nothing."""
 
     def counters(self) -> Mapping[str, Any]:
         """Return the counters, summed over the CPUs; monotonic while armed.

@@ -18,7 +18,7 @@ from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import bpf, features, ftrace, processes, symbols
+from chaoskernel.kernel import boottime, bpf, features, ftrace, processes, symbols
 from chaoskernel.spec import Fault, Mechanism
 
 
@@ -40,7 +40,7 @@ class Module(Witness, Protocol):
         """Attach an entry point; return what detaches it."""
 
     def set_deadline(self, until: int) -> None:
-        """Let the program inject until then (CLOCK_MONOTONIC, ns); 0 ends it."""
+        """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
 
     def frame(self, number: int) -> Mapping[str, int]:
         """Return how often a frame's function was `entered`, and `matched`."""
@@ -126,7 +126,7 @@ def _arm_at(
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
         proof = prove(module, fault, placement.hook)
-        expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
+        expires = boottime.now() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
         return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follower)
 
@@ -148,7 +148,7 @@ class Armed:
         self._follower = follower
         self.placement = placement
         self._fault = fault
-        self._boot = time.time() - time.monotonic()
+        self._boot = time.time() - boottime.now() / 1e9
         self.targets = targets
         self.warnings = warnings(placement)
         self.programs = module.programs

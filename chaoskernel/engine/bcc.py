@@ -36,7 +36,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.kernel import addresses, bpf, btf, symbols
+from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.spec import Fault, Hook
 
@@ -116,7 +116,7 @@ class _Module:
         return lambda: os.close(link)
 
     def set_deadline(self, until: int) -> None:
-        """Let the program inject until then (CLOCK_MONOTONIC, ns); 0 ends it."""
+        """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
         self._bpf[b"deadline"][_KEY_0] = ctypes.c_uint64(until)
 
     def counters(self) -> dict[str, int]:
@@ -202,17 +202,31 @@ def _require_guard(fault: Fault, layout: Layout) -> None:
         )
 
 
+def on_this_kernel(placement: Placement) -> Placement:
+    """Return a placement with what a program has to know of the kernel that it runs on."""
+    placement = with_offsets(placement, symbols.running(), btf.running())
+    if bpf.has_boot_clock():
+        return placement
+    layout = placement.layout._replace(suspended=boottime.suspended())
+    return placement._replace(layout=layout)
+
+
 @contextlib.contextmanager
 def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
-    placement = with_offsets(placement, symbols.running(), btf.running())
+    placement = on_this_kernel(placement)
     _require_guard(fault, placement.layout)
     program = render(fault, placement)
     try:
         import bcc  # noqa: PLC0415 - see the module's text
-    except (ImportError, OSError) as absent:
+    except ModuleNotFoundError as absent:
         raise MissingTool(
             "this Python has no bcc", hint="apt-get install python3-bpfcc"
         ) from absent
+    except (ImportError, OSError) as broken:  # its library, or a file of its own
+        raise MissingTool(
+            f"bcc cannot be loaded: {broken}",
+            hint="apt-get install --reinstall python3-bpfcc libbpfcc",
+        ) from broken
 
     class Source(bcc.BPF):  # type: ignore[misc]
         def _trace_autoload(self) -> None:

@@ -18,6 +18,7 @@ from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, origin
 from chaoskernel.checks import unpacked
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
+from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.kernel import bpf, btf
 from chaoskernel.kernel.addresses import without_addresses
@@ -50,6 +51,7 @@ def require_core() -> None:
     """Check that the engine core can be used here.
 
     :raises MissingTool: libbpf or the object is not installed.
+    :raises EngineError: the object cannot be read.
     :raises UnsupportedKernel: the kernel lacks what it builds on.
     """
     shipped_object()
@@ -58,10 +60,11 @@ def require_core() -> None:
             "this kernel does not have its types",
             needs="CONFIG_DEBUG_INFO_BTF has them; the engine bcc needs none",
         )
-    if not libbpf.has_task_storage():
+    libbpf.require_library()
+    if not bpf.has_fetching_atomics():
         raise UnsupportedKernel(
-            "this kernel keeps no values with a task for BPF programs",
-            needs="Linux 5.12 does, and the asker has to be root; the engine bcc needs none",
+            "this kernel's BPF programs cannot add to a number and read it in one step",
+            needs="those of Linux 5.12 can; the engine bcc needs neither that nor types",
         )
 
 
@@ -69,15 +72,23 @@ def shipped_object() -> bytes:
     """Return the object for faults without predicates.
 
     :raises MissingTool: this installation has none.
+    :raises EngineError: it has one that cannot be read.
     """
+    place = inject.file(inject.OBJECT)
     try:
-        return inject.file(inject.OBJECT).read_bytes()
-    except OSError as absent:
+        return place.read_bytes()
+    except FileNotFoundError as absent:
         raise MissingTool(
             f"this installation has no {inject.OBJECT}",
             hint="it was made without clang; install it again after apt-get install "
             "clang libbpf-dev bpftool",
         ) from absent
+    except OSError as unreadable:
+        raise EngineError(
+            f"{place} cannot be read: {unreadable.strerror}",
+            hint="the file is part of this installation: see to its rights and its disk, or "
+            "install it again",
+        ) from unreadable
 
 
 @contextlib.contextmanager
@@ -88,11 +99,12 @@ def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
         module = libbpf.Object(image)
         undo.callback(module.close)
         switches = module.initial(".rodata.switches", inject.Switches)
-        inject.set_switches(switches, fault, placement, subsystem(placement))
+        set_switches(switches, fault, placement)
         for entry in wanted:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
         module.resize("pods", max(1, len(fault.scope.pods)))
+        module.resize("walks", inject.WALKS if fault.callchain else 1)
         module.load()
         undo.pop_all()
     try:
@@ -101,7 +113,21 @@ def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
         module.close()
 
 
-def subsystem(placement: Placement) -> int:
+def set_switches(switches: inject.Switches, fault: Fault, placement: Placement) -> None:
+    """Say what a fault asks for, and what this kernel has of what it needs.
+
+    :raises UnsupportedKernel: see `_subsystem`.
+    """
+    inject.set_switches(
+        switches,
+        fault,
+        placement,
+        cgroup_subsystem=_subsystem(placement),
+        has_task_pt_regs=bool(fault.callchain) and bpf.has_task_pt_regs(),
+    )
+
+
+def _subsystem(placement: Placement) -> int:
     """Return the number of the controller that has the scope's cgroups; 0 with v2.
 
     :raises UnsupportedKernel: the kernel's types do not tell.
@@ -168,6 +194,13 @@ class _Module:
 
     def attach(self, entry: Entry) -> Callable[[], object]:
         """See `Module.attach`."""
+        if entry.symbol == SWAPS_IDS:  # a kernel that has it inlined follows all but that
+            with contextlib.suppress(libbpf.Refused):
+                return self._attached(entry)
+            return lambda: None
+        return self._attached(entry)
+
+    def _attached(self, entry: Entry) -> Callable[[], object]:
         if entry.attach in (Attach.KPROBE, Attach.KRETPROBE):
             return self._object.attach_kprobe(
                 entry.function, entry.symbol, at_return=entry.attach is Attach.KRETPROBE

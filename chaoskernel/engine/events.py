@@ -67,7 +67,7 @@ def to_json(
     """Return events as JSON objects.
 
     :param function: the hook's symbol: stacks begin there.
-    :param boot: when CLOCK_MONOTONIC was 0, in seconds since the epoch; one event has one
+    :param boot: when CLOCK_BOOTTIME was 0, in seconds since the epoch; one event has one
         time, however often it is told.
     """
     paths = cgroups.paths_of({int(event.cgroup) for event in events})

@@ -16,7 +16,6 @@ from typing import Any
 from chaoskernel.errors import EngineError, MissingTool, UnsupportedKernel
 
 _LIBRARY = "libbpf.so.1"
-_TASK_STORAGE = 29  # enum bpf_map_type
 _ERRORS = {524: "the kernel does not support that"}
 """Numbers that do not leave the kernel as a rule: ENOTSUPP, include/linux/errno.h."""
 
@@ -29,7 +28,6 @@ _SIZE, _U32, _U64 = ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint64
 _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "libbpf_set_print": (_POINTER, (_Print,)),
     "libbpf_num_possible_cpus": (_INT, ()),
-    "libbpf_probe_bpf_map_type": (_INT, (_INT, _POINTER)),
     "bpf_object__open_mem": (_POINTER, (_POINTER, _SIZE, _POINTER)),
     "bpf_object__load": (_INT, (_POINTER,)),
     "bpf_object__close": (None, (_POINTER,)),
@@ -81,18 +79,18 @@ def _library() -> _Library:
     """
     try:
         return _Library()
-    except (OSError, AttributeError) as absent:
+    except (OSError, AttributeError) as absent:  # the linker's words: not there, or what it lacks
         raise MissingTool(
-            f"{_LIBRARY} (libbpf 1.0 or newer) is not installed", hint="apt-get install libbpf1"
+            f"libbpf 1.0 or newer cannot be loaded: {absent}", hint="apt-get install libbpf1"
         ) from absent
 
 
-def has_task_storage() -> bool:
-    """Tell whether programs can keep values with a task (Linux 5.12 for tracing programs).
+def require_library() -> None:
+    """Check that libbpf is here.
 
-    :raises MissingTool: there is no libbpf to ask with.
+    :raises MissingTool: it is not, or cannot be loaded.
     """
-    return bool(_library().functions.libbpf_probe_bpf_map_type(_TASK_STORAGE, None) == 1)
+    _library()
 
 
 class Refused(EngineError):

@@ -22,6 +22,9 @@ _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kre
 
 _LISTS_ALL = "a kernel with CONFIG_KALLSYMS_ALL lists it"
 
+SWAPS_IDS = "exchange_tids"
+"""Called when a thread that is not the leader calls exec; Linux 5.8."""
+
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
@@ -43,6 +46,7 @@ def placements(
     features.require_injectable(hook)
     check_parameters("parameters", fault.parameters, hook, features.types)
     value = _value(fault, hook, features)
+    left_out = tuple(dict.fromkeys(who for name in (hook, *names) for who in symbols.beside(name)))
     mechanisms = list(_mechanisms(fault, hook, value, features))
     if not mechanisms:
         raise _no_mechanism(hook, fault.mechanism)
@@ -53,7 +57,17 @@ def placements(
             frames=frames,
             value=value,
             layout=_layout(frames, symbols, hierarchy),
+            ids=_swap_of_ids(features) if frames else None,
+            left_out=left_out,
         )
+
+
+def _swap_of_ids(features: Features) -> Probe | None:
+    # A kprobe where there is one: only so many trampoline programs fit one function, and its
+    # absence is found out by attaching, without a search of the types.
+    if features.kprobe_events:
+        return Probe(SWAPS_IDS, Mechanism.KPROBE)
+    return Probe(SWAPS_IDS, Mechanism.FMOD_RET) if features.has_trampoline(SWAPS_IDS) else None
 
 
 def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:

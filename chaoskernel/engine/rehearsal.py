@@ -8,14 +8,13 @@ which need not be the kernel's own: a node that is a container will do.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.bpf.program import COUNTERS, Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.engine.seed import Follower, groups_of, seed
-from chaoskernel.kernel import podgroups
+from chaoskernel.kernel import boottime, podgroups
 from chaoskernel.pods import PodScope
 from chaoskernel.spec import Fault, Mechanism
 
@@ -53,7 +52,7 @@ class Rehearsed:
             frames=tuple(Probe(frame.funcname, Mechanism.AUTO) for frame in fault.callchain),
             value="",
         )
-        self.expires = time.monotonic_ns() + round(fault.limits.duration * 1e9)
+        self.expires = boottime.now() + round(fault.limits.duration * 1e9)
 
     def counters(self) -> dict[str, Any]:
         """See `ArmedFault.counters`."""

@@ -47,6 +47,9 @@ def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
             for agent, message in said
             for target in message.get("targets", [])
         ],
+        "left_out": list(
+            dict.fromkeys(who for _, message in said for who in message.get("left_out", []))
+        ),
         "armed_at": max((str(message.get("armed_at", "")) for _, message in said), default=""),
         "expires_at": max((agent.expires_at() for agent in agents), default=""),
         "programs": [],

@@ -26,10 +26,18 @@ _PROG_LOAD = 5
 _PROG_GET_FD_BY_ID = 13
 _PROG_TYPE_KPROBE = 2
 _FUNC_OVERRIDE_RETURN = 58
+_FUNC_KTIME_GET_BOOT_NS = 125
+_FUNC_GET_CURRENT_TASK_BTF = 158
+_FUNC_TASK_PT_REGS = 175
 
 _CALL = 0x85
 _MOV_IMMEDIATE = 0xB7
+_MOV_REGISTER = 0xBF
+_STORE_IMMEDIATE = 0x7A
+_ATOMIC = 0xDB
+_FETCH_ADD = 0x01
 _EXIT = 0x95
+_STACK = 10  # the register that has its end
 
 
 def has_override_helper() -> bool:
@@ -37,15 +45,50 @@ def has_override_helper() -> bool:
 
     :raises NotPermitted: the process may not load programs.
     """
-    instructions = b"".join(
-        struct.pack("=BBhi", code, register, 0, immediate)
-        for code, register, immediate in (
-            (_MOV_IMMEDIATE, 2, 0),  # r2 = 0, the value; r1 is the context
-            (_CALL, 0, _FUNC_OVERRIDE_RETURN),
-            (_MOV_IMMEDIATE, 0, 0),
-            (_EXIT, 0, 0),
-        )
+    # r2 = 0, the value; r1 is the context
+    return _loads((_MOV_IMMEDIATE, 2, 0, 0), (_CALL, 0, 0, _FUNC_OVERRIDE_RETURN))
+
+
+def has_boot_clock() -> bool:
+    """Tell whether programs may read CLOCK_BOOTTIME (Linux 5.8).
+
+    :raises NotPermitted: the process may not load programs.
+    """
+    return _loads((_CALL, 0, 0, _FUNC_KTIME_GET_BOOT_NS))
+
+
+def has_task_pt_regs() -> bool:
+    """Tell whether programs can ask where a thread's registers are (Linux 5.15).
+
+    :raises NotPermitted: the process may not load programs.
+    """
+    return _loads(
+        (_CALL, 0, 0, _FUNC_GET_CURRENT_TASK_BTF),
+        (_MOV_REGISTER, 1, 0, 0),  # r1 = r0
+        (_CALL, 0, 0, _FUNC_TASK_PT_REGS),
     )
+
+
+def has_fetching_atomics() -> bool:
+    """Tell whether programs can add to a number and read it in one step (Linux 5.12).
+
+    :raises NotPermitted: the process may not load programs.
+    """
+    return _loads(
+        (_STORE_IMMEDIATE, _STACK, -8, 0),
+        (_MOV_IMMEDIATE, 1, 0, 1),
+        (_ATOMIC, _STACK | 1 << 4, -8, _FETCH_ADD),  # of r1
+    )
+
+
+def _loads(*body: tuple[int, int, int, int]) -> bool:
+    """Tell whether the kernel takes a kprobe program that does this and returns 0.
+
+    :param body: code, registers, offset and immediate value of each instruction.
+    :raises NotPermitted: the process may not load programs.
+    """
+    whole = (*body, (_MOV_IMMEDIATE, 0, 0, 0), (_EXIT, 0, 0, 0))
+    instructions = b"".join(struct.pack("=BBhi", *instruction) for instruction in whole)
     text = ctypes.create_string_buffer(instructions)
     license_text = ctypes.create_string_buffer(b"GPL")
     # The verifier wants the running kernel's version of kprobe programs before 5.0.

@@ -37,6 +37,15 @@ _SYSCALL_WRAPPERS = {
 }
 """Prefix of the entry point of a system call, by machine (CONFIG_ARCH_HAS_SYSCALL_WRAPPER)."""
 
+_OTHER_CALLERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": {
+        "32-bit callers": ("__ia32_compat_sys_", "__ia32_sys_"),
+        "x32 callers": ("__x32_compat_sys_",),
+    },
+    "aarch64": {"32-bit callers": ("__arm64_compat_sys_",)},
+}
+"""By machine: who enters a system call by another function, and what that may be called."""
+
 _WHOLE_CLONE = re.compile(r"\S+?(?:\.(?:isra|constprop)\.\d+)+")
 """Clones that do all the work of their function; one's .cold or .part is a piece of it."""
 
@@ -100,6 +109,7 @@ class Symbols:
         self._read = read
         self._types = types
         self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
+        self._others = _OTHER_CALLERS.get(machine, {})
         self._sorted: list[tuple[int, str]] = []
 
     @functools.cached_property
@@ -221,6 +231,22 @@ class Symbols:
         portable = _PORTABLE.fullmatch(name)
         calls = (_SUCCESSORS.get(portable[1]), portable[1]) if portable else ()
         return [self._wrapper + call for call in calls if call]
+
+    def beside(self, symbol: str) -> Iterator[str]:
+        """Yield who makes a system call without coming by its entry point, and by which function.
+
+        That is who runs 32-bit code, or uses `int 0x80`: of a kernel with CONFIG_IA32_EMULATION.
+
+        :param symbol: a function of this kernel; only a system call's entry point has others.
+        """
+        if not symbol.startswith(self._wrapper) or not self._others:
+            return
+        # Entry points are among the types where there are any: the long list is not read for this.
+        has = self._types.has_function if self._types else self._lists
+        for callers, prefixes in self._others.items():
+            others = (prefix + symbol.removeprefix(self._wrapper) for prefix in prefixes)
+            if found := next(filter(has, others), None):
+                yield f"{callers}: {found}"
 
     def clones(self, name: str) -> list[str]:
         """Return the copies that the compiler made of a function, such as f.constprop.0."""

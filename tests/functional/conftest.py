@@ -55,7 +55,8 @@ def arm(lab: None, engine: Engine) -> Iterator[Arm]:
         assert counters["matched"] <= counters["reached"]
         assert counters["untracked"] == 0
         hits = counters["injected"] + counters["held_dry_run"]
-        assert sum(process["injected"] for process in counters["processes"]) == hits
+        listed = sum(process["injected"] for process in counters["processes"])
+        assert listed + counters["unlisted"] == hits
         found = fault.events(KEPT)
         assert len(found["events"]) + found["dropped"] == hits
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import errno
+import itertools
+import platform
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import Probe
+from chaoskernel.engine import Engine
+from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.kernel import features, symbols
+from chaoskernel.kernel import bpf, features, symbols
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
+from tests.waiting import within
 
 
 def chain_fault(victim: Victim, *names: str, mechanism: Mechanism = Mechanism.AUTO) -> Fault:
@@ -132,6 +140,122 @@ def test_a_thread_that_dies_inside_leaves_nothing_to_whoever_has_its_id_next(
     assert counters["frames"][0]["matched"] == times
     assert counters["matched"] == counters["held_exiting"]
     assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+@pytest.mark.parametrize("inner", ["set_mm_exe_file", "setup_arg_pages", "vm_mmap"])
+def test_a_thread_that_takes_the_leaders_id_stays_under_its_chain(
+    arm: Arm, victim: Victim, mechanism: Mechanism, inner: str
+) -> None:
+    """In exec a thread that is not the leader goes on under the leader's id."""
+    # A kernel that runs 32-bit programs has two functions of the one name.
+    named = re.findall(r"(?m) t load_elf_binary$", Path("/proc/kallsyms").read_text())
+    outer = "load_elf_binary" if len(named) == 1 else "sys_execve"
+    chain = chain_fault(victim, outer, inner, mechanism=mechanism)
+    fault = arm(dataclasses.replace(chain, dry_run=True))
+    assert victim.does("exec", 5) == [0] * 5
+    frames = fault.counters()["frames"]
+    assert frames[0]["matched"] == frames[0]["entered"] == 5
+    assert frames[1]["matched"] >= 5
+    if inner == "vm_mmap":  # which asks for memory in any case
+        assert fault.counters()["matched"] >= 5
+    # What was kept for the old id is not taken for a chain of whoever has it next.
+    before = fault.counters()["matched"]
+    assert victim.does("threads", 4, 5) == [0] * 20
+    assert victim.does("lives", 20) == [0] * 20
+    assert fault.counters()["matched"] == before
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_nothing_is_allocated_where_a_frame_is_entered(
+    arm: Arm, victim: Victim, mechanism: Mechanism
+) -> None:
+    """A frame may hold the lock that an allocation would wait for."""
+    victim.does("getppid", 1)  # what Python allocates for it at first
+    fault = arm(chain_fault(victim, "sys_getppid", mechanism=mechanism))
+    reached = [fault.counters()["reached"]]
+    for _ in range(3):
+        assert victim.does("getppid", 1) == [0]
+        reached.append(fault.counters()["reached"])
+    first, *others = (after - before for before, after in itertools.pairwise(reached))
+    assert others == [first] * 2
+    assert fault.counters()["frames"][0]["matched"] == 3
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+@pytest.mark.parametrize("frame", ["ttwu_do_activate", "enqueue_task_fair", "___slab_alloc"])
+def test_a_frame_that_holds_the_lock_of_a_run_queue_or_a_slab_is_followed(
+    arm: Arm, victim: Victim, frame: str, mechanism: Mechanism
+) -> None:
+    fault = arm(dataclasses.replace(chain_fault(victim, frame, mechanism=mechanism), dry_run=True))
+    assert victim.does("threads", 8, 20) == [0] * 160
+    assert victim.does("lives", 50) == [0] * 50
+    assert fault.counters()["frames"][0]["matched"] > 50
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("engine", [CoreEngine], ids=["core"], indirect=True)
+def test_a_thread_that_finds_no_place_for_its_chain_is_counted(
+    engine: Engine, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inject, "WALKS", 1)
+    fault = engine.arm(chain_fault(victim, "sys_mount"), progress=print)
+    assert victim.does("mount", 3) == [0] * 3
+    assert fault.disarm() == []
+    counters = fault.counters()
+    assert (counters["untracked"], counters["unlisted"], counters["matched"]) == (3, 0, 0)
+    assert counters["frames"][0]["entered"] == 3
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="it is looked at on x86-64 alone")
+def test_the_system_call_of_a_chain_is_read_where_this_kernel_keeps_it(
+    arm: Arm, engine: Engine
+) -> None:
+    """What lies above a thread's registers differs between kernels (X86_FRED)."""
+    script = ["sh", "-c", "read line; exec sleep 1000"]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, text=True) as sleeper:
+        assert sleeper.stdin
+        scope = Scope(pids=(sleeper.pid,))
+        fault = arm(Fault("asleep", Hook.SLAB, scope, frames_of(["hrtimer_nanosleep"])))
+        print(file=sleeper.stdin, flush=True)
+        assert within(60, lambda: fault.counters()["frames"][0]["matched"] == 1)
+        module = fault._module  # type: ignore[attr-defined]
+        if engine.name == "core":
+            table = module._object.table("walks", ctypes.c_uint32, CoreWalk)
+            entries = [walk.entry for walk in all_of(table._descriptor) if walk.task]
+        else:
+            entries = [walk.entry for _, walk in module._bpf[b"walks"].items()]
+        sleeper.kill()
+    assert entries == [CLOCK_NANOSLEEP]
+    assert fault.disarm() == []
+
+
+CLOCK_NANOSLEEP = 230
+MAP_LOOKUP_BATCH = 24
+
+
+class CoreWalk(ctypes.Structure):
+    """`struct chaos_walk`."""
+
+    _fields_ = (
+        ("task", ctypes.c_uint64),
+        ("chosen", ctypes.c_uint64),
+        ("entry", ctypes.c_uint64),
+        ("at", ctypes.c_uint64 * 16),
+        ("back", ctypes.c_uint64 * 16),
+    )
+
+
+def all_of(walks: int) -> ctypes.Array[CoreWalk]:
+    """Read the whole array in one call: in an emulated machine, one for each takes a minute."""
+    keys, values = (ctypes.c_uint32 * inject.WALKS)(), (CoreWalk * inject.WALKS)()
+    last = ctypes.c_uint32()
+    places = (0, *map(ctypes.addressof, (last, keys, values)))
+    attributes = struct.pack("=QQQQIIQQ", *places, inject.WALKS, walks, 0, 0)
+    assert bpf._bpf(MAP_LOOKUP_BATCH, attributes)[0] == 0
+    return values
 
 
 @pytest.fixture

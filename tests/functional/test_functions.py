@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.kernel import bpf
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
@@ -50,6 +53,41 @@ def test_a_function_that_may_not_fail_is_refused(arm: Arm, victim: Victim) -> No
         arm(Fault("open", Hook.FUNCTION, scope, function="sys_opnat", errno=errno.EIO))
     with pytest.raises(InvalidFault, match="the error that __x64_sys_openat is to return"):
         arm(Fault("open", Hook.FUNCTION, scope, function="sys_openat"))
+
+
+def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim) -> None:
+    """32-bit code enters the kernel by functions of its own, where the kernel has them."""
+    past = {"__ia32_sys_mkdir", "__arm64_compat_sys_mkdir"} & set(names_of_functions())
+    fault = arm(
+        Fault(
+            name="directories",
+            hook=Hook.FUNCTION,
+            function="sys_mkdir",
+            errno=errno.ENOSPC,
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+        )
+    )
+    assert victim.does("mkdir", 3) == [errno.ENOSPC] * 3
+    assert list(fault.placement.left_out) == [f"32-bit callers: {name}" for name in past]
+    if past and platform.machine() == "x86_64":
+        assert victim.does("mkdir32", 3) == [0] * 3
+    assert fault.disarm() == []
+
+
+def test_what_the_engine_core_needs_is_found_by_loading_a_program(lab: None) -> None:
+    assert bpf.has_fetching_atomics()
+    assert bpf.has_boot_clock()
+    assert bpf.has_task_pt_regs()
+    assert not bpf._loads((CALL, 0, 0, NO_HELPER))
+
+
+CALL, NO_HELPER = 0x85, 9999
+
+
+def names_of_functions() -> Iterator[str]:
+    with Path("/proc/kallsyms").open(encoding="ascii") as lines:
+        yield from (line.split()[2] for line in lines)
 
 
 def test_faults_on_one_hook_have_their_own_counters_and_ends(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import time
 
+from chaoskernel.bpf.program import MAX_HIT
+from chaoskernel.kernel import boottime
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Frame, Hook, Limits, frames_of
 from tests.functional.conftest import Arm
@@ -52,7 +55,7 @@ def test_probability_is_drawn_once_for_each_mount(arm: Arm, victim: Victim) -> N
 def test_the_program_itself_stops_injecting_at_the_deadline(arm: Arm, victim: Victim) -> None:
     fault = arm(mount_fault(victim, Limits(duration=5), MOUNT))
     assert victim.does("mount", 2) == [errno.ENOMEM] * 2
-    time.sleep(max(0.0, (fault.expires - time.monotonic_ns()) / 1e9) + 0.01)
+    time.sleep(max(0.0, (fault.expires - boottime.now()) / 1e9) + 0.01)
     # Nobody has disarmed it: the programs are attached still, and hold back.
     assert victim.does("mount", 2) == [0] * 2
     counters = fault.counters()
@@ -60,6 +63,20 @@ def test_the_program_itself_stops_injecting_at_the_deadline(arm: Arm, victim: Vi
     assert counters["held_deadline"] == counters["matched"] - 2
     assert counters["held_deadline"] >= 2
     assert fault.disarm() == []
+
+
+def test_more_processes_than_are_listed_are_hit_and_counted(arm: Arm) -> None:
+    """Each of the shell's children takes pages of its own."""
+    script = f"read line; n=0; while [ $n -lt {MAX_HIT + 100} ]; do (:); n=$((n + 1)); done"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, text=True) as shell:
+        scope = Scope(pids=(shell.pid,))
+        fault = arm(Fault("many", Hook.PAGE, scope, limits=Limits(duration=600), dry_run=True))
+        shell.communicate("\n", timeout=300)
+    assert fault.disarm() == []
+    counters = fault.counters()
+    assert len(counters["processes"]) == MAX_HIT
+    assert counters["unlisted"] >= 100
+    assert counters["untracked"] == 0
 
 
 def test_frames_match_in_their_order_only(arm: Arm, victim: Victim) -> None:

@@ -87,6 +87,7 @@ class FakeTarget:
                 "armed_at": "2026-01-01T00:00:00+00:00",
                 "expires_at": "2026-01-01T00:05:00+00:00",
                 "programs": PROGRAMS,
+                "left_out": ["32-bit callers: __ia32_sys_mount"],
             },
             counters=self._counts,
             ended_at="2026-01-01T00:00:30+00:00" if ended else "",

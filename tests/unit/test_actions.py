@@ -162,6 +162,7 @@ def test_start_tells_what_was_armed() -> None:
         "engine": "fake",
         "targets": [{"pid": 12, "command": "sleep"}],
         "callchain": [{"symbol": "sys_mount"}],
+        "left_out": ["32-bit callers: __ia32_sys_mount"],
         "armed_at": "2026-01-01T00:00:00+00:00",
         "expires_at": "2026-01-01T00:05:00+00:00",
     }

@@ -96,6 +96,7 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "engine": "fake",
                 "callchain": [],
                 "targets": [{"pid": 12, "command": "sleep"}],
+                "left_out": ["32-bit callers: __ia32_sys_mount"],
                 "limits": {"probability": 100.0, "times": 0, "duration": 300.0},
                 "dry_run": False,
                 "state": "ended",

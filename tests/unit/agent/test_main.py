@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from chaoskernel.agent.output import Output
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError
+from chaoskernel.kernel import boottime
 from chaoskernel.pods import PodScope
 from chaoskernel.scope import Scope
 from chaoskernel.spec import EngineName, Fault, Hook, Limits, Mechanism
@@ -37,7 +39,7 @@ class FakeArmed:
     proof = "attached"
 
     def __init__(self, seconds: float) -> None:
-        self.expires = time.monotonic_ns() + round(seconds * 1e9)
+        self.expires = boottime.now() + round(seconds * 1e9)
         self.disarmed = 0
         self.followed = 0
         self.held = 0
@@ -283,6 +285,27 @@ def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
     continued = time.monotonic()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert time.monotonic() - continued < 1.5
+
+
+def test_an_agent_whose_host_was_suspended_past_its_deadline_ends_when_it_goes_on(
+    pipe: tuple[Requests, int], said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLOCK_MONOTONIC stands still meanwhile: it is the other clock that has gone on."""
+    started = time.monotonic()
+    read = boottime.now
+    slept = [0]
+    monkeypatch.setattr(boottime, "now", lambda: read() + slept[0])
+    threading.Timer(0.5, slept.__setitem__, (0, 8 * 3600 * 10**9)).start()
+    serve(a_fault(seconds=300), FakeEngine(), pipe[0], said.output)
+    assert time.monotonic() - started < 5
+    assert said.messages()[-1]["reason"] == "deadline"
+
+
+def test_the_clock_of_deadlines_is_the_one_that_goes_on_in_suspend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "clock_gettime_ns", {time.CLOCK_BOOTTIME: 5}.__getitem__)
+    assert boottime.now() == 5
 
 
 def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(

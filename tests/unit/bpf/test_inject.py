@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import COUNTERS, Layout, Placement, Probe
+from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
 from chaoskernel.engine import events
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
@@ -39,7 +39,7 @@ def switched(
     hook = Probe("hook", Mechanism.FMOD_RET)
     switches = inject.Switches()
     placement = Placement(hook, frames, "-ENOMEM", layout or Layout())
-    inject.set_switches(switches, fault, placement, cgroup_subsystem=3)
+    inject.set_switches(switches, fault, placement, cgroup_subsystem=3, has_task_pt_regs=True)
     return switches
 
 
@@ -112,6 +112,65 @@ def test_the_hook_comes_last_and_returns_before_entries() -> None:
         ("enter_kprobe_1", "g.isra.0"),
         ("hook_fmod_ret", "should_failslab"),
     ]
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.KPROBE, Mechanism.FMOD_RET])
+def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism) -> None:
+    frames = (Probe("f", Mechanism.FMOD_RET),)
+    ids = Probe("exchange_tids", mechanism)
+    placement = Placement(Probe("hook", Mechanism.FMOD_RET), frames, "-ENOMEM", ids=ids)
+    entries = inject.entries(Fault("x", Hook.SLAB, ONE, frames_of(["f"])), placement)
+    way = "fentry" if mechanism is Mechanism.FMOD_RET else "kprobe"
+    assert [entry.function for entry in entries] == [
+        "track_exit",
+        "track_fork",
+        f"track_ids_{way}",
+        "leave_fexit_0",
+        "enter_fentry_0",
+        "hook_fmod_ret",
+    ]
+    assert {f"track_ids_{way}"} <= {t["name"] for t in types() if t["kind"] == "FUNC"}
+
+
+def test_sizes_are_those_of_the_object() -> None:
+    text = inject.source()
+    assert f"#define MAX_HIT {MAX_HIT}\n" in text
+    shift = re.search(r"(?m)^#define WALKS_SHIFT (\d+)$", text)
+    assert shift
+    assert 1 << 64 - int(shift[1]) == inject.WALKS
+
+
+def instructions() -> str:
+    place = str(resources.files("chaoskernel.bpf").joinpath(inject.OBJECT))
+    command = ["llvm-objdump", "--disassemble", "--reloc", place]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
+def test_the_object_calls_nothing_that_allocates() -> None:
+    """A frame may be entered with a lock that an allocation waits for."""
+    called = set(map(int, re.findall(r"\bcall (\d+)$", instructions(), re.MULTILINE)))
+    assert called
+    assert called & ALLOCATING == set()
+    maps = re.search(r"enum bpf_map_type \{(.*?)\};", source_of("kernel.h"), re.DOTALL)
+    assert maps
+    assert "STORAGE" not in maps[1]
+    assert "NO_PREALLOC" not in inject.source()
+
+
+ALLOCATING = {107, 156, 131}
+"""Of enum bpf_func_id: sk_storage_get, task_storage_get, ringbuf_reserve."""
+
+TASK_PT_REGS = 175
+
+
+def source_of(name: str) -> str:
+    return inject.file(name).read_text(encoding="utf-8")
+
+
+def test_the_kernel_is_asked_where_a_threads_registers_are() -> None:
+    """X86_FRED leaves 16 bytes above them; a kernel before 5.15 has neither."""
+    assert re.search(rf"\bcall {TASK_PT_REGS}$", instructions(), re.MULTILINE)
+    assert switched("f").has_task_pt_regs
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import COUNTERS, Attach, Placement, Probe, Program, origin, render
+from chaoskernel.bpf.program import (
+    COUNTERS,
+    Attach,
+    Layout,
+    Placement,
+    Probe,
+    Program,
+    origin,
+    render,
+)
 from chaoskernel.scope import Scope
 from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 
@@ -158,6 +167,20 @@ def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:
     )
     assert "MODIFY_RETURN(f, int a)" in program.text
     assert "return -5;" in program.text
+
+
+def test_deadlines_are_on_a_clock_that_counts_suspension() -> None:
+    fault = Fault("x", Hook.SLAB, ONE)
+    placement = Placement(Probe("hook", Mechanism.FMOD_RET), (), "-ENOMEM")
+    assert "#define SUSPENDED" not in render(fault, placement).text
+    layout = Layout(suspended=0)
+    assert "#define SUSPENDED 0ULL\n" in render(fault, placement._replace(layout=layout)).text
+
+
+def test_a_chain_is_kept_by_task_and_read_where_the_kernels_headers_say() -> None:
+    text = rendered("a").text
+    assert "BPF_HASH(walks, u64, struct walk, MAX_THREADS);" in text
+    assert "THREAD_SIZE - TOP_OF_KERNEL_STACK_PADDING" in text
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -96,6 +96,16 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_fault_did_not_see_has_rows(tmp_path: Path) -> None:
+    counters = FAULT["counters"] | {"untracked": 3, "unlisted": 7}
+    fault = FAULT | {"counters": counters, "left_out": ["32-bit callers: __ia32_sys_mount"]}
+    output = shown(journal(tmp_path, chaoskernel={"faults": [fault]}))
+    text = " ".join(output.replace("│", " ").split())
+    assert "left out 32-bit callers: __ia32_sys_mount" in text
+    assert "not followed 3 processes, threads or control groups: a table was full" in text
+    assert "7 more requests, by processes beyond the 4096 that are listed" in text
+
+
 def test_a_run_that_deviated_says_so_and_why(tmp_path: Path) -> None:
     part = {"faults": [], "shortfalls": ["fault 'a' injected nothing"]}
     output = shown(journal(tmp_path, deviated=True, chaoskernel=part))

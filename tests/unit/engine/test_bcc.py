@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import os
+from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Layout, Program
+from chaoskernel.bpf.program import Layout, Placement, Probe, Program
 from chaoskernel.engine import bcc
-from chaoskernel.errors import EngineError, InvalidFault, UnsupportedKernel
-from chaoskernel.kernel import addresses
+from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.kernel import addresses, boottime, bpf, symbols
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
+from chaoskernel.spec import Fault, Hook, Mechanism
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:
@@ -49,6 +51,48 @@ def test_an_error_in_the_users_own_c_is_shown_there(output: bytes) -> None:
     ):
         os.write(2, output)
         raise Exception("Failed")
+
+
+@pytest.mark.parametrize(
+    ("failure", "line"),
+    [
+        (ModuleNotFoundError("No module named 'bcc'"), "this Python has no bcc; apt-get install"),
+        (OSError("libbcc.so.0: cannot open"), "bcc cannot be loaded: libbcc.so.0: cannot open; "),
+        (PermissionError(13, "Permission denied"), "bcc cannot be loaded: .*Permission denied; "),
+    ],
+)
+def test_a_bcc_that_is_not_there_is_told_from_one_that_is_broken(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, line: str
+) -> None:
+    importing = builtins.__import__
+
+    def fail(name: str, *rest: Any) -> object:
+        if name == "bcc":
+            raise failure
+        return importing(name, *rest)
+
+    monkeypatch.setattr(bcc, "_require_guard", lambda *_: None)
+    monkeypatch.setattr(bcc, "render", lambda *_: PROGRAM)
+    monkeypatch.setattr(bcc, "on_this_kernel", lambda placement: placement)
+    monkeypatch.setattr("builtins.__import__", fail)
+    opened = bcc._compiled(FAULT, PLACEMENT)
+    with pytest.raises(MissingTool, match=f"^{line}"):
+        opened.__enter__()
+
+
+@pytest.mark.parametrize(("has_clock", "suspended"), [(True, None), (False, 7)])
+def test_a_kernel_whose_programs_cannot_tell_of_suspension_has_it_in_the_program(
+    monkeypatch: pytest.MonkeyPatch, has_clock: bool, suspended: int | None
+) -> None:
+    monkeypatch.setattr(bcc, "with_offsets", lambda placement, *_: placement)
+    monkeypatch.setattr(symbols, "running", lambda: None)
+    monkeypatch.setattr(bpf, "has_boot_clock", lambda: has_clock)
+    monkeypatch.setattr(boottime, "suspended", lambda: 7)
+    assert bcc.on_this_kernel(PLACEMENT).layout.suspended == suspended
+
+
+FAULT = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+PLACEMENT = Placement(Probe("should_failslab", Mechanism.FMOD_RET), (), "-ENOMEM")
 
 
 def test_the_verifiers_last_word_is_shown() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaoskernel.bpf import inject
+from chaoskernel.bpf.program import Attach, Entry
 from chaoskernel.checks import packed
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.kernel import bpf, btf
 from chaoskernel.scope import Scope
 from chaoskernel.spec import EngineName, Fault, Hook
 
@@ -86,6 +91,57 @@ def test_an_installation_without_the_object_says_how_to_get_it(
     monkeypatch.setattr(inject, "OBJECT", "inject.none.bpf.o")
     with pytest.raises(MissingTool, match="has no inject.*bpf.o; .*apt-get install clang"):
         core.shipped_object()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_an_object_that_cannot_be_read_is_not_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def read(_: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(EngineError, match=f"inject.*bpf.o cannot be read: {os.strerror(number)}"):
+        core.shipped_object()
+    # The other engine is no remedy for that.
+    with pytest.raises(EngineError, match="cannot be read"):
+        choice.engine_for(fault_of())
+
+
+def test_a_kernel_without_what_core_builds_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(btf, "present", lambda: True)
+    monkeypatch.setattr(libbpf, "require_library", lambda: None)
+    monkeypatch.setattr(bpf, "has_fetching_atomics", lambda: False)
+    with pytest.raises(UnsupportedKernel, match="in one step; those of Linux 5.12 can"):
+        core.require_core()
+    monkeypatch.setattr(bpf, "has_fetching_atomics", lambda: True)
+    core.require_core()
+
+
+@pytest.mark.parametrize(("symbol", "optional"), [("exchange_tids", True), ("f", False)])
+def test_a_kernel_that_lacks_the_swap_of_ids_follows_the_rest(symbol: str, optional: bool) -> None:
+    class Object:
+        def attach_kprobe(self, *_: object, at_return: bool) -> object:
+            raise libbpf.Refused("no such function", "", errno.ENOENT)
+
+    module = core._Module.__new__(core._Module)
+    monkey: Any = module
+    monkey._object = Object()
+    entry = Entry("track_ids_kprobe", Attach.KPROBE, symbol)
+    if optional:
+        assert module.attach(entry)() is None
+    else:
+        with pytest.raises(libbpf.Refused):
+            module.attach(entry)
+
+
+def test_a_library_that_cannot_be_loaded_is_told_with_the_linkers_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    libbpf._library.cache_clear()
+    monkeypatch.setattr(libbpf, "_LIBRARY", "libbpf.so.none")
+    with pytest.raises(MissingTool, match=r"cannot be loaded: libbpf.so.none: .*No such file"):
+        libbpf.require_library()
 
 
 def test_a_text_key_fills_its_place() -> None:

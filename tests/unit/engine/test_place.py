@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Layout, Placement
+from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import addresses
@@ -155,6 +155,37 @@ def test_the_kernels_list_of_names_is_not_read_for_functions_that_have_types() -
     fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(["sys_mount"]))
     symbols = Symbols(unread, "x86_64", EVERYTHING.types)
     assert next(placements(fault, symbols, EVERYTHING)).frames[0].symbol == "__x64_sys_mount"
+
+
+def test_callers_that_get_past_a_system_call_are_told_once() -> None:
+    names = ["should_failslab", "__x64_sys_mount", "__ia32_compat_sys_mount", "__ia32_sys_mount"]
+    features = only(types=types_of(*names))
+    fault = Fault(
+        "x",
+        Hook.FUNCTION,
+        Scope(pids=(42,)),
+        function="sys_mount",
+        errno=5,
+        callchain=frames_of(["sys_mount"]),
+    )
+    symbols = Symbols(lambda: b"", "x86_64", features.types)
+    found = placements(fault, symbols, features)
+    assert {each.left_out for each in found} == {("32-bit callers: __ia32_compat_sys_mount",)}
+    assert next(placements(fault, SYMBOLS, EVERYTHING)).left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("kprobe_events", "mechanism"), [(True, Mechanism.KPROBE), (False, Mechanism.FMOD_RET)]
+)
+def test_a_chain_follows_threads_that_change_their_ids(
+    kprobe_events: bool, mechanism: Mechanism
+) -> None:
+    types = types_of("should_failslab", "__x64_sys_mount", "exchange_tids")
+    features = only(types=types, kprobe_events=kprobe_events)
+    ids = Probe("exchange_tids", mechanism)
+    assert placed(features, "sys_mount")[0].ids == ids
+    assert placed(features)[0].ids is None
+    assert placed(only(kprobe_events=False), "sys_mount")[0].ids is None
 
 
 def test_an_unknown_frame_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.rehearsal import Rehearsed
 from chaoskernel.errors import InvalidFault
+from chaoskernel.kernel import boottime
 from chaoskernel.scope import Scope
 from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
 
@@ -39,7 +39,7 @@ def fault_of(pid: int) -> Fault:
 def test_a_rehearsal_names_its_targets_and_counts_nothing(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    begun = time.monotonic_ns()
+    begun = boottime.now()
     rehearsed = Rehearsed(fault_of(sleeper.pid))
     assert list(rehearsed.targets) == [{"pid": sleeper.pid, "command": "sleep"}]
     assert rehearsed.placement.hook.symbol == "should_failslab"

@@ -64,6 +64,7 @@ def armed(pod_name: str = "shop/db-0", **more: Any) -> Document:
         "armed_at": "2026-01-01T00:00:00+00:00",
         "expires_at": "2999-01-01T00:05:00+00:00",
         "programs": [5],
+        "left_out": ["32-bit callers: __ia32_sys_mount"],
         **more,
     }
 

@@ -62,6 +62,7 @@ def test_one_job_for_each_node_is_armed_and_what_they_count_is_added_up() -> Non
     record = here.start(a_fault())
     assert (record.state, record.armed["nodes"]) == (State.ACTIVE, ["worker-1", "worker-2"])
     assert [each["node"] for each in record.armed["targets"]] == ["worker-1", "worker-2"]
+    assert record.armed["left_out"] == ["32-bit callers: __ia32_sys_mount"]
     here.stop("x")
     counters = here.counters("x")
     assert (counters["injected"], counters["reached"]) == (8, 12)

@@ -58,6 +58,49 @@ def test_the_wrapper_is_the_architectures() -> None:
     assert arm.resolve("sys_mount") == "__arm64_sys_mount"
 
 
+IA32 = b"""\
+1 T __x64_sys_mkdir
+2 T __ia32_sys_mkdir
+3 T __x64_sys_ioctl
+4 T __ia32_sys_ioctl
+5 T __ia32_compat_sys_ioctl
+6 T __x32_compat_sys_ioctl
+7 T __x64_sys_alone
+8 T vfs_mkdir
+9 T __ia32_vfs_mkdir
+"""
+
+
+@pytest.mark.parametrize(
+    ("symbol", "left_out"),
+    [
+        ("__x64_sys_mkdir", ["32-bit callers: __ia32_sys_mkdir"]),
+        (
+            "__x64_sys_ioctl",
+            ["32-bit callers: __ia32_compat_sys_ioctl", "x32 callers: __x32_compat_sys_ioctl"],
+        ),
+        ("__x64_sys_alone", []),
+        ("vfs_mkdir", []),
+        ("__ia32_sys_mkdir", []),
+    ],
+)
+def test_who_makes_a_system_call_by_another_function_is_told(
+    symbol: str, left_out: list[str]
+) -> None:
+    assert list(symbols_of(IA32).beside(symbol)) == left_out
+    types = types_of(*(line.split()[2].decode() for line in IA32.splitlines()))
+    assert list(symbols_of(b"", types=types).beside(symbol)) == left_out
+
+
+def test_other_machines_have_other_functions_for_32_bit_callers() -> None:
+    text = b"1 T __arm64_sys_ioctl\n2 T __arm64_compat_sys_ioctl\n3 T __arm64_sys_mkdir\n"
+    arm = symbols_of(text, "aarch64")
+    told = ["32-bit callers: __arm64_compat_sys_ioctl"]
+    assert list(arm.beside("__arm64_sys_ioctl")) == told
+    assert list(arm.beside("__arm64_sys_mkdir")) == []
+    assert list(symbols_of(b"1 T sys_ioctl\n", "mips").beside("sys_ioctl")) == []
+
+
 def test_a_function_of_which_one_clone_is_left_is_that_clone(symbols: Symbols) -> None:
     assert symbols.resolve("inlined") == "inlined.isra.0"
 
