@@ -168,8 +168,8 @@ packages:
 	@tools/packages
 
 # setup makes it too; here it follows its source.
-$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch]) chaoskernel/clang.py | $(READY)
-	@$(BIN)/python -m chaoskernel.clang $@
+$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch]) chaoskernel/compiler/clang.py | $(READY)
+	@$(BIN)/python -m chaoskernel.compiler.clang $@
 
 $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"

@@ -19,8 +19,8 @@ class BuildWithObject(build_py):
 
     def run(self) -> None:
         super().run()
-        from chaoskernel import clang  # noqa: PLC0415 - see above
         from chaoskernel.bpf import inject  # noqa: PLC0415
+        from chaoskernel.compiler import clang  # noqa: PLC0415 - see above
 
         root = HERE if self.editable_mode else Path(self.build_lib)
         place = root / "chaoskernel" / "bpf" / inject.OBJECT

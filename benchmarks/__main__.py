@@ -12,11 +12,12 @@ from rich.console import Console
 
 from benchmarks import document, report
 from benchmarks.machine import HERE, Machine, make_image
-from chaoskernel import objects, syntax
+from chaoskernel.compiler import objects
+from chaoskernel.fault import syntax
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
 from chaoskernel.lab.kernel import find_or_build
 from chaoskernel.lab.progress import Lines
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
 
 ROOT = HERE.parent
 PARTS = ("cost", "growth", "threads", "start")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskernel import process
-from chaoskernel.clang import compile_object
+from chaoskernel.compiler.clang import compile_object
 from chaoskernel.errors import TimeLimit
 from chaoskernel.lab.kernel import Kernel
 from chaoskernel.lab.leash import leashed

@@ -8,18 +8,19 @@ plain, and annotations are evaluated: `chaos discover` shows anything else as
 import dataclasses
 import functools
 
-from chaoskernel import applied, syntax
-from chaoskernel import manifest as documents
-from chaoskernel.activity import failing_in_one_line
-from chaoskernel.checks import check_flag, check_name, is_int
+from chaoskernel.backend.targets import shared
+from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import manifest as documents
+from chaoskernel.chaosmesh.manifest.arguments import selected_by
 from chaoskernel.errors import EngineError, InvalidFault
+from chaoskernel.fault import syntax
+from chaoskernel.fault.checks import check_flag, check_name, is_int
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, engine_named, hook_named, mechanism_named
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
-from chaoskernel.manifest.arguments import selected_by
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, engine_named, hook_named, mechanism_named
-from chaoskernel.targets import shared
+from chaoskernel.toolkit.activity import failing_in_one_line
 
 __all__ = [
     "apply_kernel_chaos",

@@ -14,11 +14,12 @@ control raises; what a person must know is logged and put into the journal.
 import dataclasses
 from datetime import UTC, datetime
 
-from chaoskernel import applied, evidence
+from chaoskernel.backend.target import Record, State
+from chaoskernel.backend.targets import shared
+from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.log import logger
-from chaoskernel.target import Record, State
-from chaoskernel.targets import shared
+from chaoskernel.toolkit import evidence
 
 __all__ = [
     "after_experiment_control",

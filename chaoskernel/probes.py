@@ -6,14 +6,15 @@ the reason that actions.py gives.
 
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel import applied, syntax
-from chaoskernel.activity import failing_in_one_line
-from chaoskernel.checks import check_name, is_int
+from chaoskernel.backend.target import State
+from chaoskernel.backend.targets import shared
+from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
-from chaoskernel.evidence import chain_end
-from chaoskernel.spec import hook_named, symbol_of
-from chaoskernel.target import State
-from chaoskernel.targets import shared
+from chaoskernel.fault import syntax
+from chaoskernel.fault.checks import check_name, is_int
+from chaoskernel.fault.spec import hook_named, symbol_of
+from chaoskernel.toolkit.activity import failing_in_one_line
+from chaoskernel.toolkit.evidence import chain_end
 
 __all__ = [
     "counters",

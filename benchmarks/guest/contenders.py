@@ -24,9 +24,9 @@ from benchmarks.guest.peers import (
 )
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.kernel import symbols
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 
 ITERATIONS = 10_000
 PYTHON = "/usr/bin/python3"

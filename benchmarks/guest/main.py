@@ -32,7 +32,7 @@ from benchmarks.guest.contenders import (
     in_scope,
     technique,
 )
-from chaoskernel.spec import Mechanism
+from chaoskernel.fault.spec import Mechanism
 
 MAX_TRAMPOLINES = 38
 """BPF_MAX_TRAMP_LINKS, include/linux/bpf.h; tests/functional shows what one more gets."""

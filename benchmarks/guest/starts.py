@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.guest.contenders import PYTHON, chain, fault
 from benchmarks.guest.peers import BPFTRACE, HOOK, INJECT_PY, bpftrace_program, probed, wait_for
 from chaoskernel.agent import protocol
-from chaoskernel.launch import agent_command
-from chaoskernel.spec import EngineName
+from chaoskernel.backend.launch import agent_command
+from chaoskernel.fault.spec import EngineName
 
 
 def agent(engine: EngineName, pid: int) -> dict[str, Any]:

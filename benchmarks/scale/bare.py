@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.scale import documents
-from chaoskernel import syntax
 from chaoskernel.agent import protocol
+from chaoskernel.fault import syntax
+from chaoskernel.fault.pods import PodContainer, PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits
 from chaoskernel.k8s.job import CONTAINER, LABEL_RUN, Settings, job
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
 
 AT_ONCE = 16
 _CONNECTIONS = 1024

@@ -17,12 +17,12 @@ from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
 from chaoskernel.agent.reports import Reports
-from chaoskernel.checks import is_int
 from chaoskernel.engine import ArmedFault, Engine, events
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
+from chaoskernel.fault.checks import is_int
+from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import boottime
-from chaoskernel.spec import Fault
 
 FAILED = 1
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from chaoskernel.checks import is_int, is_number
+from chaoskernel.fault.checks import is_int, is_number
 
 Message = dict[str, Any]
 """A message whose fields were checked."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Probe
-from chaoskernel.spec import MAX_FRAMES, Fault, Hook, Mechanism
+from chaoskernel.fault.spec import MAX_FRAMES, Fault, Hook, Mechanism
 
 OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.spec import PARAMETERS, Fault, Hook, Mechanism
+from chaoskernel.fault.spec import PARAMETERS, Fault, Hook, Mechanism
 
 COUNTERS = (
     "reached",

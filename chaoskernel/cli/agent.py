@@ -6,7 +6,7 @@ import os
 
 import click
 
-from chaoskernel.launch import agent_command, any_python
+from chaoskernel.backend.launch import agent_command, any_python
 
 
 @click.command("agent")

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chaoskernel import objects, process
+from chaoskernel import process
+from chaoskernel.backend.launch import agent_python
+from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.target import Target
+from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
-from chaoskernel.launch import agent_python
-from chaoskernel.local import LocalTarget
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
-from chaoskernel.target import Target
 from chaoskernel.terminal import document, shown
 
 _PROOF_SECONDS = 600.0

@@ -9,12 +9,13 @@ from typing import Any
 import click
 import yaml
 
-from chaoskernel import manifest, terminal
+from chaoskernel import terminal
+from chaoskernel.chaosmesh import manifest
+from chaoskernel.chaosmesh.manifest import KernelChaos
 from chaoskernel.cli import logger, options
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.experiment import experiment
 from chaoskernel.kernel import advice, symbols
-from chaoskernel.manifest import KernelChaos
+from chaoskernel.toolkit.experiment import experiment
 
 
 @click.command(name="convert")

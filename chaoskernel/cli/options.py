@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from chaoskernel import manifest, syntax
-from chaoskernel.manifest import KernelChaos
-from chaoskernel.scope import Scope
-from chaoskernel.spec import (
+from chaoskernel.chaosmesh import manifest
+from chaoskernel.chaosmesh.manifest import KernelChaos
+from chaoskernel.fault import syntax
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import (
     EngineName,
     Fault,
     Hook,

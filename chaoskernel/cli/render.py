@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from chaoskernel import objects
 from chaoskernel.bpf import inject, program
 from chaoskernel.cli import options
+from chaoskernel.compiler import objects
 from chaoskernel.engine.bcc import on_this_kernel
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.core import set_switches
 from chaoskernel.engine.place import placements
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.kernel import cgroups, features, symbols
-from chaoskernel.spec import EngineName, Fault
 from chaoskernel.terminal import document, shown
 
 

@@ -16,15 +16,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from chaoskernel.applied import Applied, Manner, Registry
+from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.target import Record, State, Target
+from chaoskernel.chaosmesh.applied import Applied, Manner, Registry
 from chaoskernel.cli import logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.render import program_text
 from chaoskernel.cli.summary import fault_table
 from chaoskernel.errors import AgentError
-from chaoskernel.local import LocalTarget
-from chaoskernel.spec import EngineName
-from chaoskernel.target import Record, State, Target
+from chaoskernel.fault.spec import EngineName
 from chaoskernel.terminal import document, shown
 
 _LOOK_SECONDS = 0.5

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from chaoskernel.backend.target import in_words
 from chaoskernel.bpf.program import MAX_HIT
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.evidence import JOURNAL_KEY
-from chaoskernel.target import in_words
 from chaoskernel.terminal import document as as_document
 from chaoskernel.terminal import shown
+from chaoskernel.toolkit.evidence import JOURNAL_KEY
 
 _HELD = "held_"
 _SHOWN = 4

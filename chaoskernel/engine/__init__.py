@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chaoskernel.bpf.program import Placement
-from chaoskernel.spec import Fault
+from chaoskernel.fault.spec import Fault
 
 Progress = Callable[[str], None]
 

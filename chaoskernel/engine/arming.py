@@ -18,8 +18,8 @@ from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import boottime, bpf, features, ftrace, processes, symbols
-from chaoskernel.spec import Fault, Mechanism
 
 
 class Module(Witness, Protocol):

@@ -36,9 +36,9 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
+from chaoskernel.fault.spec import Fault, Hook
 from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses
-from chaoskernel.spec import Fault, Hook
 
 _KEY_0 = ctypes.c_int(0)
 _ENTRY, _RETURN = 0, 1

@@ -6,7 +6,7 @@ from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine, require_core
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import MissingTool, UnsupportedKernel
-from chaoskernel.spec import EngineName, Fault
+from chaoskernel.fault.spec import EngineName, Fault
 
 
 def engine_for(fault: Fault) -> Engine:

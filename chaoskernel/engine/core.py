@@ -1,7 +1,7 @@
 """The engine `core`: an object that was compiled once, and is relocated when it is loaded.
 
 It takes neither a compiler nor headers, but the kernel's types (BTF) and libbpf.  A fault
-with predicates brings an object of its own; see chaoskernel.objects.
+with predicates brings an object of its own; see chaoskernel.compiler.objects.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, origin
-from chaoskernel.checks import unpacked
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.fault.checks import unpacked
+from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf
 from chaoskernel.kernel.addresses import without_addresses
-from chaoskernel.spec import Fault
 
 _LISTED = 1
 

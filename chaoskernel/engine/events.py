@@ -7,9 +7,9 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chaoskernel.fault.spec import Hook
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.spec import Hook
 
 KEPT = 256
 """How many of the latest ones a program keeps."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.spec import Fault, Hook, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
@@ -14,7 +15,6 @@ from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.report import OPTIONS
 from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.spec import Fault, Hook, Mechanism
 
 _HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")

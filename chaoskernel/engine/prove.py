@@ -21,8 +21,8 @@ from chaoskernel.bpf.program import Probe
 from chaoskernel.engine import disks
 from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
 from chaoskernel.errors import DeadHook, UnsupportedKernel
+from chaoskernel.fault.spec import Fault, Hook, Mechanism
 from chaoskernel.kernel import ftrace, symbols
-from chaoskernel.spec import Fault, Hook, Mechanism
 
 CALLED = "called"
 """The hook was provoked, and the program was seen to run."""

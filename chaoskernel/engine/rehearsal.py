@@ -14,9 +14,9 @@ from typing import Any
 from chaoskernel.bpf.program import COUNTERS, Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.engine.seed import Follower, groups_of, seed
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import boottime, podgroups
-from chaoskernel.pods import PodScope
-from chaoskernel.spec import Fault, Mechanism
 
 
 class RehearsalEngine:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
 from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.kernel.processes import Process
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
 
 IN_SCOPE = 1
 EXEMPT = 2

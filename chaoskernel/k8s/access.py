@@ -8,8 +8,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from chaoskernel.checks import check_flag, is_int
+from chaoskernel.backend.target import Target
+from chaoskernel.backend.targets import Targets
+from chaoskernel.chaosmesh.manifest import Selection
 from chaoskernel.errors import ChaosKernelError, InvalidFault
+from chaoskernel.fault.checks import check_flag, is_int
+from chaoskernel.fault.scope import Scope
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
 from chaoskernel.k8s.injection import Cluster, Waits
@@ -20,10 +24,6 @@ from chaoskernel.k8s.nodes import MAX_NODES, Bounds
 from chaoskernel.k8s.select import Pods, select
 from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.log import logger
-from chaoskernel.manifest import Selection
-from chaoskernel.scope import Scope
-from chaoskernel.target import Target
-from chaoskernel.targets import Targets
 
 
 class Api(Cluster, Pods, Jobs, Protocol):

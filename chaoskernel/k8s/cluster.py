@@ -14,13 +14,13 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chaoskernel.backend.launch import start_seconds
 from chaoskernel.errors import ClusterError, InvalidFault
 from chaoskernel.k8s import forms, streams
 from chaoskernel.k8s.asking import CONNECT_SECONDS, READ_SECONDS, Requests, decoded, fitting
 from chaoskernel.k8s.connection import IN_POD, Connection, without_secrets
 from chaoskernel.k8s.refusal import error_of, plain
 from chaoskernel.k8s.retry import Patience
-from chaoskernel.launch import start_seconds
 
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0

@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from chaoskernel.backend.launch import START_VARIABLE
+from chaoskernel.backend.target import Record
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
     ClusterError,
     TimeLimit,
 )
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import removal, sums
 from chaoskernel.k8s.job import (
     CONTAINER,
@@ -37,10 +40,7 @@ from chaoskernel.k8s.refusal import event_trouble
 from chaoskernel.k8s.retry import Patience
 from chaoskernel.k8s.roll import Roll
 from chaoskernel.k8s.sparing import SparingLog
-from chaoskernel.launch import START_VARIABLE
 from chaoskernel.log import logger
-from chaoskernel.spec import Fault
-from chaoskernel.target import Record
 
 _LOOK_SECONDS = 1.0
 _REASON_SECONDS = 10.0

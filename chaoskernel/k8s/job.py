@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskernel import __version__
-from chaoskernel.checks import DNS_LABEL, check_flag
+from chaoskernel.chaosmesh.manifest.names import SUBDOMAIN
 from chaoskernel.errors import InvalidFault
-from chaoskernel.manifest.names import SUBDOMAIN
-from chaoskernel.spec import EngineName, Fault
+from chaoskernel.fault.checks import DNS_LABEL, check_flag
+from chaoskernel.fault.spec import EngineName, Fault
 
 NAMESPACE_VARIABLE = "CHAOSKERNEL_NAMESPACE"
 IMAGE_VARIABLE = "CHAOSKERNEL_IMAGE"

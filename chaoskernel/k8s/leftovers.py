@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.spec import NAME
 from chaoskernel.k8s.job import (
     ANNOTATION_BY,
     ANNOTATION_NODE,
@@ -16,7 +17,6 @@ from chaoskernel.k8s.job import (
     LABEL_FAULT,
 )
 from chaoskernel.k8s.owner import owner_of
-from chaoskernel.spec import NAME
 
 
 class Jobs(Protocol):

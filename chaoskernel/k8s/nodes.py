@@ -10,12 +10,12 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chaoskernel import selection as rules
+from chaoskernel.chaosmesh import selection as rules
+from chaoskernel.chaosmesh.manifest import Phase, Selection
+from chaoskernel.chaosmesh.selection import Pod
 from chaoskernel.errors import InvalidFault, NothingSelected
+from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.k8s.connection import Self
-from chaoskernel.manifest import Phase, Selection
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.selection import Pod
 
 MAX_NODES = 10
 """Most nodes of one fault where nothing else is said."""

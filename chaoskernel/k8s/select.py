@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from chaoskernel.chaosmesh.manifest import Selection, Selector
+from chaoskernel.fault.pods import PodScope
 from chaoskernel.k8s import nodes
 from chaoskernel.k8s.nodes import Bounds, Seen
-from chaoskernel.manifest import Selection, Selector
-from chaoskernel.pods import PodScope
 
 
 class Pods(Protocol):

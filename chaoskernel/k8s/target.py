@@ -10,14 +10,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from chaoskernel.backend.launch import start_seconds
+from chaoskernel.backend.target import Record, State
+from chaoskernel.compiler.objects import with_object
 from chaoskernel.errors import AgentError, EngineError, InvalidFault, UnknownFault
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s.injection import Cluster, Injection, Waits
 from chaoskernel.k8s.job import Owner, Settings
-from chaoskernel.launch import start_seconds
 from chaoskernel.log import logger
-from chaoskernel.objects import with_object
-from chaoskernel.spec import Fault
-from chaoskernel.target import Record, State
 
 
 class ClusterTarget:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.pods import PodScope
 from chaoskernel.kernel.cgroups import CONTAINER, SCHEME, Cgroup
-from chaoskernel.pods import PodScope
 
 _PROC = Path("/proc")
 _ASKED = 4

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, NotPermitted, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
 from chaoskernel.kernel import pidfile
-from chaoskernel.scope import Scope
 
 _PROC = Path("/proc")
 _LOOKS = 5

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.spec import Hook, symbol_of
 from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.spec import Hook, symbol_of
 
 PRESENT = "present"
 

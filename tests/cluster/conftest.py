@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from chaoskernel import actions, probes
+from chaoskernel.chaosmesh.manifest.arguments import selected_by
+from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.lab.progress import Lines
-from chaoskernel.manifest.arguments import selected_by
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
 from tests.cluster.kubectl import ADMIN, apply, await_ready, get, kubectl, namespace, pod
 from tests.place import require
 from tests.waiting import within

@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook
 from chaoskernel.k8s import job
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.job import Settings
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook
 from tests.cluster.kubectl import get, kubectl
 from tests.waiting import within
 from tools.cluster import images

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.launch import agent_command, agent_python
-from chaoskernel.spec import Fault
+from chaoskernel.backend.launch import agent_command, agent_python
+from chaoskernel.fault.spec import Fault
 
 _PAGE = 4096
 _MORE_THAN_FITS = 100

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.compiler.objects import with_object
 from chaoskernel.engine import ArmedFault, Engine
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.engine.events import KEPT
-from chaoskernel.objects import with_object
-from chaoskernel.spec import EngineName, Fault
+from chaoskernel.fault.spec import EngineName, Fault
 
 DIST_PACKAGES = "/usr/lib/python3/dist-packages"
 """bcc is the distribution's and pure Python: a virtual environment's Python can import it."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.backend.local import LocalTarget
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.local import LocalTarget
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.agents import command
 from tests.victim import Victim
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.target import State
 from chaoskernel.errors import InvalidFault
-from chaoskernel.local import LocalTarget
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
-from chaoskernel.target import State
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
 from tests.functional.agents import Agent, armed_agents, command, unread_agent
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim

@@ -20,9 +20,9 @@ from chaoskernel.bpf.program import Probe
 from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
 from chaoskernel.kernel import bpf, features, symbols
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 from tests.waiting import within

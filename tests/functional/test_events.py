@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.engine.events import KEPT
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

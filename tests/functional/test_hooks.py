@@ -11,8 +11,8 @@ import pytest
 
 from chaoskernel.engine import ArmedFault, prove
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim

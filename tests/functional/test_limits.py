@@ -7,9 +7,9 @@ import subprocess
 import time
 
 from chaoskernel.bpf.program import MAX_HIT
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, frames_of
 from chaoskernel.kernel import boottime
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

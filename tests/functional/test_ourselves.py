@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.engine import Engine
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
 from tests.functional.agents import Agent, armed_agents, command
 from tests.functional.conftest import Arm
 from tests.programs import gone_within

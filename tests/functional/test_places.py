@@ -13,9 +13,9 @@ import pytest
 
 from chaoskernel.engine import Engine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from chaoskernel.kernel import symbols
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
 from tests.victim import Victim

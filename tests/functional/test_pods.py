@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.agent.__main__ import FAULT_VARIABLE
+from chaoskernel.backend.launch import agent_python
+from chaoskernel.fault.pods import PodContainer, PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits
 from chaoskernel.k8s.job import CAPABILITIES
-from chaoskernel.launch import agent_python
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel import syntax
 from chaoskernel.errors import InvalidFault
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault import syntax
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.functional.names import BTRFS_MOUNT, here
 from tests.programs import loaded_programs

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

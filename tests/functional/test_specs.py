@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from chaoskernel import syntax
 from chaoskernel.engine import ArmedFault
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
+from chaoskernel.fault import syntax
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits
 from tests.functional.conftest import Arm
 from tests.functional.names import BTRFS_MOUNT, here
 from tests.victim import Victim

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
 from tests.victim import Victim

@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from chaoskernel import clang, objects, predicate
+from chaoskernel.compiler import clang, objects
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault import predicate
 from chaoskernel.process import CommandFailed
 
 STACK = 10

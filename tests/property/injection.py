@@ -13,8 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from chaoskernel import c_text, predicate
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault import c_text, predicate
 from tests.property.code import Accepted, canonical, wrong_code, wrong_tokens
 from tests.property.hostile import PARAMETERS, Hostile
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chaoskernel.backend.target import Record, State
 from chaoskernel.errors import AgentError, EngineError, UnknownFault
-from chaoskernel.spec import Fault
-from chaoskernel.target import Record, State
+from chaoskernel.fault.spec import Fault
 
 PROGRAMS = [41, 42]
 EVENTS = [{"pid": 42, "command": "sleep", "stack": [f"f{n}+0x1"]} for n in range(3)]

@@ -11,11 +11,11 @@ from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions
+from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.targets import sharing
 from chaoskernel.errors import MissingTool
-from chaoskernel.local import LocalTarget
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
-from chaoskernel.targets import sharing
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
 from tests.unit.fake_agent import launcher
 from tests.unit.fakes import FakeTarget
 

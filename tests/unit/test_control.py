@@ -12,15 +12,16 @@ import pytest
 from chaoslib.experiment import run_experiment
 from chaoslib.types import Dry, Strategy
 
-from chaoskernel import applied, control
-from chaoskernel.child import Waits
+from chaoskernel import control
+from chaoskernel.backend.child import Waits
+from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.target import State, Target
+from chaoskernel.backend.targets import sharing
+from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.local import LocalTarget
-from chaoskernel.target import State, Target
-from chaoskernel.targets import sharing
+from tests.unit.chaosmesh.manifest.documents import SEED, as_json, schedule
 from tests.unit.fake_agent import COUNTERS, launcher
 from tests.unit.fakes import FakeTarget
-from tests.unit.manifest.documents import SEED, as_json, schedule
 
 NOTHING = {"reached": 9, "matched": 0, "injected": 0}
 ALWAYS = {"runtime": {"rollbacks": {"strategy": "always"}}}

@@ -12,7 +12,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
 
 import chaoskernel
-from chaoskernel import manifest
+from chaoskernel.chaosmesh import manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_every_activity_is_documented() -> None:
 
 def test_importing_the_package_imports_nothing_of_its_dependencies() -> None:
     code = (
-        "import sys, chaoskernel.spec, chaoskernel.agent.protocol; "
+        "import sys, chaoskernel.fault.spec, chaoskernel.agent.protocol; "
         "print([m for m in ('chaoslib', 'click', 'rich', 'durationpy') if m in sys.modules])"
     )
     seen = subprocess.run(

@@ -68,7 +68,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 def test_every_path_that_is_named_is_there(path: Path) -> None:
     # Below a directory of this project, and not a place on the reader's machine.
     rooms = "benchmarks|chaoskernel|deploy|docs|experiments|tests|tools"
-    inner = "agent|bpf|cli|engine|k8s|kernel|lab|manifest"
+    inner = "agent|backend|bpf|chaosmesh|cli|compiler|engine|fault|k8s|kernel|lab|toolkit"
     named = [
         span.partition("::")[0]
         for span in spans(path)

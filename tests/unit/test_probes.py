@@ -9,7 +9,7 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.targets import sharing
+from chaoskernel.backend.targets import sharing
 from tests.unit.fakes import FakeTarget
 
 

@@ -15,8 +15,8 @@ from benchmarks.scale.calls import Calls, kind_of
 from benchmarks.scale.contenders import FLOOR, FLOOR_WITH_LOGS, OURS, peak_bytes
 from chaoskernel.agent import protocol
 from chaoskernel.engine.events import KEPT
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import nodes
-from chaoskernel.spec import Fault
 
 
 @pytest.mark.parametrize(

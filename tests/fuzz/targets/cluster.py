@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from chaoskernel.chaosmesh.manifest import Mode, Selection, Selector
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook
 from chaoskernel.k8s import leftovers, nodes
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection
@@ -17,10 +21,6 @@ from chaoskernel.k8s.injection import Injection, Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.refusal import error_of, event_trouble
 from chaoskernel.k8s.select import select
-from chaoskernel.manifest import Mode, Selection, Selector
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require, require_clean, require_told
 from tests.fuzz.targets.documents import DEEP

@@ -12,18 +12,19 @@ from typing import Any
 import yaml
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel import actions, errors, manifest
+from chaoskernel import actions, errors
 from chaoskernel.agent import protocol
+from chaoskernel.backend.targets import sharing
+from chaoskernel.chaosmesh import manifest
 from chaoskernel.cli import convert, summary
-from chaoskernel.evidence import JOURNAL_KEY
-from chaoskernel.experiment import experiment
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import nodes
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection
 from chaoskernel.k8s.select import select
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault
-from chaoskernel.targets import sharing
+from chaoskernel.toolkit.evidence import JOURNAL_KEY
+from chaoskernel.toolkit.experiment import experiment
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked, loaded, require, require_told
 from tests.unit.fakes import FakeTarget

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.kernel import cgroups, podgroups
 from chaoskernel.kernel.processes import read_pid_file, snapshot
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.pods import PodContainer, PodScope
 from tests.fuzz import mutate
 from tests.fuzz.target import Broken, Target, require, require_clean, require_told
 

@@ -17,17 +17,17 @@ from typing import Any, cast
 from chaoskernel.agent import main as agent
 from chaoskernel.agent import notice
 from chaoskernel.agent.lifeline import Requests
-from chaoskernel.child import Agent, Waits
+from chaoskernel.backend.child import Agent, Waits
+from chaoskernel.backend.target import Record
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
-from chaoskernel.evidence import leftovers, shortfalls
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits
 from chaoskernel.k8s import sums
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.k8s.roll import Roll
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
-from chaoskernel.target import Record
+from chaoskernel.toolkit.evidence import leftovers, shortfalls
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked, require, require_told
 from tests.fuzz.targets.documents import DEEP

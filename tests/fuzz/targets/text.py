@@ -7,12 +7,13 @@ import itertools
 import re
 from pathlib import Path
 
-from chaoskernel import objects, predicate, syntax
-from chaoskernel.checks import check_c
-from chaoskernel.cron import cron
+from chaoskernel.chaosmesh.cron import cron
+from chaoskernel.compiler import objects
 from chaoskernel.errors import InvalidFault
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
+from chaoskernel.fault import predicate, syntax
+from chaoskernel.fault.checks import check_c
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require
 

@@ -23,10 +23,10 @@ from chaoskernel.agent.output import Output
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits, Mechanism
 from chaoskernel.kernel import boottime
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook, Limits, Mechanism
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -20,9 +20,9 @@ import pytest
 
 from chaoskernel.agent import protocol
 from chaoskernel.agent.output import Output, never_block
-from chaoskernel.launch import agent_command
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
+from chaoskernel.backend.launch import agent_command
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
 from tests.waiting import within
 
 PAGE = 4096

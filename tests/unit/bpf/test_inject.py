@@ -16,8 +16,8 @@ import pytest
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
 from chaoskernel.engine import events
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
 
 ONE = Scope(pids=(42,))
 

@@ -17,8 +17,8 @@ from chaoskernel.bpf.program import (
     origin,
     render,
 )
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits, Mechanism, frames_of
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
 
 EVERYONE = Scope(system_wide=True)
 ONE = Scope(pids=(42,))

@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 from chaoskernel.cli import check
 from chaoskernel.errors import ChaosKernelError, DeadHook, EngineError
+from chaoskernel.fault.spec import Hook
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
-from chaoskernel.spec import Hook
 from tests.unit.fakes import FakeTarget
 
 PRESENT = {Hook.SLAB: Finding("should_failslab", report.PRESENT)}

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from chaoskernel.cli import _COMMANDS, cli, lab
-from tests.unit.manifest.documents import SEED
+from tests.unit.chaosmesh.manifest.documents import SEED
 
 PROGRAM = Path(sys.executable).with_name("chaoskernel")
 

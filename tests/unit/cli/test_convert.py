@@ -13,14 +13,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 from chaoskernel import actions
+from chaoskernel.backend.targets import sharing
+from chaoskernel.chaosmesh.manifest import parse
 from chaoskernel.cli import logger
 from chaoskernel.cli.convert import command
 from chaoskernel.errors import InvalidFault, InvalidManifest
-from chaoskernel.manifest import parse
-from chaoskernel.scope import Scope
-from chaoskernel.targets import sharing
+from chaoskernel.fault.scope import Scope
+from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
 from tests.unit.fakes import FakeTarget
-from tests.unit.manifest.documents import SEED, as_json, document, schedule
 
 CHAOS = Path(sys.executable).with_name("chaos")
 

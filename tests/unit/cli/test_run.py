@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from chaoskernel.backend.target import Record
 from chaoskernel.cli import logger, run
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Frame, Hook, Limits, Mechanism
-from chaoskernel.target import Record
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from tests.unit.chaosmesh.manifest.documents import SEED
 from tests.unit.fakes import FakeTarget
-from tests.unit.manifest.documents import SEED
 
 
 class BriefTarget(FakeTarget):

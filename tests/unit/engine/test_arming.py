@@ -12,9 +12,9 @@ import pytest
 
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine.arming import Armed
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Mechanism
 from chaoskernel.kernel import bpf
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Mechanism
 
 
 class RacingModule:

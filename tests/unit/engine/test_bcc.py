@@ -11,10 +11,10 @@ import pytest
 from chaoskernel.bpf.program import Layout, Placement, Probe, Program
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Mechanism
 from chaoskernel.kernel import addresses, boottime, bpf, symbols
 from chaoskernel.kernel.addresses import Hidden
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Mechanism
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import Attach, Entry
-from chaoskernel.checks import packed
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.fault.checks import packed
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook
 from chaoskernel.kernel import bpf, btf
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook
 
 OBJECT = packed(b"\x7fELF and so on")
 

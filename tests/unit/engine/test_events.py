@@ -7,7 +7,7 @@ import ctypes
 import pytest
 
 from chaoskernel.engine.events import KEPT, Event, latest, to_json
-from chaoskernel.spec import Hook
+from chaoskernel.fault.spec import Hook
 from tests.unit.kernel.types import symbols_of
 
 SYMBOLS = symbols_of(

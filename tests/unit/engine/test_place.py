@@ -9,13 +9,13 @@ import pytest
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Mechanism, frames_of
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING, Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Mechanism, frames_of
 from tests.unit.kernel.types import kernel, symbols_of, types_of
 
 SYMBOLS = symbols_of(

@@ -11,9 +11,9 @@ from chaoskernel.bpf.program import Probe
 from chaoskernel.engine import prove
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Mechanism
 from chaoskernel.kernel import ftrace, symbols
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Mechanism
 from tests.unit.kernel.types import symbols_of
 
 HOOK = Probe("hook", Mechanism.FMOD_RET)

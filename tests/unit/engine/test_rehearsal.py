@@ -11,9 +11,9 @@ from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.rehearsal import Rehearsed
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
 from chaoskernel.kernel import boottime
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Frame, Hook, Limits
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 
 from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, Follower, seed
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
 from chaoskernel.kernel import processes
 from chaoskernel.kernel.processes import Process
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
 
 
 class FakeTables:

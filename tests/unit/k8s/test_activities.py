@@ -11,11 +11,12 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 from click.testing import CliRunner, Result
 
-from chaoskernel import actions, applied, control, probes
+from chaoskernel import actions, control, probes
+from chaoskernel.backend.targets import sharing
+from chaoskernel.chaosmesh import applied
 from chaoskernel.cli import ps, stop
 from chaoskernel.errors import EngineError, UnknownFault
 from chaoskernel.k8s.access import reaching
-from chaoskernel.targets import sharing
 from tests.unit.fakes import FakeTarget
 from tests.unit.k8s.fake_cluster import FakeCluster, pod
 

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import AgentError, ClusterError
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook
 from chaoskernel.k8s import asking
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import LONGEST_SECONDS, Patience, retry_after
 from chaoskernel.k8s.target import ClusterTarget
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
 from tests.unit.k8s.api_server import Answer, Make, a_pod, refusal
 from tests.waiting import within
 

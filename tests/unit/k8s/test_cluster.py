@@ -16,12 +16,12 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook
 from chaoskernel.k8s.cluster import ApiCluster, _errors
 from chaoskernel.k8s.connection import Connection, without_secrets
 from chaoskernel.k8s.job import Owner, Settings, job
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
 from tests.unit.k8s.api_server import Answer, Make, Server, a_pod, refusal
 from tools.cluster import kubeconfig
 from tools.cluster.certificates import Authority

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.pods import PodContainer, PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Owner, Settings, settings
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import EngineName, Fault, Hook, Limits
 
 POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "containerd://1"),))
 

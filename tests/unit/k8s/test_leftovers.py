@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from chaoskernel.errors import ClusterError
+from chaoskernel.fault.pods import PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook, Limits
 from chaoskernel.k8s import job, leftovers
 from chaoskernel.k8s.job import Settings
-from chaoskernel.pods import PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook, Limits
 from tests.unit.k8s.fake_cluster import FakeCluster
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.chaosmesh.manifest import Mode, Selection, Selector
 from chaoskernel.errors import InvalidFault, NothingSelected
+from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.k8s import nodes
 from chaoskernel.k8s.connection import Self
 from chaoskernel.k8s.nodes import Bounds
 from chaoskernel.k8s.select import select
-from chaoskernel.manifest import Mode, Selection, Selector
-from chaoskernel.pods import PodContainer, PodScope
 from tests.unit.k8s.fake_cluster import FakeCluster, pod
 
 SHOP = Selector(namespaces=("shop",))

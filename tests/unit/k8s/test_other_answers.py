@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.backend.target import State
 from chaoskernel.errors import ChaosKernelError, ClusterError, TimeLimit
+from chaoskernel.fault.pods import PodContainer, PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import Fault, Hook
 from chaoskernel.k8s import streams
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import Patience
 from chaoskernel.k8s.target import ClusterTarget
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import Fault, Hook
-from chaoskernel.target import State
 from tests.unit.k8s.api_server import Answer, Make, Server, a_pod
 from tests.unit.k8s.fake_cluster import FakeCluster, Script, armed, counted, disarmed
 

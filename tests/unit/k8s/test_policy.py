@@ -12,12 +12,13 @@ import pytest
 import yaml
 from cel_expr_python import cel
 
-from chaoskernel import checks, launch
+from chaoskernel.backend import launch
+from chaoskernel.fault import checks
+from chaoskernel.fault.pods import PodContainer, PodScope
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Hook, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Settings
-from chaoskernel.pods import PodContainer, PodScope
-from chaoskernel.scope import Scope
-from chaoskernel.spec import MAX_DURATION, EngineName, Fault, Hook, Limits
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS: list[dict[str, Any]] = [

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.kernel import podgroups
-from chaoskernel.pods import PodContainer, PodScope
 
 UID = "0c8b4b9e-1d2f-4a6b-9c3d-5e6f7a8b9c0d"
 OTHER = "1c8b4b9e-1d2f-4a6b-9c3d-5e6f7a8b9c0d"

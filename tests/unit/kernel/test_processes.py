@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import InvalidFault, NotPermitted, UnsupportedKernel
+from chaoskernel.fault.scope import Scope
 from chaoskernel.kernel import processes
 from chaoskernel.kernel.processes import Process
-from chaoskernel.scope import Scope
 
 
 def tree(*edges: tuple[int, int]) -> dict[int, Process]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.fault.spec import Hook
 from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden
@@ -13,7 +14,6 @@ from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.report import Finding
 from chaoskernel.kernel.symbols import Symbols
-from chaoskernel.spec import Hook
 from tests.unit.kernel.types import symbols_of, types_of
 
 SLAB = "should_failslab"

@@ -1,0 +1,1 @@
+"""What Chaos Mesh does: KernelChaos and Schedule documents, selection, and their life."""

@@ -1,0 +1,171 @@
+"""A fault with predicates -> the same with an object that has them, for the engine core.
+
+It is compiled where the experiment runs, on the types of this kernel, and travels in the
+fault's document; where the nodes' kernels have the members elsewhere, libbpf sees to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from chaoskernel import process
+from chaoskernel.compiler import clang
+from chaoskernel.errors import EngineError, InvalidFault, MissingTool
+from chaoskernel.fault import predicate
+from chaoskernel.fault.checks import packed
+from chaoskernel.fault.spec import PARAMETERS, EngineName, Fault
+from chaoskernel.process import CommandFailed
+
+_TYPES = Path("/sys/kernel/btf/vmlinux")
+_HELPERS = Path("/usr/include/bpf/bpf_helpers.h")
+_STRICT = ("-Wno-everything", "-Werror=implicit-function-declaration")
+"""A macro that is none is an error here, and not when the program is loaded."""
+
+_WITHOUT_OBJECT = (EngineName.BCC, EngineName.NONE)
+_MAX_PARAMETERS = 6
+_SECONDS = 60.0
+
+
+def with_object(fault: Fault) -> Fault:
+    """Return a fault with the object that it needs, if any.
+
+    Where it cannot be made, and no engine was asked for, the fault is left to bcc.
+
+    :raises InvalidFault: the compiler does not take what the user wrote.
+    :raises MissingTool: core was asked for, and something that compiling takes is not there.
+    """
+    if not fault.has_predicates or fault.object or fault.engine in _WITHOUT_OBJECT:
+        return fault
+    wanted = fault.engine is EngineName.CORE
+    try:
+        require_tools()
+        image = compiled(fault)
+    except MissingTool:
+        if wanted:
+            raise
+        return fault
+    except InvalidFault:
+        # Macros of a header are not among the types; bcc reads the header.
+        if wanted or not fault.headers:
+            raise
+        return fault
+    return dataclasses.replace(fault, object=packed(image))
+
+
+def compiled(fault: Fault) -> bytes:
+    """Return the object with a fault's predicates.
+
+    :raises InvalidFault: the compiler does not take what the user wrote.
+    :raises EngineError: it does not take the rest.
+    """
+    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
+        directory, text = Path(name), source(fault)
+        (directory / "vmlinux.h").write_text(_vmlinux_h(), encoding="utf-8")
+        (directory / "users.h").write_text(text, encoding="utf-8")
+        output = directory / "inject.bpf.o"
+        try:
+            clang.compile_object(output, [*_STRICT, f"-I{name}", '-DPREDICATES="users.h"'])
+        except CommandFailed as failed:
+            raise _error(fault, text, failed) from failed
+        return output.read_bytes()
+
+
+@functools.cache
+def _vmlinux_h() -> str:
+    """Return the types of the running kernel in C; schedules compile again and again."""
+    dump = ["bpftool", "btf", "dump", "file", str(_TYPES), "format", "c"]
+    return process.run(dump, seconds=_SECONDS).stdout
+
+
+def source(fault: Fault) -> str:
+    """Return the C of a fault's predicates, as inject.bpf.c includes it."""
+    frames = [n for n, frame in enumerate(fault.callchain) if frame.predicate]
+    tests = "".join(
+        f"\tif (named & {1 << n:#x} && !frame_{n}_matches(arguments))\n"
+        f"\t\tmatched &= ~{1 << n:#x}U;\n"
+        for n in frames
+    )
+    own = fault.parameters or PARAMETERS.get(fault.hook, "")
+    return "\n".join(
+        [
+            _function("hook_matches", own, fault.predicate or "1", ""),
+            *(
+                _function(
+                    f"frame_{n}_matches",
+                    fault.callchain[n].parameters,
+                    fault.callchain[n].predicate,
+                    f"callchain[{n}].",
+                )
+                for n in frames
+            ),
+            "static __always_inline u32 frames_matched(const u64 *arguments, u32 named)\n"
+            f"{{\n\tu32 matched = named;\n\n{tests}\treturn matched;\n}}\n",
+        ]
+    )
+
+
+def _function(name: str, parameters: str, test: str, at: str) -> str:
+    declared = "\n".join(_parameters(parameters, test, at))
+    return f"""\
+static __always_inline bool {name}(const u64 *__arguments)
+{{
+{declared}
+	return {predicate.reading(test)}; /* {at}predicate */
+}}
+"""
+
+
+def _parameters(parameters: str, test: str, at: str) -> Iterator[str]:
+    """Yield the declarations of those parameters that a predicate asks for."""
+    for number, (name, text) in enumerate(predicate.declarations(parameters)):
+        if not re.search(rf"\b{name}\b", test):
+            continue
+        if number >= _MAX_PARAMETERS:
+            raise InvalidFault(
+                f"{at}predicate",
+                test,
+                f"possible here: {name} is parameter {number + 1} of its function",
+                hint=f"a program sees the first {_MAX_PARAMETERS}",
+            )
+        yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; /* {at}parameters */"
+
+
+def _origin(line: str) -> str:
+    """Return the key of the fault that a line has its C from."""
+    found = re.search(r"/\* (\S+) \*/$", line)
+    return found[1] if found else ""
+
+
+def require_tools() -> None:
+    """Check that predicates can be compiled here.
+
+    :raises MissingTool: something is not there.
+    """
+    absent = [tool for tool in clang.NEEDED if not shutil.which(tool)]
+    absent += [str(path) for path in (_HELPERS, _TYPES) if not path.exists()]
+    if absent:
+        raise MissingTool(
+            f"predicates are compiled here, and there is no {' and no '.join(absent)}",
+            hint=f"apt-get install {clang.PACKAGES}, or use the engine bcc",
+        )
+
+
+def _error(fault: Fault, text: str, failed: CommandFailed) -> InvalidFault | EngineError:
+    found = re.search(r"(?m)users\.h:(\d+):\d+: (?:fatal )?error: (.+)$", failed.output)
+    line = text.splitlines()[int(found[1]) - 1] if found else ""
+    if found and (key := _origin(line)):
+        return InvalidFault(
+            key,
+            fault.c_of(key),
+            f"accepted by the compiler: {found[2]}",
+            hint="check names and types against the kernel's source; the engine core knows its "
+            "types, and bcc the macros of its headers too",
+        )
+    verdict = re.search(r"(?m)error: (.+)$", failed.output)
+    return EngineError(f"the program does not compile: {verdict[1] if verdict else failed}")

@@ -1,0 +1,420 @@
+"""The Fault and its parts: what to make fail, where, how often and for how long.
+
+A Fault knows no host.  Its parts validate themselves, so a Fault that exists is
+a Fault that makes sense.  `to_json` and `from_json` are exact inverses; the JSON
+document is what travels to the agent.  Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import errno
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.c_text import check_expression, check_header, check_parameters
+from chaoskernel.fault.checks import (
+    check_flag,
+    check_function,
+    check_object,
+    document,
+    is_int,
+    is_number,
+    mapping,
+    member,
+    only,
+    sequence_of,
+)
+from chaoskernel.fault.scope import Scope, scope_of
+
+MAX_FRAMES = 16
+"""Longest call chain: bpfki and inject.py keep as many."""
+
+MAX_DURATION = 24 * 60 * 60.0
+"""Longest duration of a fault, in seconds."""
+
+MAX_TIMES = 2**63 - 1
+MAX_ERRNO = 4095
+"""Largest error number that a kernel function can return (include/linux/err.h)."""
+
+MAX_HEADERS = 32
+
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+"""What a fault may be called: what a label of Kubernetes may have."""
+
+
+class Hook(enum.StrEnum):
+    """What is made to fail.
+
+    The first three are functions that the kernel calls to ask whether a request
+    is to fail (KernelChaos: failtype 0, 1 and 2); `function` is any function on
+    the kernel's error-injection list (ALLOW_ERROR_INJECTION).
+    """
+
+    SLAB = "slab"
+    PAGE = "page"
+    BIO = "bio"
+    FUNCTION = "function"
+
+
+_HOOK_FUNCTIONS = {
+    Hook.SLAB: "should_failslab",
+    Hook.PAGE: "should_fail_alloc_page",
+    Hook.BIO: "should_fail_bio",
+}
+
+
+PARAMETERS = {
+    Hook.SLAB: "struct kmem_cache *s, gfp_t gfpflags",
+    Hook.PAGE: "gfp_t gfp_mask, unsigned int order",
+    Hook.BIO: "struct bio *bio",
+}
+"""The hooks' own parameters, which a predicate is about; those of a function come with it."""
+
+
+class Mechanism(enum.StrEnum):
+    """A way to override the hook's return value."""
+
+    AUTO = "auto"
+    FMOD_RET = "fmod_ret"
+    KPROBE = "kprobe"
+
+
+class EngineName(enum.StrEnum):
+    """A way to bring the program onto a kernel; `none` brings none, for a rehearsal."""
+
+    AUTO = "auto"
+    BCC = "bcc"
+    CORE = "core"
+    NONE = "none"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frame:
+    """One function of a call chain (KernelChaos: `failKernRequest.callchain[]`).
+
+    :param funcname: a kernel function, or a system call by its portable name.
+    :param parameters: the function's parameters in C, as far as the predicate needs them.
+    :param predicate: a C expression over the parameters; empty is true.  Both are canonical,
+        as predicate.py returns them.
+    """
+
+    funcname: str
+    parameters: str = ""
+    predicate: str = ""
+
+    def __post_init__(self) -> None:
+        check_function("callchain.funcname", self.funcname)
+        check_parameters("callchain.parameters", self.parameters)
+        check_expression("callchain.predicate", self.predicate)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How often, and for how long.
+
+    :param probability: percent, above 0 and up to 100; drawn once per entry of the
+        outermost frame, or per hook call when the chain is empty.
+    :param times: most injections; 0 is no limit.
+    :param duration: seconds from the moment the fault is armed.
+    """
+
+    probability: float = 100.0
+    times: int = 0
+    duration: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.probability) or not 0 < self.probability <= 100:
+            raise InvalidFault(
+                "probability",
+                self.probability,
+                "a percentage above 0 and up to 100",
+                hint="1 is one per cent, 100 is always",
+            )
+        if not is_int(self.times) or not 0 <= self.times <= MAX_TIMES:
+            raise InvalidFault(
+                "times",
+                self.times,
+                f"a whole number from 0 to {MAX_TIMES}",
+                hint="0 sets no limit",
+            )
+        if not is_number(self.duration) or not 0 < self.duration <= MAX_DURATION:
+            raise InvalidFault(
+                "duration",
+                self.duration,
+                f"a time above 0 and up to {MAX_DURATION:g} s",
+                hint="every fault ends by itself: 300 is five minutes, which activities take as 5m",
+            )
+
+    @property
+    def probability_of_2_32(self) -> int:
+        """How many of 2^32 draws fail: one at least."""
+        return max(1, round(self.probability / 100 * 2**32))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, wherever it is to be injected.
+
+    :param name: unique among the faults of an experiment.
+    :param callchain: outermost frame first; the frames need not be adjacent.
+    :param function: what fails, when the hook is `function`.
+    :param errno: the error number that it returns then; 0 where it returns none.
+    :param parameters: the hook's parameters in C, when the hook is `function`.
+    :param predicate: a C expression over the hook's own arguments; empty is true.
+    :param headers: what the predicates need, such as linux/blkdev.h.
+    :param dry_run: count what would have failed, and let it through.
+    :param engine: what brings the program onto the kernel.
+    :param object: the program with the predicates in it, for the engine `core`: an object file
+        in base64; empty where it is not compiled.
+    """
+
+    name: str
+    hook: Hook
+    scope: Scope
+    callchain: tuple[Frame, ...] = ()
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    mechanism: Mechanism = Mechanism.AUTO
+    function: str = ""
+    errno: int = 0
+    parameters: str = ""
+    predicate: str = ""
+    headers: tuple[str, ...] = ()
+    dry_run: bool = False
+    engine: EngineName = EngineName.AUTO
+    object: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InvalidFault(
+                "name",
+                self.name,
+                "a name",
+                hint="use up to 63 letters, digits, dots, dashes and underscores",
+            )
+        check_frames("callchain", len(self.callchain))
+        self._check_hook()
+        self._check_code()
+        check_flag("dry_run", self.dry_run)
+        if self.engine is EngineName.NONE and not self.dry_run:
+            raise InvalidFault(
+                "engine",
+                self.engine.value,
+                "core, bcc or auto where something is to fail",
+                hint="a rehearsal, which attaches nothing, has dry_run: true",
+            )
+        check_object("object", self.object)
+
+    @property
+    def has_predicates(self) -> bool:
+        """Tell whether the program has C of the user's in it."""
+        return bool(self.predicate or any(frame.predicate for frame in self.callchain))
+
+    def c_of(self, key: str) -> str:
+        """Return the C of the user's that stands at a key, such as callchain[1].predicate."""
+        if found := re.fullmatch(r"callchain\[(\d+)\]\.(predicate|parameters)", key):
+            return str(getattr(self.callchain[int(found[1])], found[2]))
+        return ", ".join(self.headers) if key == "headers" else str(getattr(self, key))
+
+    @property
+    def symbol(self) -> str:
+        """What fails, by the name of its function or, of a system call, its portable one."""
+        return symbol_of(self.hook, self.function)
+
+    def _check_hook(self) -> None:
+        symbol_of(self.hook, self.function)
+        for key in ("errno", "parameters"):
+            if self.hook is not Hook.FUNCTION and (value := getattr(self, key)):
+                raise _only_of_functions(key, value, self.hook)
+        if not is_int(self.errno) or not 0 <= self.errno <= MAX_ERRNO:
+            raise InvalidFault(
+                "errno", self.errno, f"an error number up to {MAX_ERRNO}", hint="ENOMEM is 12"
+            )
+
+    def _check_code(self) -> None:
+        check_parameters("parameters", self.parameters)
+        check_expression("predicate", self.predicate)
+        check_headers("headers", len(self.headers))
+        for header in self.headers:
+            check_header("headers", header)
+        parameters: dict[str, str] = {}
+        for frame in self.callchain:
+            if parameters.setdefault(frame.funcname, frame.parameters) != frame.parameters:
+                raise InvalidFault(
+                    "callchain.parameters",
+                    frame.parameters,
+                    f"the same for every frame that names {frame.funcname}",
+                    hint="a function has one list of parameters",
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fault as a document of JSON types."""
+        return {
+            "name": self.name,
+            "fault": self.hook.value,
+            "callchain": [dataclasses.asdict(frame) for frame in self.callchain],
+            "limits": dataclasses.asdict(self.limits),
+            "scope": self.scope.to_json(),
+            "mechanism": self.mechanism.value,
+            "function": self.function,
+            "errno": self.errno,
+            "parameters": self.parameters,
+            "predicate": self.predicate,
+            "headers": list(self.headers),
+            "dry_run": self.dry_run,
+            "engine": self.engine.value,
+            "object": self.object,
+        }
+
+    @classmethod
+    def from_text(cls, text: str) -> Fault:
+        """Return the fault that a JSON document describes, which is bounded before it is read.
+
+        :raises InvalidFault: it is no document of a fault.
+        """
+        return cls.from_json(document("the fault", text))
+
+    @classmethod
+    def from_json(cls, described: Any) -> Fault:
+        """Return the fault that a document describes.
+
+        :raises InvalidFault: a key is unknown, absent or has an impossible value.
+        """
+        body = mapping("the fault", described)
+        only(body, ({field.name for field in dataclasses.fields(cls)} - {"hook"}) | {"fault"}, "")
+        limits = mapping("limits", body.get("limits", {}))
+        only(limits, {field.name for field in dataclasses.fields(Limits)}, "limits.")
+        return cls(
+            name=body.get("name", ""),
+            hook=hook_named(body.get("fault", "")),
+            callchain=frames_of(body.get("callchain", [])),
+            limits=Limits(**limits),
+            scope=scope_of(mapping("scope", body.get("scope", {}))),
+            mechanism=mechanism_named(body.get("mechanism", Mechanism.AUTO.value)),
+            function=body.get("function", ""),
+            errno=errno_of(body.get("errno", 0)),
+            parameters=body.get("parameters", ""),
+            predicate=body.get("predicate", ""),
+            headers=sequence_of("headers", body.get("headers", [])),
+            dry_run=body.get("dry_run", False),
+            engine=engine_named(body.get("engine", EngineName.AUTO.value)),
+            object=body.get("object", ""),
+        )
+
+
+def symbol_of(hook: Hook, function: str) -> str:
+    """Return the name of what a hook makes fail.
+
+    :param function: names it when the hook is `function`, and is empty otherwise.
+    :raises InvalidFault: it is not.
+    """
+    if hook is Hook.FUNCTION:
+        check_function("function", function)
+        return function
+    if function != "":
+        raise _only_of_functions("function", function, hook)
+    return _HOOK_FUNCTIONS[hook]
+
+
+def errno_of(value: Any) -> Any:
+    """Return the number of an error that is given by name, such as EMFILE, or by number.
+
+    :raises InvalidFault: there is no error of that name.
+    """
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch("[0-9]{1,9}", value):
+        return int(value)
+    number = getattr(errno, value, None) if value.startswith("E") else None
+    if not isinstance(number, int):
+        raise InvalidFault(
+            "errno", value, "the name or number of an error", hint="such as ENOMEM, EIO or 28"
+        )
+    return number
+
+
+def hook_named(name: Any) -> Hook:
+    """Return the hook of that name.
+
+    :raises InvalidFault: there is none.
+    """
+    return member("fault", name, Hook)
+
+
+def mechanism_named(name: Any) -> Mechanism:
+    """Return the mechanism of that name.
+
+    :raises InvalidFault: there is none.
+    """
+    return member("mechanism", name, Mechanism)
+
+
+def engine_named(name: Any) -> EngineName:
+    """Return the engine of that name.
+
+    :raises InvalidFault: there is none.
+    """
+    return member("engine", name, EngineName)
+
+
+def check_frames(key: str, number: int) -> None:
+    """Check how many frames there are, before any of them is looked at.
+
+    :raises InvalidFault: there are too many.
+    """
+    if number > MAX_FRAMES:
+        raise InvalidFault(
+            key,
+            f"{number} frames",
+            f"at most {MAX_FRAMES} frames",
+            hint="leave out the frames that do not tell the paths apart",
+        )
+
+
+def check_headers(key: str, number: int) -> None:
+    """Check how many headers there are, before any of them is looked at.
+
+    :raises InvalidFault: there are too many.
+    """
+    if number > MAX_HEADERS:
+        hint = "name those alone that the predicates need"
+        raise InvalidFault(key, f"{number} headers", f"at most {MAX_HEADERS} headers", hint=hint)
+
+
+def frames_of(callchain: Any) -> tuple[Frame, ...]:
+    """Return the frames of a call chain, outermost first.
+
+    :param callchain: a list whose items are function names or mappings with
+        the key `funcname`; their C is canonical.
+    :raises InvalidFault: an item is neither.
+    """
+    return tuple(Frame(**parts) for parts in frame_parts(callchain))
+
+
+def frame_parts(callchain: Any) -> list[dict[str, Any]]:
+    """Return the arguments of each Frame of a call chain, whose values are not checked yet.
+
+    :raises InvalidFault: there are too many, or one has an unknown key.
+    """
+    items = sequence_of("callchain", callchain)
+    check_frames("callchain", len(items))
+    return [_parts(item) for item in items]
+
+
+def _parts(item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        return {"funcname": item}
+    only(item, {field.name for field in dataclasses.fields(Frame)}, "callchain.")
+    return {"funcname": "", **item}
+
+
+def _only_of_functions(key: str, value: Any, hook: Hook) -> InvalidFault:
+    return InvalidFault(
+        key,
+        value,
+        f"allowed when the fault is {hook.value}",
+        hint="leave it out, or use fault: function",
+    )

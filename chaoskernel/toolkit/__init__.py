@@ -1,0 +1,1 @@
+"""What the Chaos Toolkit is shown: errors, evidence for the journal, experiments."""

@@ -1,0 +1,136 @@
+"""A fault with predicates gets an object that has them; what does not compile is named."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.compiler import objects
+from chaoskernel.errors import InvalidFault, MissingTool
+from chaoskernel.fault import syntax
+from chaoskernel.fault.checks import packed, unpacked
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Hook
+
+LOOK_UP = "struct dentry *parent, const struct qstr *name"
+
+with_types = pytest.mark.skipif(
+    not Path("/sys/kernel/btf/vmlinux").exists(), reason="this kernel does not have its types"
+)
+
+
+def look_up(
+    predicate: str, parameters: str = LOOK_UP, engine: EngineName = EngineName.AUTO
+) -> Fault:
+    frame = {"funcname": "d_alloc_parallel", "parameters": parameters, "predicate": predicate}
+    return Fault(
+        "x",
+        Hook.SLAB,
+        Scope(pids=(42,)),
+        callchain=syntax.frames(["sys_openat", frame]),
+        engine=engine,
+    )
+
+
+@pytest.mark.parametrize(
+    ("predicate", "read"),
+    [
+        ("order == 1", "order == 1"),
+        ("p->a.b == 1", "READ((p)->a.b) == 1"),
+        ("p->a->b == 1", "READ((READ((p)->a))->b) == 1"),
+        ("*p == 1", "(READ((*(p)))) == 1"),
+        ("p->names[2] == 1", "READ((READ((p)->names))[2]) == 1"),
+        ("(&p->a.b) == q", "((&(p)->a.b)) == q"),
+        ("-p->a < 0", "(-READ((p)->a)) < 0"),
+        ("sizeof(p->name) == order", "(sizeof(p->name)) == order"),
+    ],
+)
+def test_what_lies_in_memory_is_read(predicate: str, read: str) -> None:
+    fault = look_up(predicate, "struct x *p, void *q, int order")
+    assert f"return {read}; /* callchain[1].predicate */" in objects.source(fault)
+
+
+def test_only_the_frames_that_ask_are_asked() -> None:
+    text = objects.source(look_up("parent != 0"))
+    assert "frame_0_matches" not in text
+    assert "if (named & 0x2 && !frame_1_matches(arguments))" in text
+    assert "struct dentry *parent = (__typeof__(parent))__arguments[0];" in text
+    assert "*name" not in text
+
+
+def test_a_parameter_that_no_program_sees_is_named() -> None:
+    parameters = ", ".join(f"int p{n}" for n in range(8))
+    with pytest.raises(InvalidFault, match=r"^callchain\[1\].predicate: .* p7 is parameter 8"):
+        objects.source(look_up("p7 == 1", parameters))
+
+
+def test_a_fault_without_predicates_needs_no_compiler() -> None:
+    fault = dataclasses.replace(look_up(""), engine=EngineName.CORE)
+    assert objects.with_object(fault) is fault
+
+
+def test_one_for_bcc_is_left_to_it() -> None:
+    fault = look_up("parent != 0", engine=EngineName.BCC)
+    assert objects.with_object(fault) is fault
+
+
+def test_without_a_compiler_the_choice_is_bcc_and_core_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    fault = look_up("parent != 0")
+    assert objects.with_object(fault) is fault
+    with pytest.raises(MissingTool, match="no clang and no bpftool; apt-get install clang"):
+        objects.with_object(look_up("parent != 0", engine=EngineName.CORE))
+
+
+@with_types
+def test_an_object_travels_in_the_document() -> None:
+    fault = objects.with_object(look_up('STRNCMP(name->name, "bananas", 7)'))
+    assert unpacked(fault.object).startswith(b"\x7fELF")
+    assert Fault.from_json(fault.to_json()) == fault
+    assert objects.with_object(fault) is fault
+
+
+@with_types
+def test_what_is_accepted_compiles() -> None:
+    many = " || ".join(f"p->d_flags == {n}" for n in range(40))
+    frames = [
+        ("value->len == arguments->len", "const struct qstr *value, const struct qstr *arguments"),
+        ("*value == 0", "struct dentry **value"),
+        ("a[1] == 2 && sizeof(a[0]) == 4", "int a[16]"),
+        ("p->comm[0] == 'a' && sizeof(p->comm) == 16", "struct task_struct *p"),
+        ("f != 0 && (enum pid_type) order == PIDTYPE_PID", "int (*f)(int, void *), int order"),
+        (many, "struct dentry *p"),
+    ]
+    chain = [
+        {"funcname": f"f{n}", "predicate": predicate, "parameters": parameters}
+        for n, (predicate, parameters) in enumerate(frames)
+    ]
+    fault = dataclasses.replace(look_up("", engine=EngineName.CORE), callchain=syntax.frames(chain))
+    assert unpacked(objects.with_object(fault).object)
+
+
+@with_types
+@pytest.mark.parametrize(
+    ("predicate", "said"),
+    [
+        ("parent->d_nmae != 0", "no member named 'd_nmae' in 'struct dentry'"),
+        ("S_ISDIR(parent)", "S_ISDIR"),
+        ("parent->d_op == nothing", "undeclared identifier 'nothing'"),
+    ],
+)
+def test_what_does_not_compile_is_shown_at_its_place(predicate: str, said: str) -> None:
+    with pytest.raises(InvalidFault, match=r"^callchain\[1\].predicate: ") as refused:
+        objects.with_object(look_up(predicate))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_text_that_is_no_object_is_refused() -> None:
+    fault = look_up("")
+    for text in ("x", "!", packed(b"text"), 5):
+        with pytest.raises(InvalidFault, match=r"^object: .* is not an object file"):
+            Fault.from_json({**fault.to_json(), "object": text})

@@ -1,0 +1,241 @@
+"""A Fault that exists is a Fault that makes sense, and JSON keeps all of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism, symbol_of
+
+FULL = Fault(
+    name="a-b.c_1",
+    hook=Hook.PAGE,
+    scope=Scope(
+        pids=(2, 4194304),
+        pid_files=("/run/a.pid",),
+        commands=("sh",),
+        cgroups=("/a.slice",),
+        containers=("docker://a",),
+    ),
+    callchain=(
+        Frame("sys_mount"),
+        Frame("do_mount.constprop.0", "const char *name", 'STRNCMP(name, "a", 2)'),
+    ),
+    limits=Limits(probability=0.5, times=7, duration=1.5),
+    mechanism=Mechanism.KPROBE,
+    predicate="order == 1",
+    headers=("linux/mm.h",),
+    dry_run=True,
+)
+FUNCTION = Fault(
+    name="f",
+    hook=Hook.FUNCTION,
+    scope=Scope(system_wide=True),
+    function="sys_openat",
+    errno=24,
+    parameters="const struct pt_regs *regs",
+)
+SMALL = {"name": "a", "fault": "slab", "scope": {"system_wide": True}}
+
+
+@pytest.mark.parametrize(
+    "fault", [FULL, FUNCTION, Fault(name="a", hook=Hook.BIO, scope=Scope(system_wide=True))]
+)
+def test_json_and_back_is_the_same_fault(fault: Fault) -> None:
+    assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault
+
+
+def test_what_a_document_leaves_out_has_the_defaults() -> None:
+    assert Fault.from_json(SMALL) == Fault(
+        name="a",
+        hook=Hook.SLAB,
+        scope=Scope(system_wide=True),
+        callchain=(),
+        limits=Limits(probability=100.0, times=0, duration=300.0),
+        mechanism=Mechanism.AUTO,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hook", "function"),
+    [
+        ("slab", "should_failslab"),
+        ("page", "should_fail_alloc_page"),
+        ("bio", "should_fail_bio"),
+    ],
+)
+def test_each_fault_has_its_hook(hook: str, function: str) -> None:
+    assert symbol_of(Hook(hook), "") == function
+
+
+@pytest.mark.parametrize("errno", [24, "24", "EMFILE"])
+def test_an_error_is_a_name_or_a_number(errno: object) -> None:
+    document = {**SMALL, "fault": "function", "function": "sys_openat", "errno": errno}
+    assert Fault.from_json(document).errno == 24
+
+
+@pytest.mark.parametrize("item", ["sys_mount", {"funcname": "sys_mount"}])
+def test_a_frame_is_a_name_or_an_object_with_one(item: Any) -> None:
+    fault = Fault.from_json({**SMALL, "callchain": [item]})
+    assert fault.callchain == (Frame("sys_mount"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"name": ""}, "name: '' is not a name; use up to 63 letters.*"),
+        ({"name": "a" * 64}, "name: 'a.* is not a name; .*"),
+        ({"name": 7}, "name: 7 is not a name; .*"),
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio, function; .*"),
+        ({"fault": None}, "fault: None is not one of slab, page, bio, function; .*"),
+        ({"mechanism": "x"}, "mechanism: 'x' is not one of auto, fmod_ret, kprobe; .*"),
+        ({"callchain": "sys_mount"}, "callchain: 'sys_mount' is not a list; .*"),
+        ({"callchain": [""]}, "callchain.funcname: '' is not the name of a kernel function; .*"),
+        ({"callchain": ["a;b"]}, "callchain.funcname: 'a;b' is not the name of .*"),
+        ({"callchain": ["f"] * 17}, "callchain: '17 frames' is not at most 16 frames; .*"),
+        (
+            {"callchain": [{"name": "f"}]},
+            "callchain.name: 'f' is not known here; the keys are funcname, .*",
+        ),
+        ({"limits": {"probability": 0}}, "probability: 0 is not a percentage above 0.*"),
+        ({"limits": {"probability": 101}}, "probability: 101 is not a percentage .*"),
+        ({"limits": {"probability": True}}, "probability: True is not a percentage .*"),
+        ({"limits": {"probability": float("nan")}}, "probability: nan is not a percentage .*"),
+        ({"limits": {"times": -1}}, "times: -1 is not a whole number .*"),
+        ({"limits": {"times": 1.5}}, "times: 1.5 is not a whole number .*"),
+        ({"limits": {"duration": 0}}, "duration: 0 is not a time above 0 .*"),
+        ({"limits": {"duration": 86401}}, "duration: 86401 is not a time .* up to 86400 s; .*"),
+        ({"limits": {"after": 1}}, "limits.after: 1 is not known here; .*"),
+        ({"limits": []}, r"limits: \[\] is not an object; .*"),
+        ({"scope": {}}, "scope: '' is not a scope; name pids, pid_files, commands.*"),
+        (
+            {"scope": {"system_wide": "yes"}},
+            "system_wide: 'yes' is not true or false; it is text; .*",
+        ),
+        ({"scope": {"pids": [2], "system_wide": True}}, "system_wide: True is not possible .*"),
+        ({"scope": {"pids": [1]}}, "pids: 1 is not a process id from 2 to 4194304; .*"),
+        ({"scope": {"pids": [4194305]}}, "pids: 4194305 is not a process id .*"),
+        ({"scope": {"pids": ["2"]}}, "pids: '2' is not a process id .*"),
+        ({"scope": {"pids": 2}}, "pids: 2 is not a list; .*"),
+        ({"scope": {"pid_files": ["a.pid"]}}, "pid_files: 'a.pid' is not an absolute path; .*"),
+        ({"scope": {"cgroups": ["a"]}}, "cgroups: 'a' is not an absolute path; .*"),
+        ({"scope": {"containers": [""]}}, "containers: '' is not a container's id; .*"),
+        ({"scope": {"commands": ["a" * 16]}}, "commands: 'a+' is not the name of a command, .*"),
+        ({"scope": {"commands": ["/bin/sh"]}}, "commands: '/bin/sh' is not the name of .*"),
+        ({"scope": {"pod": []}}, r"scope.pod: \[\] is not known here; .*"),
+        ({"function": "f"}, "function: 'f' is not allowed when the fault is slab; .*"),
+        ({"errno": 5}, "errno: 5 is not allowed when the fault is slab; .*"),
+        ({"fault": "function"}, "function: '' is not the name of a kernel function; .*"),
+        ({"errno": "EWHAT"}, "errno: 'EWHAT' is not the name or number of an error; .*"),
+        (
+            {"fault": "function", "function": "f", "errno": 4096},
+            "errno: 4096 is not an error number up to 4095; .*",
+        ),
+        ({"predicate": "1) return 0; } int x("}, "predicate: .* is not one line of plain C .*"),
+        ({"predicate": "1) || (1"}, "predicate: .* is not plain C: \\) is out of place; .*"),
+        ({"predicate": "1 // "}, "predicate: '1 // ' is not one line of plain C without '//'; .*"),
+        ({"predicate": "(" * 1000000}, "predicate: .* is not text of up to 2000 characters; .*"),
+        ({"predicate": 'a == "'}, """predicate: .* is not one line of plain C without '"'; .*"""),
+        ({"predicate": 1}, "predicate: 1 is not text; .*"),
+        ({"headers": ["../a.h"]}, "headers: '../a.h' is not a header of the kernel; .*"),
+        ({"headers": ["/a.h"]}, "headers: '/a.h' is not a header of the kernel; .*"),
+        ({"headers": ["linux/../a.h"]}, "headers: 'linux/../a.h' is not a header .*"),
+        ({"headers": ["a.h>\n#define x"]}, "headers: .* is not a header of the kernel; .*"),
+        ({"headers": "linux/fs.h"}, "headers: 'linux/fs.h' is not a list; .*"),
+        (
+            {"callchain": [{"funcname": "f", "parameters": "int a"}, {"funcname": "f"}]},
+            "callchain.parameters: '' is not the same for every frame that names f; .*",
+        ),
+        ({"dry_run": 1}, "dry_run: 1 is not true or false"),
+        ({"failtype": 0}, "failtype: 0 is not known here; the keys are .*"),
+    ],
+)
+def test_a_wrong_document_is_refused_with_key_value_and_what_is_allowed(
+    change: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(InvalidFault, match=rf"^{line}$"):
+        Fault.from_json({**SMALL, **change})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[" * 100_000, "the fault: .* is not a document of up to 32 levels in each other; .*"),
+        ('{"a":' * 33 + "1" + "}" * 33, "the fault: .* is not a document of up to 32 levels .*"),
+        ("[" * 30 + "]" * 30, "the fault: .* is not an object; .*"),
+        ("x", "the fault: 'x' is not a JSON document; .*"),
+        ('{"a": "' + "[" * 100 + '"}', "a: .* is not known here; .*"),
+        (" " * (16 << 20) + "1", "the fault: .* is not a document of up to 16777216 bytes and .*"),
+        ("[" + "[]," * 349_000 + "[]]", "the fault: .* is not a document .* and 262144 values"),
+        ('\\"' * (8 << 20), "the fault: .* is not a JSON document; .*"),
+        ("9" * 100_000, "the fault: .* is not a JSON document; .*"),
+        (
+            json.dumps({**SMALL, "callchain": ["f"] * 5_000}),
+            "callchain: '5000 frames' is not at most 16 frames; .*",
+        ),
+        (
+            json.dumps({**SMALL, "headers": ["a.h"] * 5_000}),
+            "headers: '5000 headers' is not at most 32 headers; .*",
+        ),
+        (
+            json.dumps({**SMALL, "scope": {"pids": [0] * 70_000}}),
+            "pids: '70000 items' is not at most 65536 items",
+        ),
+    ],
+)
+def test_a_document_is_bounded_before_it_is_read(text: str, line: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(InvalidFault, match=rf"^{line}$"):
+        Fault.from_text(text)
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_document_is_the_fault_that_it_was() -> None:
+    assert Fault.from_text(json.dumps(FULL.to_json())) == FULL
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("parameters", "const struct pt_regs (*regs)[bpf_send_signal(9)]"),
+        ("parameters", "_Atomic(int) d"),
+        ("predicate", '-TRACE_EVENT_FLAGS("x\r, 1) 1 + bpf_send_signal(9);\r//", 1)'),
+        ("predicate", 'STRNCMP(name, "\r", 1)'),
+        ("predicate", 'STRNCMP(name, u8"abc", 6)'),
+        ("predicate", "bpf_send_signal(9)"),
+        ("predicate", "(bpf_send_signal) (9)"),
+        ("predicate", "state.deadline = 0"),
+        ("predicate", "BPF_CORE_READ_INTO(&state.deadline, a, b)"),
+    ],
+)
+def test_the_agent_has_no_need_of_a_parser_to_refuse_what_does_more(key: str, text: str) -> None:
+    function = {**SMALL, "fault": "function", "function": "sys_mount", "parameters": "int *regs"}
+    with pytest.raises(InvalidFault, match=rf"^{key}: "):
+        Fault.from_json({**function, key: text})
+    frame = {"funcname": "f", "parameters": "int *regs", key: text}
+    with pytest.raises(InvalidFault, match=rf"^callchain.{key}: "):
+        Fault.from_json({**SMALL, "callchain": [frame]})
+
+
+@pytest.mark.parametrize("document", [None, [], "a", 7])
+def test_a_document_that_is_no_object_is_refused(document: object) -> None:
+    with pytest.raises(InvalidFault, match=r"^the fault: .* is not an object; "):
+        Fault.from_json(document)
+
+
+def test_sixteen_frames_are_allowed() -> None:
+    fault = Fault.from_json({**SMALL, "callchain": ["f"] * 16})
+    assert len(fault.callchain) == 16
+
+
+def test_a_rehearsal_is_a_dry_run() -> None:
+    scope = Scope(system_wide=True)
+    rehearsal = Fault("a", Hook.SLAB, scope, engine=EngineName.NONE, dry_run=True)
+    assert Fault.from_json(rehearsal.to_json()) == rehearsal
+    with pytest.raises(InvalidFault, match="^engine: 'none' is not core, bcc or auto .*dry_run"):
+        Fault("a", Hook.SLAB, scope, engine=EngineName.NONE)
