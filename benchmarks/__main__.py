@@ -15,7 +15,7 @@ from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel.compiler import objects
 from chaoskernel.fault import syntax
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
 from chaoskernel.lab.kernel import find_or_build
 from chaoskernel.lab.progress import Lines
 
@@ -91,7 +91,7 @@ def _predicate() -> Fault:
     """Return a fault whose predicate never holds, with its object; the pid is set in the guest."""
     fault = Fault(
         name="bench",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(pids=(2,)),
         limits=Limits(duration=3600),
         predicate=syntax.expression("s->object_size == 3 && gfpflags != 0"),

@@ -16,7 +16,7 @@ from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_flag, check_name, is_int
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, engine_named, hook_named, mechanism_named
+from chaoskernel.fault.spec import Fault, engine_named, kind_named, mechanism_named
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
@@ -110,7 +110,7 @@ def start_injection(
     with failing_in_one_line():
         description = Fault(
             name=name,
-            hook=hook_named(fault),
+            kind=kind_named(fault),
             scope=syntax.scope(
                 pids=pids,
                 pid_files=pid_files,
@@ -253,7 +253,7 @@ def start_pod_injection(
             raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
         description = Fault(
             name=name,
-            hook=hook_named(fault),
+            kind=kind_named(fault),
             scope=Scope(system_wide=True),
             callchain=syntax.frames(callchain),
             limits=syntax.limits(probability, times, duration),

@@ -12,7 +12,7 @@ from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_name, is_int
-from chaoskernel.fault.spec import hook_named, symbol_of
+from chaoskernel.fault.spec import kind_named, symbol_of
 from chaoskernel.toolkit.activity import failing_in_one_line
 from chaoskernel.toolkit.evidence import chain_end
 
@@ -130,7 +130,7 @@ def kernel_supports(fault: str = "slab", function: str = "") -> bool:
     from chaoskernel.kernel.features import usable  # noqa: PLC0415
 
     with failing_in_one_line():
-        return usable(symbol_of(hook_named(fault), function))
+        return usable(symbol_of(kind_named(fault), function))
 
 
 def _tells(key: str, value: object) -> bool:

@@ -25,7 +25,7 @@ from benchmarks.guest.peers import (
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from chaoskernel.kernel import symbols
 
 ITERATIONS = 10_000
@@ -93,7 +93,7 @@ def fault(pids: Sequence[int], frames: Sequence[str] = (), **parts: Any) -> Faul
     return Fault(
         name="bench",
         scope=scope,
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=tuple(map(Frame, frames)),
         limits=parts.pop("limits", Limits(duration=3600)),
         **parts,

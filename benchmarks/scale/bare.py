@@ -18,7 +18,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.fault import syntax
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits
+from chaoskernel.fault.spec import Fault, Kind, Limits
 from chaoskernel.k8s.job import CONTAINER, LABEL_RUN, Settings, job
 
 AT_ONCE = 16
@@ -109,7 +109,7 @@ def manifests(nodes: int) -> list[dict[str, Any]]:
     """Return the Jobs that a fault on these nodes has, but for the ids of pods."""
     fault = Fault(
         name=_NAME,
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(system_wide=True),
         callchain=syntax.frames([*documents.CALLCHAIN]),
         limits=Limits(duration=600),

@@ -63,7 +63,7 @@ class Record:
         armed = self.armed
         return {
             "name": self.fault.name,
-            "fault": self.fault.hook.value,
+            "fault": self.fault.kind.value,
             "hook": armed.get("hook", self.fault.symbol),
             "mechanism": armed.get("mechanism", ""),
             "proof": armed.get("proof", ""),

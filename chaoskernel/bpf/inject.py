@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Probe
-from chaoskernel.fault.spec import MAX_FRAMES, Fault, Hook, Mechanism
+from chaoskernel.fault.spec import MAX_FRAMES, Fault, Kind, Mechanism
 
 OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
@@ -31,7 +31,7 @@ _THREAD_SIZE = 1 << 14
 """Bytes of a kernel stack on 64-bit machines, if no page has more (arch/*/include/asm/)."""
 
 _PROCESSES, _SYSTEM_WIDE, _BY_CGROUP = 0, 1, 2
-_HOOKS = (Hook.SLAB, Hook.PAGE, Hook.BIO, Hook.FUNCTION)
+_HOOKS = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FUNCTION)
 _u8, _u32, _u64, _s64 = ctypes.c_uint8, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int64
 
 
@@ -109,7 +109,7 @@ def set_switches(
     switches.value = number_of(placement.value)
     switches.return_trampoline = placement.layout.return_trampoline
     switches.thread_size = max(_THREAD_SIZE, mmap.PAGESIZE)
-    switches.hook = _HOOKS.index(fault.hook)
+    switches.hook = _HOOKS.index(fault.kind)
     switches.nr_frames = len(placement.frames)
     for slot, (_, named) in enumerate(functions(placement)):
         switches.named[slot] = named

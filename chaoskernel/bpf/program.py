@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.fault.spec import PARAMETERS, Fault, Hook, Mechanism
+from chaoskernel.fault.spec import PARAMETERS, Fault, Kind, Mechanism
 
 COUNTERS = (
     "reached",
@@ -139,19 +139,19 @@ class _HookSource(NamedTuple):
 
 
 _HOOKS = {
-    Hook.SLAB: _HookSource(
+    Kind.SLAB: _HookSource(
         declarations="#include <linux/gfp.h>\nstruct kmem_cache;",
         arguments=("s", "gfpflags"),
     ),
-    Hook.PAGE: _HookSource(
+    Kind.PAGE: _HookSource(
         declarations="#include <linux/gfp.h>",
         arguments=("gfp_mask", "order"),
     ),
-    Hook.BIO: _HookSource(
+    Kind.BIO: _HookSource(
         declarations="struct bio;",
         arguments=("bio",),
     ),
-    Hook.FUNCTION: _HookSource(declarations="", arguments=()),
+    Kind.FUNCTION: _HookSource(declarations="", arguments=()),
 }
 
 
@@ -187,9 +187,9 @@ def _switches(fault: Fault, layout: Layout) -> str:
     includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
     return f"""\
 {includes}
-{_HOOKS[fault.hook].declarations}
+{_HOOKS[fault.kind].declarations}
 
-#define HOOK_{fault.hook.name} 1
+#define HOOK_{fault.kind.name} 1
 #define NR_FRAMES {len(fault.callchain)}
 #define SYSTEM_WIDE {int(fault.scope.system_wide)}
 #define SCOPED_BY_CGROUP {int(fault.scope.by_cgroup)}
@@ -299,8 +299,8 @@ def _leave(index: int, probe: Probe) -> tuple[Entry, str]:
 
 
 def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
-    source, probe = _HOOKS[fault.hook], placement.hook
-    parameters = _after_comma(PARAMETERS.get(fault.hook) or fault.parameters)
+    source, probe = _HOOKS[fault.kind], placement.hook
+    parameters = _after_comma(PARAMETERS.get(fault.kind) or fault.parameters)
     if probe.mechanism is Mechanism.FMOD_RET:
         entry = Entry(f"kmod_ret__{probe.symbol}", Attach.FMOD_RET, probe.symbol)
         head, position = f"MODIFY_RETURN({probe.symbol}{parameters})", "position_of(ctx)"

@@ -18,7 +18,7 @@ from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits
+from chaoskernel.fault.spec import Fault, Kind, Limits
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from chaoskernel.terminal import document, shown
@@ -58,7 +58,7 @@ def command(prove: bool, as_json: bool) -> None:
     sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
 
 
-def _proven(hooks: dict[Hook, Finding], target: Target) -> Iterator[tuple[Hook, Finding]]:
+def _proven(hooks: dict[Kind, Finding], target: Target) -> Iterator[tuple[Kind, Finding]]:
     """Yield the hooks again, those that are present as alive or dead."""
     with process.spawn(["sleep", str(_PROOF_SECONDS)]) as bystander:
         for hook, finding in hooks.items():
@@ -69,12 +69,12 @@ def _proven(hooks: dict[Hook, Finding], target: Target) -> Iterator[tuple[Hook, 
             yield hook, _tried(hook, finding, bystander.pid, target)
 
 
-def _tried(hook: Hook, finding: Finding, pid: int, target: Target) -> Finding:
+def _tried(kind: Kind, finding: Finding, pid: int, target: Target) -> Finding:
     """Return what became of a dry run on a process that does nothing."""
-    name = f"check-{hook.value}"
+    name = f"check-{kind.value}"
     try:
         target.start(
-            Fault(name, hook, Scope(pids=(pid,)), limits=Limits(duration=60), dry_run=True)
+            Fault(name, kind, Scope(pids=(pid,)), limits=Limits(duration=60), dry_run=True)
         )
         target.stop(name)
     except DeadHook as error:

@@ -16,17 +16,17 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import (
     EngineName,
     Fault,
-    Hook,
+    Kind,
     Limits,
     Mechanism,
     engine_named,
-    hook_named,
+    kind_named,
     mechanism_named,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_INJECT_PY = {"kmalloc": Hook.SLAB, "alloc_page": Hook.PAGE}
+_INJECT_PY = {"kmalloc": Kind.SLAB, "alloc_page": Kind.PAGE}
 """What inject.py calls them."""
 
 _DEFAULTS = Limits()
@@ -117,8 +117,8 @@ describing_a_fault = _together(
     manifest_file,
     click.option(
         "--fault",
-        type=click.Choice([*(hook.value for hook in Hook), *_INJECT_PY]),
-        default=Hook.SLAB.value,
+        type=click.Choice([*(hook.value for hook in Kind), *_INJECT_PY]),
+        default=Kind.SLAB.value,
         show_default=True,
         help="What fails; kmalloc and alloc_page are inject.py's names of slab and page.",
     ),
@@ -250,7 +250,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
     chain = syntax.spec(options["spec"])
     fault = Fault(
         name=options["name"],
-        hook=_INJECT_PY.get(options["fault"]) or hook_named(options["fault"]),
+        kind=_INJECT_PY.get(options["fault"]) or kind_named(options["fault"]),
         scope=scope,
         callchain=chain.frames,
         limits=Limits(

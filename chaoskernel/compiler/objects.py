@@ -91,7 +91,7 @@ def source(fault: Fault) -> str:
         f"\t\tmatched &= ~{1 << n:#x}U;\n"
         for n in frames
     )
-    own = fault.parameters or PARAMETERS.get(fault.hook, "")
+    own = fault.parameters or PARAMETERS.get(fault.kind, "")
     return "\n".join(
         [
             _function("hook_matches", own, fault.predicate or "1", ""),

@@ -169,7 +169,7 @@ class Armed:
         hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
         return {
             "events": events.to_json(
-                kept, self._fault.hook, hook, symbols.running(), boot=self._boot
+                kept, self._fault.kind, hook, symbols.running(), boot=self._boot
             ),
             "dropped": dropped,
         }

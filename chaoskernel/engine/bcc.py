@@ -36,7 +36,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses
 
@@ -194,7 +194,7 @@ def _require_guard(fault: Fault, layout: Layout) -> None:
 
     :raises UnsupportedKernel: the address is not known.
     """
-    if fault.hook is Hook.SLAB and not layout.bootstrap_cache:
+    if fault.kind is Kind.SLAB and not layout.bootstrap_cache:
         why, remedy = addresses.hidden() or ("the kernel does not list kmem_cache", _LISTS_DATA)
         raise UnsupportedKernel(
             f"the guard of the slab cache that caches are made from needs its address: {why}",

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.fault.spec import Hook
+from chaoskernel.fault.spec import Kind
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.symbols import Symbols
 
@@ -62,7 +62,7 @@ def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequ
 
 
 def to_json(
-    events: Sequence[Event], hook: Hook, function: str, names: Symbols, *, boot: float
+    events: Sequence[Event], kind: Kind, function: str, names: Symbols, *, boot: float
 ) -> list[Any]:
     """Return events as JSON objects.
 
@@ -78,7 +78,7 @@ def to_json(
             "tid": int(event.tid),
             "command": event.command.decode(errors="replace"),
             "cgroup": paths.get(int(event.cgroup), str(event.cgroup)),
-            "arguments": _ARGUMENTS[hook](event) if hook in _ARGUMENTS else {},
+            "arguments": _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {},
             "stack": _stack(event, function, names),
         }
         for event in events
@@ -113,9 +113,9 @@ def _of_bio(event: Event) -> Mapping[str, Any]:
     }
 
 
-_ARGUMENTS: dict[Hook, Callable[[Event], Mapping[str, Any]]] = {
-    Hook.SLAB: _of_slab,
-    Hook.PAGE: _of_page,
-    Hook.BIO: _of_bio,
+_ARGUMENTS: dict[Kind, Callable[[Event], Mapping[str, Any]]] = {
+    Kind.SLAB: _of_slab,
+    Kind.PAGE: _of_page,
+    Kind.BIO: _of_bio,
 }
 """What the request was for, by hook; sizes in bytes, sectors of 512 bytes."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.fault.spec import Fault, Hook, Mechanism
+from chaoskernel.fault.spec import Fault, Kind, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
@@ -16,7 +16,7 @@ from chaoskernel.kernel.report import OPTIONS
 from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
 
-_HOOK_VALUES = {Hook.SLAB: "-ENOMEM", Hook.PAGE: "true", Hook.BIO: "-EIO"}
+_HOOK_VALUES = {Kind.SLAB: "-ENOMEM", Kind.PAGE: "true", Kind.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
 
@@ -123,20 +123,20 @@ def _layout(frames: Sequence[Probe], symbols: Symbols, hierarchy: Hierarchy | No
 
 
 def _hook(fault: Fault, symbols: Symbols) -> str:
-    if fault.hook is Hook.FUNCTION:
+    if fault.kind is Kind.FUNCTION:
         return symbols.resolve(fault.function, key="function")
     if fault.symbol not in symbols:
         raise UnsupportedKernel(
             f"this kernel has no function {fault.symbol}",
-            needs=f"a kernel with {OPTIONS[fault.hook]} has it; `chaoskernel lab` boots one",
+            needs=f"a kernel with {OPTIONS[fault.kind]} has it; `chaoskernel lab` boots one",
         )
     return fault.symbol
 
 
 def _value(fault: Fault, hook: str, features: Features) -> str:
     """Return what the hook returns to fail, in C (include/asm-generic/error-injection.h)."""
-    if fault.hook is not Hook.FUNCTION:
-        return _HOOK_VALUES[fault.hook]
+    if fault.kind is not Kind.FUNCTION:
+        return _HOOK_VALUES[fault.kind]
     kind = (features.injectable or {}).get(hook, "ERRNO")
     if kind not in _WITHOUT_ERRNO:
         if not fault.errno:

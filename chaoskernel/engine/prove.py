@@ -21,7 +21,7 @@ from chaoskernel.bpf.program import Probe
 from chaoskernel.engine import disks
 from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
 from chaoskernel.errors import DeadHook, UnsupportedKernel
-from chaoskernel.fault.spec import Fault, Hook, Mechanism
+from chaoskernel.fault.spec import Fault, Kind, Mechanism
 from chaoskernel.kernel import ftrace, symbols
 
 CALLED = "called"
@@ -50,10 +50,10 @@ def prove(program: Witness, fault: Fault, hook: Probe) -> str:
     :raises DeadHook: the hook was provoked and was not called, or cannot be.
     :raises UnsupportedKernel: nothing here can provoke it, or the function tracer is off.
     """
-    if fault.hook is Hook.FUNCTION:
+    if fault.kind is Kind.FUNCTION:
         return _prove_function(program, hook)
     symbol = hook.symbol
-    provoked = _PROVOCATIONS[fault.hook](program)
+    provoked = _PROVOCATIONS[fault.kind](program)
     if program.counters()["provoked"]:
         return CALLED
     if not provoked:
@@ -136,10 +136,10 @@ def _read_disks(program: Witness) -> bool:
     )
 
 
-_PROVOCATIONS: dict[Hook, Callable[[Witness], bool]] = {
-    Hook.SLAB: _allocate,
-    Hook.PAGE: _touch_pages,
-    Hook.BIO: _read_disks,
+_PROVOCATIONS: dict[Kind, Callable[[Witness], bool]] = {
+    Kind.SLAB: _allocate,
+    Kind.PAGE: _touch_pages,
+    Kind.BIO: _read_disks,
 }
 """What provokes each hook; tells whether it could."""
 

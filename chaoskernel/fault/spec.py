@@ -46,7 +46,7 @@ NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """What a fault may be called: what a label of Kubernetes may have."""
 
 
-class Hook(enum.StrEnum):
+class Kind(enum.StrEnum):
     """What is made to fail.
 
     The first three are functions that the kernel calls to ask whether a request
@@ -61,16 +61,16 @@ class Hook(enum.StrEnum):
 
 
 _HOOK_FUNCTIONS = {
-    Hook.SLAB: "should_failslab",
-    Hook.PAGE: "should_fail_alloc_page",
-    Hook.BIO: "should_fail_bio",
+    Kind.SLAB: "should_failslab",
+    Kind.PAGE: "should_fail_alloc_page",
+    Kind.BIO: "should_fail_bio",
 }
 
 
 PARAMETERS = {
-    Hook.SLAB: "struct kmem_cache *s, gfp_t gfpflags",
-    Hook.PAGE: "gfp_t gfp_mask, unsigned int order",
-    Hook.BIO: "struct bio *bio",
+    Kind.SLAB: "struct kmem_cache *s, gfp_t gfpflags",
+    Kind.PAGE: "gfp_t gfp_mask, unsigned int order",
+    Kind.BIO: "struct bio *bio",
 }
 """The hooks' own parameters, which a predicate is about; those of a function come with it."""
 
@@ -173,7 +173,7 @@ class Fault:
     """
 
     name: str
-    hook: Hook
+    kind: Kind
     scope: Scope
     callchain: tuple[Frame, ...] = ()
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -222,13 +222,13 @@ class Fault:
     @property
     def symbol(self) -> str:
         """What fails, by the name of its function or, of a system call, its portable one."""
-        return symbol_of(self.hook, self.function)
+        return symbol_of(self.kind, self.function)
 
     def _check_hook(self) -> None:
-        symbol_of(self.hook, self.function)
+        symbol_of(self.kind, self.function)
         for key in ("errno", "parameters"):
-            if self.hook is not Hook.FUNCTION and (value := getattr(self, key)):
-                raise _only_of_functions(key, value, self.hook)
+            if self.kind is not Kind.FUNCTION and (value := getattr(self, key)):
+                raise _only_of_functions(key, value, self.kind)
         if not is_int(self.errno) or not 0 <= self.errno <= MAX_ERRNO:
             raise InvalidFault(
                 "errno", self.errno, f"an error number up to {MAX_ERRNO}", hint="ENOMEM is 12"
@@ -254,7 +254,7 @@ class Fault:
         """Return the fault as a document of JSON types."""
         return {
             "name": self.name,
-            "fault": self.hook.value,
+            "fault": self.kind.value,
             "callchain": [dataclasses.asdict(frame) for frame in self.callchain],
             "limits": dataclasses.asdict(self.limits),
             "scope": self.scope.to_json(),
@@ -284,12 +284,12 @@ class Fault:
         :raises InvalidFault: a key is unknown, absent or has an impossible value.
         """
         body = mapping("the fault", described)
-        only(body, ({field.name for field in dataclasses.fields(cls)} - {"hook"}) | {"fault"}, "")
+        only(body, ({field.name for field in dataclasses.fields(cls)} - {"kind"}) | {"fault"}, "")
         limits = mapping("limits", body.get("limits", {}))
         only(limits, {field.name for field in dataclasses.fields(Limits)}, "limits.")
         return cls(
             name=body.get("name", ""),
-            hook=hook_named(body.get("fault", "")),
+            kind=kind_named(body.get("fault", "")),
             callchain=frames_of(body.get("callchain", [])),
             limits=Limits(**limits),
             scope=scope_of(mapping("scope", body.get("scope", {}))),
@@ -305,18 +305,18 @@ class Fault:
         )
 
 
-def symbol_of(hook: Hook, function: str) -> str:
+def symbol_of(kind: Kind, function: str) -> str:
     """Return the name of what a hook makes fail.
 
     :param function: names it when the hook is `function`, and is empty otherwise.
     :raises InvalidFault: it is not.
     """
-    if hook is Hook.FUNCTION:
+    if kind is Kind.FUNCTION:
         check_function("function", function)
         return function
     if function != "":
-        raise _only_of_functions("function", function, hook)
-    return _HOOK_FUNCTIONS[hook]
+        raise _only_of_functions("function", function, kind)
+    return _HOOK_FUNCTIONS[kind]
 
 
 def errno_of(value: Any) -> Any:
@@ -336,12 +336,12 @@ def errno_of(value: Any) -> Any:
     return number
 
 
-def hook_named(name: Any) -> Hook:
+def kind_named(name: Any) -> Kind:
     """Return the hook of that name.
 
     :raises InvalidFault: there is none.
     """
-    return member("fault", name, Hook)
+    return member("fault", name, Kind)
 
 
 def mechanism_named(name: Any) -> Mechanism:
@@ -411,10 +411,10 @@ def _parts(item: Any) -> dict[str, Any]:
     return {"funcname": "", **item}
 
 
-def _only_of_functions(key: str, value: Any, hook: Hook) -> InvalidFault:
+def _only_of_functions(key: str, value: Any, kind: Kind) -> InvalidFault:
     return InvalidFault(
         key,
         value,
-        f"allowed when the fault is {hook.value}",
+        f"allowed when the fault is {kind.value}",
         hint="leave it out, or use fault: function",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.fault.spec import Hook, symbol_of
+from chaoskernel.fault.spec import Kind, symbol_of
 from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
@@ -19,9 +19,9 @@ from chaoskernel.kernel.symbols import Symbols
 PRESENT = "present"
 
 OPTIONS = {
-    Hook.SLAB: "CONFIG_FAILSLAB",
-    Hook.PAGE: "CONFIG_FAIL_PAGE_ALLOC",
-    Hook.BIO: "CONFIG_FAIL_MAKE_REQUEST",
+    Kind.SLAB: "CONFIG_FAILSLAB",
+    Kind.PAGE: "CONFIG_FAIL_PAGE_ALLOC",
+    Kind.BIO: "CONFIG_FAIL_MAKE_REQUEST",
 }
 """What keeps each hook in the kernel from 6.11 on, beside CONFIG_FUNCTION_ERROR_INJECTION."""
 
@@ -40,7 +40,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def hooks(names: Symbols, kernel: Features | None) -> dict[Hook, Finding]:
+def hooks(names: Symbols, kernel: Features | None) -> dict[Kind, Finding]:
     """Return what is found of each hook.
 
     :param kernel: None when asking the kernel is not permitted.

@@ -27,7 +27,7 @@ def experiment(documents: Sequence[KernelChaos], scope: Mapping[str, Any]) -> di
         "title": f"The service survives {names}",
         "description": " ".join(_described(chaos) for chaos in documents),
         "contributions": {"reliability": "high", "availability": "medium"},
-        "tags": ["kernel", *dict.fromkeys(chaos.hook.value for chaos in documents)],
+        "tags": ["kernel", *dict.fromkeys(chaos.kind.value for chaos in documents)],
         "runtime": {"rollbacks": {"strategy": "always"}},
     }
     if not scope:
@@ -86,7 +86,7 @@ def _start(chaos: KernelChaos) -> dict[str, Any]:
     """Return the arguments of start_injection, without those that say what the defaults do."""
     given = {
         "name": chaos.name,
-        "fault": chaos.hook.value,
+        "fault": chaos.kind.value,
         "callchain": [_frame(frame) for frame in chaos.callchain],
         "predicate": chaos.predicate,
         "headers": list(chaos.headers),

@@ -15,7 +15,7 @@ import pytest
 
 from chaoskernel import actions, probes
 from chaoskernel.chaosmesh.manifest.arguments import selected_by
-from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.target import ClusterTarget
@@ -97,7 +97,7 @@ def fault(name: str, labels: dict[str, str], *, duration: float = 60) -> Fault:
     chosen = {"namespaces": ["shop"], "labelSelectors": labels}
     return Fault(
         name=name,
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=access().scope(selected_by("all", "", [], chosen)),
         limits=Limits(duration=duration),
         dry_run=True,

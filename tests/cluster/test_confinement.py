@@ -11,7 +11,7 @@ from typing import Any
 
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook
+from chaoskernel.fault.spec import EngineName, Fault, Kind
 from chaoskernel.k8s import job
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.job import Settings
@@ -50,7 +50,7 @@ PATHS = [
 
 def manifest() -> dict[str, Any]:
     scope = Scope(pods=(PodScope("shop", "db-0", "12345678-00", "node-1"),))
-    fault = Fault(name="confined", hook=Hook.SLAB, scope=scope, engine=EngineName.CORE)
+    fault = Fault(name="confined", kind=Kind.SLAB, scope=scope, engine=EngineName.CORE)
     made = job.job(fault, "confined", 0, Settings(SPACE, images.AGENT), start_seconds=60)
     (container,) = made["spec"]["template"]["spec"]["containers"]
     container["command"] = ["python3", "-c", f"PATHS = {PATHS}\n{SCRIPT}"]

@@ -13,7 +13,7 @@ import pytest
 from chaoskernel.backend.local import LocalTarget
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits, Mechanism
 from tests.functional.agents import command
 from tests.victim import Victim
 
@@ -28,10 +28,10 @@ def hidden(lab: None) -> Iterator[None]:
     RESTRICTION.write_text(before)
 
 
-def a_fault(victim: Victim, engine: EngineName, hook: Hook = Hook.SLAB) -> Fault:
+def a_fault(victim: Victim, engine: EngineName, kind: Kind = Kind.SLAB) -> Fault:
     return Fault(
         name="hidden",
-        hook=hook,
+        kind=kind,
         callchain=(Frame("sys_mount"),),
         scope=Scope(pids=(victim.pid,)),
         limits=Limits(duration=300),

@@ -21,7 +21,7 @@ from chaoskernel.backend.local import LocalTarget
 from chaoskernel.backend.target import State
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
 from tests.functional.agents import Agent, armed_agents, command, unread_agent
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
@@ -37,7 +37,7 @@ NOBODY = 65534
 def fault(name: str, scope: Scope, seconds: float = 600) -> Fault:
     return Fault(
         name=name,
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=(Frame("sys_mount"),),
         scope=scope,
         limits=Limits(duration=seconds),

@@ -21,7 +21,7 @@ from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
 from chaoskernel.kernel import bpf, features, symbols
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -31,7 +31,7 @@ from tests.waiting import within
 def chain_fault(victim: Victim, *names: str, mechanism: Mechanism = Mechanism.AUTO) -> Fault:
     return Fault(
         name="chain",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=frames_of(names),
         scope=Scope(pids=(victim.pid,)),
         limits=Limits(duration=600),
@@ -112,7 +112,7 @@ def test_a_frame_that_is_hot_is_followed_all_the_same(
     threads, times, every = 4, 5000, 100
     fault = arm(
         dataclasses.replace(
-            chain_fault(victim, "vfs_write", "pipe_write", mechanism=mechanism), hook=Hook.PAGE
+            chain_fault(victim, "vfs_write", "pipe_write", mechanism=mechanism), kind=Kind.PAGE
         )
     )
     hits = threads * times // every
@@ -218,7 +218,7 @@ def test_the_system_call_of_a_chain_is_read_where_this_kernel_keeps_it(
     with subprocess.Popen(script, stdin=subprocess.PIPE, text=True) as sleeper:
         assert sleeper.stdin
         scope = Scope(pids=(sleeper.pid,))
-        fault = arm(Fault("asleep", Hook.SLAB, scope, frames_of(["hrtimer_nanosleep"])))
+        fault = arm(Fault("asleep", Kind.SLAB, scope, frames_of(["hrtimer_nanosleep"])))
         print(file=sleeper.stdin, flush=True)
         assert within(60, lambda: fault.counters()["frames"][0]["matched"] == 1)
         module = fault._module  # type: ignore[attr-defined]

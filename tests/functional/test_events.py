@@ -10,15 +10,15 @@ import pytest
 
 from chaoskernel.engine.events import KEPT
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 
 
-def fault_of(victim: Victim, hook: Hook, *chain: str, **parts: object) -> Fault:
+def fault_of(victim: Victim, kind: Kind, *chain: str, **parts: object) -> Fault:
     return Fault(
         name="told",
-        hook=hook,
+        kind=kind,
         scope=Scope(pids=(victim.pid,)),
         callchain=tuple(Frame(name) for name in chain),
         limits=Limits(duration=600),
@@ -30,7 +30,7 @@ def fault_of(victim: Victim, hook: Hook, *chain: str, **parts: object) -> Fault:
 def test_each_injection_is_told_with_its_process_its_cache_and_its_stack(
     arm: Arm, victim: Victim, mechanism: Mechanism
 ) -> None:
-    fault = arm(fault_of(victim, Hook.SLAB, "sys_mount", mechanism=mechanism))
+    fault = arm(fault_of(victim, Kind.SLAB, "sys_mount", mechanism=mechanism))
     before = datetime.datetime.now(datetime.UTC)
     victim.does("mount", 3)
     after = datetime.datetime.now(datetime.UTC)
@@ -51,7 +51,7 @@ def test_each_injection_is_told_with_its_process_its_cache_and_its_stack(
 
 
 def test_what_a_disk_was_asked_for_is_told(arm: Arm, victim: Victim, ram_disk: Path) -> None:
-    fault = arm(fault_of(victim, Hook.BIO))
+    fault = arm(fault_of(victim, Kind.BIO))
     victim.does("read", ram_disk, 1, 4096)
     (event,) = fault.events(1)["events"]
     number = ram_disk.stat().st_rdev
@@ -65,7 +65,7 @@ def test_what_a_disk_was_asked_for_is_told(arm: Arm, victim: Victim, ram_disk: P
 
 
 def test_the_latest_are_kept_and_the_others_counted(arm: Arm, victim: Victim) -> None:
-    fault = arm(fault_of(victim, Hook.PAGE, "pipe_write"))
+    fault = arm(fault_of(victim, Kind.PAGE, "pipe_write"))
     times = KEPT + 44
     victim.does("pipe", times)
     assert fault.disarm() == []
@@ -79,7 +79,7 @@ def test_the_latest_are_kept_and_the_others_counted(arm: Arm, victim: Victim) ->
 
 
 def test_counters_tell_where_a_chain_ends_and_whom_it_hit(arm: Arm, victim: Victim) -> None:
-    fault = arm(fault_of(victim, Hook.SLAB, "sys_mount", "path_mount", dry_run=True))
+    fault = arm(fault_of(victim, Kind.SLAB, "sys_mount", "path_mount", dry_run=True))
     (child,) = victim.does("child")
     victim.does("mount", 2)
     victim.does("childs", "mount", 3)
@@ -95,7 +95,7 @@ def test_counters_tell_where_a_chain_ends_and_whom_it_hit(arm: Arm, victim: Vict
 
 
 def test_a_frame_that_is_entered_outside_its_place_does_not_match(arm: Arm, victim: Victim) -> None:
-    fault = arm(fault_of(victim, Hook.SLAB, "path_mount", "sys_mount"))
+    fault = arm(fault_of(victim, Kind.SLAB, "path_mount", "sys_mount"))
     assert victim.does("mount", 4) == [0] * 4
     frames = fault.counters()["frames"]
     assert [(frame["entered"], frame["matched"]) for frame in frames] == [(4, 4), (4, 0)]

@@ -13,7 +13,7 @@ from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from chaoskernel.kernel import bpf
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -22,7 +22,7 @@ from tests.victim import Victim
 def open_fault(victim: Victim, mechanism: Mechanism) -> Fault:
     return Fault(
         name="files",
-        hook=Hook.FUNCTION,
+        kind=Kind.FUNCTION,
         function="sys_openat",
         errno=errno.EMFILE,
         scope=Scope(pids=(victim.pid,)),
@@ -48,11 +48,11 @@ def test_a_system_call_fails_with_the_error_that_is_asked_for(
 def test_a_function_that_may_not_fail_is_refused(arm: Arm, victim: Victim) -> None:
     scope = Scope(pids=(victim.pid,))
     with pytest.raises(UnsupportedKernel, match="vfs_read is not on this kernel's"):
-        arm(Fault("read", Hook.FUNCTION, scope, function="vfs_read", errno=errno.EIO))
+        arm(Fault("read", Kind.FUNCTION, scope, function="vfs_read", errno=errno.EIO))
     with pytest.raises(InvalidFault, match="function: 'sys_opnat' is not"):
-        arm(Fault("open", Hook.FUNCTION, scope, function="sys_opnat", errno=errno.EIO))
+        arm(Fault("open", Kind.FUNCTION, scope, function="sys_opnat", errno=errno.EIO))
     with pytest.raises(InvalidFault, match="the error that __x64_sys_openat is to return"):
-        arm(Fault("open", Hook.FUNCTION, scope, function="sys_openat"))
+        arm(Fault("open", Kind.FUNCTION, scope, function="sys_openat"))
 
 
 def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim) -> None:
@@ -61,7 +61,7 @@ def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim)
     fault = arm(
         Fault(
             name="directories",
-            hook=Hook.FUNCTION,
+            kind=Kind.FUNCTION,
             function="sys_mkdir",
             errno=errno.ENOSPC,
             scope=Scope(pids=(victim.pid,)),
@@ -98,7 +98,7 @@ def test_faults_on_one_hook_have_their_own_counters_and_ends(
     def mounts(name: str, target: Victim, *, dry_run: bool) -> Fault:
         return Fault(
             name=name,
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             callchain=(Frame("sys_mount"),),
             scope=Scope(pids=(target.pid,)),
             limits=Limits(times=4, duration=600),

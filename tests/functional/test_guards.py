@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chaoskernel.engine.events import KEPT
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits, frames_of
+from chaoskernel.fault.spec import Fault, Kind, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.functional.names import CREATE_CACHE, here
 from tests.victim import Victim
@@ -22,10 +22,10 @@ NOT_TO_BE_WAITED_FOR = "(gfpflags & 0x400) == 0"
 """Without __GFP_DIRECT_RECLAIM: the requests of interrupts, among others."""
 
 
-def fault_of(scope: Scope, *names: str, hook: Hook = Hook.SLAB, predicate: str = "") -> Fault:
+def fault_of(scope: Scope, *names: str, kind: Kind = Kind.SLAB, predicate: str = "") -> Fault:
     return Fault(
         name="guarded",
-        hook=hook,
+        kind=kind,
         callchain=frames_of(names),
         predicate=predicate,
         scope=scope,
@@ -62,7 +62,7 @@ def test_a_kernel_thread_is_not_hit_system_wide(arm: Arm, victim: Victim) -> Non
     """Dirty pages are written to the disk by a kernel thread."""
     for name, centiseconds in (("dirty_writeback", 20), ("dirty_expire", 10)):
         Path(f"/proc/sys/vm/{name}_centisecs").write_text(str(centiseconds))
-    fault = arm(fault_of(Scope(system_wide=True), "wb_workfn", hook=Hook.BIO))
+    fault = arm(fault_of(Scope(system_wide=True), "wb_workfn", kind=Kind.BIO))
     with Path("/dev/ram1").open("rb"):  # whoever closes it last would write the pages himself
         assert victim.does("write", "/dev/ram1", 8) == [0] * 8
         end = time.monotonic() + 60
@@ -74,7 +74,7 @@ def test_a_kernel_thread_is_not_hit_system_wide(arm: Arm, victim: Victim) -> Non
 
 def test_a_task_that_exits_is_let_go(arm: Arm, victim: Victim) -> None:
     """On its way out it touches memory once more."""
-    fault = arm(fault_of(Scope(pids=(victim.pid,)), "exit_mm_release", hook=Hook.PAGE))
+    fault = arm(fault_of(Scope(pids=(victim.pid,)), "exit_mm_release", kind=Kind.PAGE))
     assert victim.does("exit", 4) == [0] * 4
     counters = fault.counters()
     assert held(counters, "exiting")

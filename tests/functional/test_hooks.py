@@ -12,7 +12,7 @@ import pytest
 from chaoskernel.engine import ArmedFault, prove
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
@@ -32,7 +32,7 @@ def fault(arm: Arm, victim: Victim, mechanism: Mechanism) -> Iterator[ArmedFault
     armed = arm(
         Fault(
             name="slab",
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             callchain=(Frame("sys_mount"),),
             scope=Scope(pids=(victim.pid,)),
             limits=Limits(duration=600),
@@ -94,7 +94,7 @@ def test_a_page_fault_makes_writes_to_a_pipe_fail(
         fault = arm(
             Fault(
                 name="page",
-                hook=Hook.PAGE,
+                kind=Kind.PAGE,
                 callchain=(Frame("pipe_write"),),
                 scope=Scope(pids=(victim.pid,)),
                 limits=Limits(duration=600),
@@ -116,7 +116,7 @@ def test_a_bio_fault_makes_reads_of_a_disk_fail(
         fault = arm(
             Fault(
                 name="bio",
-                hook=Hook.BIO,
+                kind=Kind.BIO,
                 scope=Scope(pids=(victim.pid,)),
                 limits=Limits(duration=600),
                 mechanism=mechanism,
@@ -134,10 +134,10 @@ def test_a_hook_that_is_never_called_is_refused_and_let_go(
     arm: Arm, victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provocation that provokes nothing looks like a dead hook."""
-    monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda: True)
+    monkeypatch.setitem(prove._PROVOCATIONS, Kind.BIO, lambda: True)
     before = loaded_programs()
     with pytest.raises(UnsupportedKernel, match="should_fail_bio is there, but this kernel does"):
-        arm(Fault("dead", Hook.BIO, Scope(pids=(victim.pid,))))
+        arm(Fault("dead", Kind.BIO, Scope(pids=(victim.pid,))))
     assert gone_within(loaded_programs() - before, 1.0)
 
 
@@ -147,7 +147,7 @@ def test_the_agent_and_its_ancestors_are_exempt_from_a_system_wide_fault(
     fault = arm(
         Fault(
             name="everyone",
-            hook=Hook.PAGE,
+            kind=Kind.PAGE,
             callchain=(Frame("pipe_write"),),
             scope=Scope(system_wide=True),
             limits=Limits(duration=600),

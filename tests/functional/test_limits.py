@@ -8,7 +8,7 @@ import time
 
 from chaoskernel.bpf.program import MAX_HIT
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, frames_of
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, frames_of
 from chaoskernel.kernel import boottime
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -17,7 +17,7 @@ from tests.victim import Victim
 def mount_fault(victim: Victim, limits: Limits, callchain: tuple[Frame, ...]) -> Fault:
     return Fault(
         name="limited",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=callchain,
         scope=Scope(pids=(victim.pid,)),
         limits=limits,
@@ -70,7 +70,7 @@ def test_more_processes_than_are_listed_are_hit_and_counted(arm: Arm) -> None:
     script = f"read line; n=0; while [ $n -lt {MAX_HIT + 100} ]; do (:); n=$((n + 1)); done"
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, text=True) as shell:
         scope = Scope(pids=(shell.pid,))
-        fault = arm(Fault("many", Hook.PAGE, scope, limits=Limits(duration=600), dry_run=True))
+        fault = arm(Fault("many", Kind.PAGE, scope, limits=Limits(duration=600), dry_run=True))
         shell.communicate("\n", timeout=300)
     assert fault.disarm() == []
     counters = fault.counters()

@@ -15,7 +15,7 @@ import pytest
 
 from chaoskernel.engine import Engine
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
 from tests.functional.agents import Agent, armed_agents, command
 from tests.functional.conftest import Arm
 from tests.programs import gone_within
@@ -31,7 +31,7 @@ def fault(name: str, victim: Victim, engine: Engine) -> Fault:
     named = EngineName(engine.name)
     return Fault(
         name=name,
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=(Frame("sys_mount"),),
         scope=Scope(pids=(victim.pid,)),
         limits=Limits(duration=600 if name == "twin" else SECONDS[named]),
@@ -78,7 +78,7 @@ def agents(
         started["stopped"].process.send_signal(signal.SIGSTOP)
         squeeze(started["squeezed"])
         scope = Scope(pids=(started["failing"].process.pid,))
-        everything = arm(Fault(name="everything", hook=Hook.SLAB, scope=scope))
+        everything = arm(Fault(name="everything", kind=Kind.SLAB, scope=scope))
         started["failing"].say({"request": "counters"})
         yield started
         assert everything.counters()["injected"] > 0

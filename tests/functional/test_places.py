@@ -14,7 +14,7 @@ import pytest
 from chaoskernel.engine import Engine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from chaoskernel.kernel import symbols
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
@@ -38,12 +38,12 @@ def off(lab: None, request: pytest.FixtureRequest) -> Iterator[Path]:
     switch.write_text("1\n")
 
 
-def fault_in(victim: Victim, hook: Hook, mechanism: Mechanism, *frames: Frame) -> Fault:
+def fault_in(victim: Victim, kind: Kind, mechanism: Mechanism, *frames: Frame) -> Fault:
     return Fault(
         name="placed",
-        hook=hook,
-        function="sys_openat" if hook is Hook.FUNCTION else "",
-        errno=errno.EMFILE if hook is Hook.FUNCTION else 0,
+        kind=kind,
+        function="sys_openat" if kind is Kind.FUNCTION else "",
+        errno=errno.EMFILE if kind is Kind.FUNCTION else 0,
         callchain=frames,
         scope=Scope(pids=(victim.pid,)),
         limits=Limits(duration=600),
@@ -69,9 +69,9 @@ def test_a_name_that_several_functions_share_is_refused_and_nothing_is_loaded(
             with pytest.raises(
                 InvalidFault, match=f"'{name}' is not the name of one .* has {number}\\b.*0xffff"
             ):
-                arm(fault_in(victim, Hook.SLAB, mechanism, Frame("sys_mount"), frame))
+                arm(fault_in(victim, Kind.SLAB, mechanism, Frame("sys_mount"), frame))
     fault = Fault(
-        "x", Hook.FUNCTION, Scope(pids=(victim.pid,)), function=shared[0], errno=errno.EIO
+        "x", Kind.FUNCTION, Scope(pids=(victim.pid,)), function=shared[0], errno=errno.EIO
     )
     with pytest.raises(InvalidFault, match=f"^function: '{shared[0]}' is not the name of one"):
         arm(fault)
@@ -84,7 +84,7 @@ def test_addresses_that_the_kernel_hides_are_not_in_the_refusal(arm: Arm, victim
     symbols.running.cache_clear()
     try:
         with pytest.raises(InvalidFault, match=r"has \d+, \(1\) beside ") as refused:
-            arm(fault_in(victim, Hook.SLAB, Mechanism.AUTO, Frame("m_start")))
+            arm(fault_in(victim, Kind.SLAB, Mechanism.AUTO, Frame("m_start")))
         assert "0x" not in str(refused.value)
     finally:
         KPTR_RESTRICT.write_text(kept)
@@ -97,7 +97,7 @@ def test_while_the_function_tracer_is_off_every_fault_is_refused_with_its_switch
     arm: Arm, victim: Victim, off: Path, mechanism: Mechanism
 ) -> None:
     before = loaded_programs()
-    for hook in Hook:
+    for hook in Kind:
         with pytest.raises(UnsupportedKernel, match="`sysctl kernel.ftrace_enabled=1`"):
             arm(fault_in(victim, hook, mechanism))
     assert loaded_programs() == before
@@ -108,7 +108,7 @@ def test_while_kprobes_are_off_a_fault_that_takes_one_is_refused_with_their_swit
     arm: Arm, victim: Victim, off: Path
 ) -> None:
     before = loaded_programs()
-    for hook in (Hook.SLAB, Hook.FUNCTION):
+    for hook in (Kind.SLAB, Kind.FUNCTION):
         with pytest.raises(UnsupportedKernel, match=r"kprobes are switched off .*; `echo 1 >/sys"):
             arm(fault_in(victim, hook, Mechanism.KPROBE))
     assert loaded_programs() == before
@@ -120,7 +120,7 @@ def test_while_kprobes_are_off_a_trampoline_serves(
 ) -> None:
     file = tmp_path / "file"
     file.touch()
-    fault = arm(fault_in(victim, Hook.FUNCTION, Mechanism.AUTO))
+    fault = arm(fault_in(victim, Kind.FUNCTION, Mechanism.AUTO))
     assert victim.does("open", file, 2) == [errno.EMFILE] * 2
     assert fault.disarm() == []
 
@@ -153,7 +153,7 @@ def test_a_function_is_proven_by_a_call_or_by_the_kernels_own_list(
     fault = arm(
         Fault(
             name="proven",
-            hook=Hook.FUNCTION,
+            kind=Kind.FUNCTION,
             function=function,
             errno=errno.EIO,
             scope=Scope(pids=(victim.pid,)),
@@ -182,8 +182,8 @@ def test_names_of_programmers_are_refused_with_those_of_the_kernel(
 ) -> None:
     scope = Scope(pids=(victim.pid,))
     faults = {
-        "callchain.funcname": Fault("x", Hook.SLAB, scope, callchain=(Frame(name),)),
-        "function": Fault("x", Hook.FUNCTION, scope, function=name, errno=errno.EIO),
+        "callchain.funcname": Fault("x", Kind.SLAB, scope, callchain=(Frame(name),)),
+        "function": Fault("x", Kind.FUNCTION, scope, function=name, errno=errno.EIO),
     }
     for key, fault in faults.items():
         with pytest.raises(InvalidFault, match=f"^{key}: '{name}' is not .*") as refused:
@@ -200,4 +200,4 @@ def test_functions_that_allocate_are_refused_as_hooks_with_the_fault_that_fails_
     scope = Scope(pids=(victim.pid,))
     for function, kind in (("kmem_cache_alloc", "slab"), ("submit_bio", "bio")):
         with pytest.raises(UnsupportedKernel, match=f"error-injection list; fault {kind} fails"):
-            arm(Fault("x", Hook.FUNCTION, scope, function=function, errno=errno.ENOMEM))
+            arm(Fault("x", Kind.FUNCTION, scope, function=function, errno=errno.ENOMEM))

@@ -16,7 +16,7 @@ from chaoskernel.agent.__main__ import FAULT_VARIABLE
 from chaoskernel.backend.launch import agent_python
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits
 from chaoskernel.k8s.job import CAPABILITIES
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -28,7 +28,7 @@ APP, LOG, AGAIN, NEW = (letter * 64 for letter in "abcd")
 def fault_of(*pods: PodScope) -> Fault:
     return Fault(
         name="pods",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=(Frame("sys_mount"),),
         scope=Scope(pods=pods),
         limits=Limits(duration=600),

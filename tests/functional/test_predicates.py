@@ -10,7 +10,7 @@ import pytest
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.functional.names import BTRFS_MOUNT, here
 from tests.programs import loaded_programs
@@ -32,7 +32,7 @@ def test_one_file_name_cannot_be_looked_up(
     fault = arm(
         Fault(
             name="bananas",
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             callchain=syntax.frames([LOOK_UP | {"predicate": test}]),
             headers=syntax.headers(["linux/dcache.h"]),
             scope=Scope(pids=(victim.pid,)),
@@ -51,7 +51,7 @@ def test_pages_are_refused_by_their_order(arm: Arm, victim: Victim) -> None:
     fault = arm(
         Fault(
             name="order-1",
-            hook=Hook.PAGE,
+            kind=Kind.PAGE,
             predicate=syntax.expression("order == 1"),
             scope=Scope(pids=(victim.pid,)),
             limits=Limits(duration=600),
@@ -70,7 +70,7 @@ def test_one_sector_of_one_disk_cannot_be_read(arm: Arm, victim: Victim, ram_dis
     fault = arm(
         Fault(
             name="sector",
-            hook=Hook.BIO,
+            kind=Kind.BIO,
             predicate=syntax.expression(
                 "bio->bi_iter.bi_sector == 128 && bio->bi_bdev->bd_dev == MKDEV(1, 0)"
             ),
@@ -92,7 +92,7 @@ def test_mounts_of_one_file_system_fail(
     fault = arm(
         Fault(
             name="btrfs",
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             callchain=syntax.frames([here(BTRFS_MOUNT), "mount_subtree"]),
             scope=Scope(pids=(victim.pid,)),
             limits=Limits(duration=600),
@@ -130,7 +130,7 @@ def test_what_the_kernel_does_not_have_is_named_at_its_place(
 ) -> None:
     fault = Fault(
         name="wrong",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=(frame,),
         headers=("linux/dcache.h",),
         scope=Scope(pids=(victim.pid,)),

@@ -11,7 +11,7 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 
@@ -21,7 +21,7 @@ CONTAINER = "5d1e0b7c" * 8
 def fault_of(scope: Scope) -> Fault:
     return Fault(
         name="scoped",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=(Frame("sys_mount"),),
         scope=scope,
         limits=Limits(duration=600),
@@ -129,7 +129,7 @@ def test_every_process_of_a_container_is_hit_whatever_it_does(
         move(inside, container)
         move(neighbour, sibling)
         scope = Scope(containers=(f"cri-o://{CONTAINER}",))
-        fault = arm(Fault("all", Hook.SLAB, scope, limits=Limits(duration=600), dry_run=True))
+        fault = arm(Fault("all", Kind.SLAB, scope, limits=Limits(duration=600), dry_run=True))
         (child,) = inside.does("child")  # forked, and then another program
         assert inside.does("childs", "mount", 1) == [0]
         assert neighbour.does("mount", 1) == [0]

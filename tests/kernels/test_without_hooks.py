@@ -12,25 +12,25 @@ import pytest
 
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
 from tests.victim import Victim
 
 
 @pytest.mark.parametrize(
-    ("hook", "function", "option"),
+    ("kind", "function", "option"),
     [
-        (Hook.SLAB, "should_failslab", "CONFIG_FAILSLAB"),
-        (Hook.PAGE, "should_fail_alloc_page", "CONFIG_FAIL_PAGE_ALLOC"),
+        (Kind.SLAB, "should_failslab", "CONFIG_FAILSLAB"),
+        (Kind.PAGE, "should_fail_alloc_page", "CONFIG_FAIL_PAGE_ALLOC"),
     ],
 )
 def test_a_hook_that_is_absent_is_named_with_the_option_that_gives_it(
-    arm: Arm, victim: Victim, hook: Hook, function: str, option: str
+    arm: Arm, victim: Victim, kind: Kind, function: str, option: str
 ) -> None:
     before = loaded_programs()
     with pytest.raises(UnsupportedKernel) as refused:
-        arm(Fault("absent", hook, Scope(pids=(victim.pid,))))
+        arm(Fault("absent", kind, Scope(pids=(victim.pid,))))
     assert refused.value.message == f"this kernel has no function {function}"
     assert refused.value.hint.startswith(f"a kernel with {option} has it")
     assert loaded_programs() == before
@@ -54,7 +54,7 @@ def test_chains_and_predicates_are_followed_here_too(
     fault = arm(
         Fault(
             name="here",
-            hook=Hook.BIO,
+            kind=Kind.BIO,
             callchain=(Frame("sys_preadv2"), Frame("submit_bio")),
             predicate="bio->bi_iter.bi_sector == 8",
             headers=("linux/blkdev.h",),

@@ -15,7 +15,7 @@ from chaoskernel.backend.local import LocalTarget
 from chaoskernel.backend.targets import sharing
 from chaoskernel.errors import MissingTool
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.unit.fake_agent import launcher
 from tests.unit.fakes import FakeTarget
 
@@ -52,7 +52,7 @@ def test_arguments_become_a_fault(target: FakeTarget) -> None:
     assert target.started == [
         Fault(
             name="mount",
-            hook=Hook.BIO,
+            kind=Kind.BIO,
             scope=Scope(pids=(12, 34), pid_files=("/run/a.pid",)),
             callchain=(Frame("sys_mount"), Frame("ext4_fill_super")),
             limits=Limits(12.5, 3, 5400.0),
@@ -102,7 +102,7 @@ def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(
     assert target.started == [
         Fault(
             name="mount",
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             scope=Scope(system_wide=True),
             limits=Limits(100.0, 0, 300.0),
         )
@@ -133,7 +133,7 @@ def test_c_arrives_parsed_and_the_whole_scope_with_it(target: FakeTarget) -> Non
     assert target.started == [
         Fault(
             name="open",
-            hook=Hook.FUNCTION,
+            kind=Kind.FUNCTION,
             scope=Scope(commands=("mkdir",), cgroups=("/a.slice",), containers=("docker://abc",)),
             callchain=(
                 Frame(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from chaoskernel.chaosmesh.cron import Cron
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Frame, Kind, Limits, Mechanism
 
 
 class Mode(enum.StrEnum):
@@ -121,7 +121,7 @@ class KernelChaos:
     name: str
     namespace: str
     selection: Selection
-    hook: Hook
+    kind: Kind
     callchain: tuple[Frame, ...] = ()
     predicate: str = ""
     headers: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class KernelChaos:
         """
         return Fault(
             name=self.name,
-            hook=self.hook,
+            kind=self.kind,
             scope=scope,
             callchain=self.callchain,
             limits=Limits(

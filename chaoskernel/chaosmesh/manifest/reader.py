@@ -19,7 +19,7 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import DNS_LABEL, check_function
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, Frame, Hook, check_frames, check_headers
+from chaoskernel.fault.spec import MAX_DURATION, Frame, Kind, check_frames, check_headers
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 PAUSE = "experiment.chaos-mesh.org/pause"
@@ -40,7 +40,7 @@ _SCHEDULE = (
     *("schedule", "type", "kernelChaos", "concurrencyPolicy", "historyLimit"),
     "startingDeadlineSeconds",
 )
-_HOOKS = (Hook.SLAB, Hook.PAGE, Hook.BIO)
+_FAILTYPES = (Kind.SLAB, Kind.PAGE, Kind.BIO)
 """By failtype."""
 
 _MAX_UINT32 = 2**32 - 1
@@ -128,13 +128,13 @@ def _chaos(spec: Fields, name: str, namespace: str) -> KernelChaos | None:
     if request is None:
         return None
     request.required("failtype", "0 for slab, 1 for page or 2 for bio")
-    hook = _HOOKS[request.number("failtype", 0, 0, len(_HOOKS) - 1)]
+    kind = _FAILTYPES[request.number("failtype", 0, 0, len(_FAILTYPES) - 1)]
     callchain, predicate = _chain(request, _bounded_frames(request))
     found = KernelChaos(
         name=name,
         namespace=namespace,
         selection=selected,
-        hook=hook,
+        kind=kind,
         callchain=callchain,
         predicate=predicate,
         headers=tuple(_headers(request)),

@@ -13,7 +13,7 @@ from chaoskernel.chaosmesh.manifest import Mode, Selection, Selector
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.k8s import leftovers, nodes
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection
@@ -27,7 +27,7 @@ from tests.fuzz.targets.documents import DEEP
 from tests.unit.k8s.fake_cluster import armed, pod
 
 _PODS = (PodScope("shop", "db-0", "0c8b4b9e-1d2f-4a6b", "worker-1"),)
-_FAULT = Fault("demo", Hook.SLAB, Scope(pods=_PODS))
+_FAULT = Fault("demo", Kind.SLAB, Scope(pods=_PODS))
 _WORDS = (
     *("type", "object", "metadata", "labels", "job-name", "name", "status", "phase", "state"),
     *("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "Running", "Failed", "Succeeded"),

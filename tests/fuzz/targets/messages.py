@@ -22,7 +22,7 @@ from chaoskernel.backend.target import Record
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits
+from chaoskernel.fault.spec import Fault, Kind, Limits
 from chaoskernel.k8s import sums
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
@@ -57,7 +57,7 @@ _WORDS = (
 )
 _LINES = (*DEEP, "<html>proxy says hello</html>", "Traceback (most recent call last):", "\x1b[2J")
 _WELL_LINES = tuple(map(json.dumps, _MESSAGES))
-_FAULT = Fault(name="demo", hook=Hook.SLAB, scope=Scope(system_wide=True), limits=Limits(times=3))
+_FAULT = Fault(name="demo", kind=Kind.SLAB, scope=Scope(system_wide=True), limits=Limits(times=3))
 
 
 def _is_json(value: Any) -> None:
@@ -130,7 +130,7 @@ def _try_pipe(given: str, _: Path) -> None:
 
 def _try_request(given: str, _: Path) -> None:
     """Serve a rehearsal that gets a line between requests; it has to come to its end."""
-    fault = Fault("demo", Hook.SLAB, Scope(system_wide=True), dry_run=True)
+    fault = Fault("demo", Kind.SLAB, Scope(system_wide=True), dry_run=True)
     lines = f"{_COUNTERS}\n{given}\n{_COUNTERS}\n{_STOP}\n".encode(errors="replace")
     output = io.StringIO()
     with _pipe(lines) as end, contextlib.redirect_stdout(output), _signals_kept():

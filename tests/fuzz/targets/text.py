@@ -13,7 +13,7 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate, syntax
 from chaoskernel.fault.checks import check_c
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require
 
@@ -183,7 +183,7 @@ def _try_spec(given: str, _: Path) -> None:
     chain = syntax.spec(given)
     fault = Fault(
         name="fuzz",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(system_wide=True),
         callchain=chain.frames,
         predicate=chain.predicate,

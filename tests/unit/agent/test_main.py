@@ -25,7 +25,7 @@ from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits, Mechanism
 from chaoskernel.kernel import boottime
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,7 +77,7 @@ class FakeEngine:
 
 
 def a_fault(seconds: float = 60) -> Fault:
-    return Fault(name="x", hook=Hook.SLAB, scope=Scope(pids=(42,)), limits=Limits(duration=seconds))
+    return Fault(name="x", kind=Kind.SLAB, scope=Scope(pids=(42,)), limits=Limits(duration=seconds))
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_a_document_may_end_with_the_input() -> None:
     with subprocess.Popen(["sleep", "60"]) as bystander:
         scope, limits = Scope(pids=(bystander.pid,)), Limits(duration=0.2)
         fault = Fault(
-            "piped", Hook.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
+            "piped", Kind.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
         )
         ended = agent(json.dumps(fault.to_json()), os.getpid())
         bystander.kill()

@@ -22,7 +22,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.agent.output import Output, never_block
 from chaoskernel.backend.launch import agent_command
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
 from tests.waiting import within
 
 PAGE = 4096
@@ -154,7 +154,7 @@ class Agent:
         scope = Scope(pids=(self.bystander.pid,))
         limits = Limits(duration=seconds)
         fault = Fault(
-            "unread", Hook.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
+            "unread", Kind.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
         )
         self.process = subprocess.Popen(
             agent_command(sys.executable, owner=os.getpid()),
@@ -259,7 +259,7 @@ def test_an_agent_that_dies_with_a_traceback_does_not_wait_for_its_reader() -> N
         "def serve(*_): raise RuntimeError('unexpected' * 1000)\n"
         "main.serve = serve; sys.exit(main.main(0, sys.argv[1]))"
     )
-    fault = Fault("unread", Hook.SLAB, Scope(pids=(2,)), engine=EngineName.NONE, dry_run=True)
+    fault = Fault("unread", Kind.SLAB, Scope(pids=(2,)), engine=EngineName.NONE, dry_run=True)
     reader, writer = narrow_pipe()
     fill(writer)
     died = subprocess.run(

@@ -27,7 +27,7 @@ from chaoskernel.errors import (
 )
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from tests.unit.agent.test_protocol import UNEXPECTED
 from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
 
@@ -37,7 +37,7 @@ HASTY_REPLIES = Waits(start=10, reply=0.2, stop=0.2, term=0.2)
 
 
 def fault(name: str = "mount") -> Fault:
-    return Fault(name=name, hook=Hook.SLAB, scope=Scope(pids=(os.getppid(),)))
+    return Fault(name=name, kind=Kind.SLAB, scope=Scope(pids=(os.getppid(),)))
 
 
 class Launched:

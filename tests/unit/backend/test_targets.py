@@ -8,12 +8,12 @@ from chaoskernel.backend.target import State
 from chaoskernel.backend.targets import Targets
 from chaoskernel.errors import EngineError, UnknownFault
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from tests.unit.fakes import FakeTarget
 
 
 def a_fault(name: str) -> Fault:
-    return Fault(name=name, hook=Hook.SLAB, scope=Scope(system_wide=True))
+    return Fault(name=name, kind=Kind.SLAB, scope=Scope(system_wide=True))
 
 
 def test_a_target_is_made_once_for_its_key() -> None:

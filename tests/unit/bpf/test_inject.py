@@ -17,7 +17,7 @@ from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
 from chaoskernel.engine import events
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
 
 ONE = Scope(pids=(42,))
 
@@ -34,7 +34,7 @@ def types() -> list[dict[str, Any]]:
 def switched(
     *names: str, layout: Layout | None = None, scope: Scope = ONE, **parts: Any
 ) -> inject.Switches:
-    fault = Fault("x", Hook.SLAB, scope, frames_of(names), **parts)
+    fault = Fault("x", Kind.SLAB, scope, frames_of(names), **parts)
     frames = tuple(Probe(name, Mechanism.FMOD_RET) for name in names)
     hook = Probe("hook", Mechanism.FMOD_RET)
     switches = inject.Switches()
@@ -78,7 +78,7 @@ def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
     scope = Scope(commands=("x",), cgroups=("/x",))
     for mechanism in (Mechanism.FMOD_RET, Mechanism.KPROBE):
         frames = tuple(Probe(f"f{n}", mechanism) for n in range(16))
-        fault = Fault("x", Hook.SLAB, scope, frames_of([probe.symbol for probe in frames]))
+        fault = Fault("x", Kind.SLAB, scope, frames_of([probe.symbol for probe in frames]))
         placement = Placement(Probe("hook", mechanism), frames, "-ENOMEM")
         assert {entry.function for entry in inject.entries(fault, placement)} <= made
 
@@ -101,7 +101,7 @@ def test_a_scope_beyond_processes_is_switched() -> None:
 
 def test_the_hook_comes_last_and_returns_before_entries() -> None:
     probes = (Probe("f", Mechanism.FMOD_RET), Probe("g.isra.0", Mechanism.KPROBE))
-    fault = Fault("x", Hook.SLAB, ONE, frames_of(["f", "g"]))
+    fault = Fault("x", Kind.SLAB, ONE, frames_of(["f", "g"]))
     placement = Placement(Probe("should_failslab", Mechanism.FMOD_RET), probes, "-ENOMEM")
     assert [(e.function, e.symbol) for e in inject.entries(fault, placement)] == [
         ("track_exit", "sched_process_exit"),
@@ -119,7 +119,7 @@ def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism
     frames = (Probe("f", Mechanism.FMOD_RET),)
     ids = Probe("exchange_tids", mechanism)
     placement = Placement(Probe("hook", Mechanism.FMOD_RET), frames, "-ENOMEM", ids=ids)
-    entries = inject.entries(Fault("x", Hook.SLAB, ONE, frames_of(["f"])), placement)
+    entries = inject.entries(Fault("x", Kind.SLAB, ONE, frames_of(["f"])), placement)
     way = "fentry" if mechanism is Mechanism.FMOD_RET else "kprobe"
     assert [entry.function for entry in entries] == [
         "track_exit",

@@ -18,7 +18,7 @@ from chaoskernel.bpf.program import (
     render,
 )
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
 
 EVERYONE = Scope(system_wide=True)
 ONE = Scope(pids=(42,))
@@ -26,7 +26,7 @@ ONE = Scope(pids=(42,))
 
 def rendered(
     *names: str,
-    hook: Hook = Hook.SLAB,
+    kind: Kind = Kind.SLAB,
     mechanism: Mechanism = Mechanism.FMOD_RET,
     limits: Limits | None = None,
     scope: Scope = ONE,
@@ -35,7 +35,7 @@ def rendered(
 ) -> Program:
     fault = Fault(
         name="x",
-        hook=hook,
+        kind=kind,
         callchain=frames_of(names),
         scope=scope,
         limits=limits or Limits(),
@@ -116,9 +116,9 @@ def test_forks_are_not_followed_system_wide() -> None:
     assert names == ["sched_process_exit", "should_failslab"]
 
 
-@pytest.mark.parametrize("hook", [Hook.SLAB, Hook.PAGE, Hook.BIO])
-def test_a_hook_fails_with_the_value_of_its_place(hook: Hook) -> None:
-    program = rendered(hook=hook, value="-EIO")
+@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE, Kind.BIO])
+def test_a_hook_fails_with_the_value_of_its_place(kind: Kind) -> None:
+    program = rendered(kind=kind, value="-EIO")
     assert "return -EIO;" in program.text
 
 
@@ -137,13 +137,13 @@ def test_a_predicate_decides_whether_its_frame_matches() -> None:
 
 def rendered_chain(callchain: list[dict[str, str]]) -> Program:
     frames = frames_of(callchain)
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), frames)
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), frames)
     probes = tuple(Probe(frame.funcname, Mechanism.FMOD_RET) for frame in frames)
     return render(fault, Placement(Probe(fault.symbol, Mechanism.FMOD_RET), probes, "-ENOMEM"))
 
 
 def test_a_predicate_on_the_hook_and_its_headers_are_in_the_program() -> None:
-    program = rendered(hook=Hook.PAGE, predicate="order == 1", headers=("linux/mm.h",))
+    program = rendered(kind=Kind.PAGE, predicate="order == 1", headers=("linux/mm.h",))
     assert "#include <linux/mm.h> /* headers */\n" in program.text
     assert "predicate = order == 1;" in program.text
 
@@ -163,14 +163,14 @@ def test_a_line_tells_where_its_c_is_from(line: str, key: str) -> None:
 
 def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:
     program = rendered(
-        hook=Hook.FUNCTION, function="f", errno=5, parameters="int a", predicate="a", value="-5"
+        kind=Kind.FUNCTION, function="f", errno=5, parameters="int a", predicate="a", value="-5"
     )
     assert "MODIFY_RETURN(f, int a)" in program.text
     assert "return -5;" in program.text
 
 
 def test_deadlines_are_on_a_clock_that_counts_suspension() -> None:
-    fault = Fault("x", Hook.SLAB, ONE)
+    fault = Fault("x", Kind.SLAB, ONE)
     placement = Placement(Probe("hook", Mechanism.FMOD_RET), (), "-ENOMEM")
     assert "#define SUSPENDED" not in render(fault, placement).text
     layout = Layout(suspended=0)

@@ -18,7 +18,7 @@ from chaoskernel.chaosmesh import applied, manifest
 from chaoskernel.chaosmesh.applied import Applied, Manner
 from chaoskernel.errors import EngineError, MissingTool
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
 from tests.unit.fakes import FakeTarget
 
@@ -64,7 +64,7 @@ def test_a_manifest_becomes_a_fault_in_the_scope_that_is_given(target: FakeTarge
     assert target.started == [
         Fault(
             name=NAME,
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             scope=SCOPE,
             callchain=(Frame("__x64_sys_mount"),),
             limits=Limits(100, 0, 24 * 3600.0),

@@ -9,18 +9,18 @@ from click.testing import CliRunner, Result
 
 from chaoskernel.cli import check
 from chaoskernel.errors import ChaosKernelError, DeadHook, EngineError
-from chaoskernel.fault.spec import Hook
+from chaoskernel.fault.spec import Kind
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from tests.unit.fakes import FakeTarget
 
-PRESENT = {Hook.SLAB: Finding("should_failslab", report.PRESENT)}
-ABSENT = {Hook.SLAB: Finding("should_failslab", "absent", False, "CONFIG_FAILSLAB gives it")}
+PRESENT = {Kind.SLAB: Finding("should_failslab", report.PRESENT)}
+ABSENT = {Kind.SLAB: Finding("should_failslab", "absent", False, "CONFIG_FAILSLAB gives it")}
 
 
 def checked(
     monkeypatch: pytest.MonkeyPatch,
-    hooks: dict[Hook, Finding],
+    hooks: dict[Kind, Finding],
     *arguments: str,
     refuse: ChaosKernelError | None = None,
 ) -> tuple[Result, FakeTarget]:

@@ -111,12 +111,12 @@ def test_it_injects_what_the_document_says(tmp_path: Path, text: str) -> None:
     (chaos,) = parse(text)
     (fault,) = target.started
     expected = chaos.fault(Scope(pids=(12,)))
-    assert (fault.callchain, fault.predicate, fault.headers, fault.scope, fault.hook) == (
+    assert (fault.callchain, fault.predicate, fault.headers, fault.scope, fault.kind) == (
         expected.callchain,
         expected.predicate,
         expected.headers,
         expected.scope,
-        expected.hook,
+        expected.kind,
     )
     assert (fault.limits.probability, fault.limits.times) == (
         expected.limits.probability,

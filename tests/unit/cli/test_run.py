@@ -15,7 +15,7 @@ from chaoskernel.backend.target import Record
 from chaoskernel.cli import logger, run
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED
 from tests.unit.fakes import FakeTarget
 
@@ -55,7 +55,7 @@ def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Fault:
 
 
 def fault(**parts: Any) -> Fault:
-    return Fault(**{"name": "run", "hook": Hook.SLAB, "scope": Scope(pids=(12,)), **parts})
+    return Fault(**{"name": "run", "kind": Kind.SLAB, "scope": Scope(pids=(12,)), **parts})
 
 
 BTRFS = (Frame("btrfs_mount"), Frame("mount_subtree"))
@@ -69,11 +69,11 @@ BTRFS = (Frame("btrfs_mount"), Frame("mount_subtree"))
         (["--fault", "kmalloc", "--spec", "(true)"], fault()),
         (
             ["--fault", "alloc_page", "--spec", "(order == 1)"],
-            fault(hook=Hook.PAGE, predicate="order == 1"),
+            fault(kind=Kind.PAGE, predicate="order == 1"),
         ),
         (
             ["--fault", "bio", "-I", "linux/blkdev.h"],
-            fault(hook=Hook.BIO, headers=("linux/blkdev.h",)),
+            fault(kind=Kind.BIO, headers=("linux/blkdev.h",)),
         ),
         (["-P", "0.25"], fault(limits=Limits(25))),
         (["--probability", "0.5"], fault(limits=Limits(0.5))),
@@ -102,7 +102,7 @@ BTRFS = (Frame("btrfs_mount"), Frame("mount_subtree"))
         ),
         (
             ["--fault", "function", "--function", "sys_openat", "--errno", "EMFILE"],
-            fault(hook=Hook.FUNCTION, function="sys_openat", errno=24),
+            fault(kind=Kind.FUNCTION, function="sys_openat", errno=24),
         ),
     ],
 )

@@ -12,7 +12,7 @@ from chaoskernel.errors import InvalidFault, MissingTool
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import packed, unpacked
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook
+from chaoskernel.fault.spec import EngineName, Fault, Kind
 
 LOOK_UP = "struct dentry *parent, const struct qstr *name"
 
@@ -27,7 +27,7 @@ def look_up(
     frame = {"funcname": "d_alloc_parallel", "parameters": parameters, "predicate": predicate}
     return Fault(
         "x",
-        Hook.SLAB,
+        Kind.SLAB,
         Scope(pids=(42,)),
         callchain=syntax.frames(["sys_openat", frame]),
         engine=engine,

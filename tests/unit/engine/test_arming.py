@@ -13,7 +13,7 @@ import pytest
 from chaoskernel.bpf.program import Placement, Probe
 from chaoskernel.engine.arming import Armed
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Mechanism
+from chaoskernel.fault.spec import Fault, Kind, Mechanism
 from chaoskernel.kernel import bpf
 
 
@@ -56,7 +56,7 @@ def armed(module: RacingModule) -> Armed:
     undo = contextlib.ExitStack()
     undo.callback(module.detach)
     placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
     return Armed(fault, placement, (), module, undo, 1, "called", None)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ from chaoskernel.bpf.program import Layout, Placement, Probe, Program
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Mechanism
+from chaoskernel.fault.spec import Fault, Kind, Mechanism
 from chaoskernel.kernel import addresses, boottime, bpf, symbols
 from chaoskernel.kernel.addresses import Hidden
 
@@ -91,7 +91,7 @@ def test_a_kernel_whose_programs_cannot_tell_of_suspension_has_it_in_the_program
     assert bcc.on_this_kernel(PLACEMENT).layout.suspended == suspended
 
 
-FAULT = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+FAULT = Fault("x", Kind.SLAB, Scope(pids=(42,)))
 PLACEMENT = Placement(Probe("should_failslab", Mechanism.FMOD_RET), (), "-ENOMEM")
 
 
@@ -126,9 +126,9 @@ def test_slab_requests_do_not_fail_without_the_guard_of_the_cache_of_caches(
     monkeypatch.setattr(addresses, "hidden", lambda: hidden)
     scope = Scope(pids=(42,))
     with pytest.raises(UnsupportedKernel, match=said):
-        bcc._require_guard(Fault("x", Hook.SLAB, scope), Layout())
-    bcc._require_guard(Fault("x", Hook.SLAB, scope), Layout(bootstrap_cache=1))
-    bcc._require_guard(Fault("x", Hook.PAGE, scope), Layout())
+        bcc._require_guard(Fault("x", Kind.SLAB, scope), Layout())
+    bcc._require_guard(Fault("x", Kind.SLAB, scope), Layout(bootstrap_cache=1))
+    bcc._require_guard(Fault("x", Kind.PAGE, scope), Layout())
 
 
 def test_no_address_of_the_kernels_is_shown_of_a_compilers_output() -> None:

@@ -18,7 +18,7 @@ from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook
+from chaoskernel.fault.spec import EngineName, Fault, Kind
 from chaoskernel.kernel import bpf, btf
 
 OBJECT = packed(b"\x7fELF and so on")
@@ -26,7 +26,7 @@ OBJECT = packed(b"\x7fELF and so on")
 
 def fault_of(predicate: str = "", image: str = "", engine: EngineName = EngineName.AUTO) -> Fault:
     scope = Scope(pids=(42,))
-    return Fault("x", Hook.PAGE, scope, predicate=predicate, object=image, engine=engine)
+    return Fault("x", Kind.PAGE, scope, predicate=predicate, object=image, engine=engine)
 
 
 def test_the_verifiers_word_on_the_users_c_is_shown_there() -> None:

@@ -10,7 +10,7 @@ from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Kind, Mechanism, frames_of
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING, Types
@@ -42,7 +42,7 @@ def placed(
 ) -> list[Placement]:
     fault = Fault(
         name="x",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         callchain=frames_of(names),
         scope=Scope(pids=(42,)),
         mechanism=mechanism,
@@ -89,21 +89,21 @@ def test_a_clone_has_no_type_and_gets_a_kprobe() -> None:
 
 def test_a_predicate_on_a_clone_is_refused() -> None:
     chain = [{"funcname": "clone", "parameters": "int x", "predicate": "x == 1"}]
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
     with pytest.raises(InvalidFault, match=r"^callchain\[0\]\.predicate: .*clone\.isra\.0 alone"):
         list(placements(fault, SYMBOLS, EVERYTHING))
 
 
 def test_parameters_are_compared_with_the_kernels_types() -> None:
     chain = [{"funcname": "sys_mount"}, {"funcname": "look", "parameters": "long name"}]
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
     symbols = symbols_of(b"1 T should_failslab\n2 T __x64_sys_mount\n3 t look\n")
     with pytest.raises(InvalidFault, match=r"^callchain\[1\]\.parameters: 'long name' is not what"):
         list(placements(fault, symbols, only(types=Types(kernel()))))
 
 
 def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
     symbols = symbols_of(b"1 T should_failslab\n20 D kmem_cache\n")
     (placement, _) = placements(fault, symbols, EVERYTHING)
     assert placement.layout == Layout()
@@ -111,7 +111,7 @@ def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
 
 
 def test_a_kretprobe_is_told_from_what_lies_on_the_stack_by_its_trampoline() -> None:
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(["f"]))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(["f"]))
     symbols = symbols_of(b"1 T should_failslab\n2 t f.isra.0\n30 t __kretprobe_trampoline\n")
     (placement, _) = placements(fault, symbols, EVERYTHING)
     assert placement.layout == Layout(return_trampoline=0x30)
@@ -139,7 +139,7 @@ def test_what_hidden_addresses_switch_off_is_told(
     said: list[str],
 ) -> None:
     monkeypatch.setattr(addresses, "hidden", lambda: hidden)
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(chain))
     symbols = symbols_of(b"0 T should_failslab\n0 t f.isra.0\n0 t __kretprobe_trampoline\n")
     (placement, *_) = placements(fault, symbols, EVERYTHING)
     told = warnings(placement, machine)
@@ -152,7 +152,7 @@ def test_the_kernels_list_of_names_is_not_read_for_functions_that_have_types() -
     def unread() -> bytes:
         raise AssertionError("it takes the kernel a while to write it")
 
-    fault = Fault("x", Hook.SLAB, Scope(pids=(42,)), callchain=frames_of(["sys_mount"]))
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(["sys_mount"]))
     symbols = Symbols(unread, "x86_64", EVERYTHING.types)
     assert next(placements(fault, symbols, EVERYTHING)).frames[0].symbol == "__x64_sys_mount"
 
@@ -162,7 +162,7 @@ def test_callers_that_get_past_a_system_call_are_told_once() -> None:
     features = only(types=types_of(*names))
     fault = Fault(
         "x",
-        Hook.FUNCTION,
+        Kind.FUNCTION,
         Scope(pids=(42,)),
         function="sys_mount",
         errno=5,
@@ -210,7 +210,7 @@ def test_without_any_way_the_kernel_is_unsupported_and_the_option_is_named() -> 
 
 
 def function(name: str, errno: int = 0) -> list[Placement]:
-    fault = Fault("x", Hook.FUNCTION, Scope(pids=(42,)), function=name, errno=errno)
+    fault = Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function=name, errno=errno)
     return list(placements(fault, SYMBOLS, EVERYTHING))
 
 

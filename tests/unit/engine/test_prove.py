@@ -12,7 +12,7 @@ from chaoskernel.engine import prove
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Mechanism
+from chaoskernel.fault.spec import Fault, Kind, Mechanism
 from chaoskernel.kernel import ftrace, symbols
 from tests.unit.kernel.types import symbols_of
 
@@ -49,31 +49,31 @@ class FakeProgram:
         return {"provoked": self.calls}
 
 
-def fault(hook: Hook, function: str = "") -> Fault:
-    return Fault("x", hook, Scope(pids=(42,)), function=function)
+def fault(kind: Kind, function: str = "") -> Fault:
+    return Fault("x", kind, Scope(pids=(42,)), function=function)
 
 
-@pytest.mark.parametrize("hook", [Hook.SLAB, Hook.PAGE])
-def test_this_process_is_the_witness_for_a_moment(hook: Hook) -> None:
+@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE])
+def test_this_process_is_the_witness_for_a_moment(kind: Kind) -> None:
     program = FakeProgram(calls=1)
-    assert prove.prove(program, fault(hook), HOOK) == "called"
+    assert prove.prove(program, fault(kind), HOOK) == "called"
     assert program.memberships == [([os.getpid()], WITNESS), ([os.getpid()], EXEMPT)]
 
 
 def test_a_hook_that_nobody_calls_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     program = FakeProgram(calls=0)
     with pytest.raises(DeadHook, match="^hook is there, but this kernel does not call it"):
-        prove.prove(program, fault(Hook.SLAB), HOOK)
+        prove.prove(program, fault(Kind.SLAB), HOOK)
     assert program.memberships[-1] == ([os.getpid()], EXEMPT)
-    monkeypatch.setitem(prove._PROVOCATIONS, Hook.BIO, lambda _: False)
+    monkeypatch.setitem(prove._PROVOCATIONS, Kind.BIO, lambda _: False)
     with pytest.raises(UnsupportedKernel, match="no block device can be read"):
-        prove.prove(program, fault(Hook.BIO), HOOK)
+        prove.prove(program, fault(Kind.BIO), HOOK)
 
 
 def test_a_process_of_its_own_reads_disks_and_is_the_witness() -> None:
     """One that hangs is not the agent, and has nothing that is attached."""
     program = FakeProgram(calls=1)
-    prove.prove(program, fault(Hook.BIO), HOOK)
+    prove.prove(program, fault(Kind.BIO), HOOK)
     (first, last) = program.memberships
     assert first[1:] == (WITNESS,)
     assert last == (first[0], EXEMPT)
@@ -85,13 +85,13 @@ def test_a_hook_is_not_dead_because_the_function_tracer_was_switched_off(
 ) -> None:
     monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
     with pytest.raises(UnsupportedKernel, match="ftrace_enabled is 0") as refused:
-        prove.prove(FakeProgram(calls=0), fault(Hook.SLAB), HOOK)
+        prove.prove(FakeProgram(calls=0), fault(Kind.SLAB), HOOK)
     assert not isinstance(refused.value, DeadHook)
 
 
 def proven(symbol: str, mechanism: Mechanism = Mechanism.FMOD_RET, calls: int = 0) -> str:
     program = FakeProgram(calls)
-    return prove.prove(program, fault(Hook.FUNCTION, symbol), Probe(symbol, mechanism))
+    return prove.prove(program, fault(Kind.FUNCTION, symbol), Probe(symbol, mechanism))
 
 
 @pytest.fixture

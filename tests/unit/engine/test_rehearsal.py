@@ -12,7 +12,7 @@ from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.rehearsal import Rehearsed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
 from chaoskernel.kernel import boottime
 
 
@@ -27,7 +27,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 def fault_of(pid: int) -> Fault:
     return Fault(
         name="rehearsal",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(pids=(pid,)),
         callchain=(Frame("sys_mount"),),
         limits=Limits(duration=30),

@@ -10,11 +10,11 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Hook, Limits, Mechanism, symbol_of
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits, Mechanism, symbol_of
 
 FULL = Fault(
     name="a-b.c_1",
-    hook=Hook.PAGE,
+    kind=Kind.PAGE,
     scope=Scope(
         pids=(2, 4194304),
         pid_files=("/run/a.pid",),
@@ -34,7 +34,7 @@ FULL = Fault(
 )
 FUNCTION = Fault(
     name="f",
-    hook=Hook.FUNCTION,
+    kind=Kind.FUNCTION,
     scope=Scope(system_wide=True),
     function="sys_openat",
     errno=24,
@@ -44,7 +44,7 @@ SMALL = {"name": "a", "fault": "slab", "scope": {"system_wide": True}}
 
 
 @pytest.mark.parametrize(
-    "fault", [FULL, FUNCTION, Fault(name="a", hook=Hook.BIO, scope=Scope(system_wide=True))]
+    "fault", [FULL, FUNCTION, Fault(name="a", kind=Kind.BIO, scope=Scope(system_wide=True))]
 )
 def test_json_and_back_is_the_same_fault(fault: Fault) -> None:
     assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault
@@ -53,7 +53,7 @@ def test_json_and_back_is_the_same_fault(fault: Fault) -> None:
 def test_what_a_document_leaves_out_has_the_defaults() -> None:
     assert Fault.from_json(SMALL) == Fault(
         name="a",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(system_wide=True),
         callchain=(),
         limits=Limits(probability=100.0, times=0, duration=300.0),
@@ -70,7 +70,7 @@ def test_what_a_document_leaves_out_has_the_defaults() -> None:
     ],
 )
 def test_each_fault_has_its_hook(hook: str, function: str) -> None:
-    assert symbol_of(Hook(hook), "") == function
+    assert symbol_of(Kind(hook), "") == function
 
 
 @pytest.mark.parametrize("errno", [24, "24", "EMFILE"])
@@ -235,7 +235,7 @@ def test_sixteen_frames_are_allowed() -> None:
 
 def test_a_rehearsal_is_a_dry_run() -> None:
     scope = Scope(system_wide=True)
-    rehearsal = Fault("a", Hook.SLAB, scope, engine=EngineName.NONE, dry_run=True)
+    rehearsal = Fault("a", Kind.SLAB, scope, engine=EngineName.NONE, dry_run=True)
     assert Fault.from_json(rehearsal.to_json()) == rehearsal
     with pytest.raises(InvalidFault, match="^engine: 'none' is not core, bcc or auto .*dry_run"):
-        Fault("a", Hook.SLAB, scope, engine=EngineName.NONE)
+        Fault("a", Kind.SLAB, scope, engine=EngineName.NONE)

@@ -15,7 +15,7 @@ import pytest
 from chaoskernel.errors import AgentError, ClusterError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.k8s import asking
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.injection import Waits
@@ -121,7 +121,7 @@ def test_a_start_that_waits_for_a_busy_server_is_stopped(serving: Make) -> None:
 
     def start() -> None:
         try:
-            target.start(Fault(name="x", hook=Hook.SLAB, scope=scope))
+            target.start(Fault(name="x", kind=Kind.SLAB, scope=scope))
         except AgentError as error:
             raised.append(error)
 

@@ -18,7 +18,7 @@ from kubernetes.client.exceptions import ApiException
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.k8s.cluster import ApiCluster, _errors
 from chaoskernel.k8s.connection import Connection, without_secrets
 from chaoskernel.k8s.job import Owner, Settings, job
@@ -47,7 +47,7 @@ def test_a_list_is_read_page_by_page_with_the_labels_and_the_key(serving: Make) 
 def test_a_job_is_created_and_deleted_with_its_pod(serving: Make) -> None:
     cluster, server = serving(lambda *_: (200, {"kind": "Job"}))
     scope = Scope(pods=(PodScope("shop", "db-0", "1234abcd", "n"),))
-    fault = Fault(name="x", hook=Hook.SLAB, scope=scope)
+    fault = Fault(name="x", kind=Kind.SLAB, scope=scope)
     owner = Owner("chaos", "u")
     manifest = job(fault, "r", 0, Settings("c", "i"), start_seconds=9, owner=owner)
     cluster.create_job("c", manifest)

@@ -10,7 +10,7 @@ import pytest
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Hook, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Owner, Settings, settings
 
@@ -19,7 +19,7 @@ POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "
 
 def a_fault(**more: Any) -> Fault:
     given = {"limits": Limits(duration=30), "scope": Scope(pods=(POD,)), **more}
-    return Fault(name="Pod_enomem.1", hook=Hook.SLAB, **given)
+    return Fault(name="Pod_enomem.1", kind=Kind.SLAB, **given)
 
 
 def made(fault: Fault | None = None, *, privileged: bool = False, **more: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chaoskernel.errors import ClusterError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook, Limits
+from chaoskernel.fault.spec import Fault, Kind, Limits
 from chaoskernel.k8s import job, leftovers
 from chaoskernel.k8s.job import Settings
 from tests.unit.k8s.fake_cluster import FakeCluster
@@ -13,7 +13,7 @@ from tests.unit.k8s.fake_cluster import FakeCluster
 
 def left_by(name: str, node: str, cluster: FakeCluster) -> str:
     pod = PodScope("shop", "db-0", "1234abcd", node)
-    fault = Fault(name=name, hook=Hook.SLAB, scope=Scope(pods=(pod,)), limits=Limits(duration=30))
+    fault = Fault(name=name, kind=Kind.SLAB, scope=Scope(pods=(pod,)), limits=Limits(duration=30))
     manifest = job.job(fault, "r", 0, Settings("c", "i"), start_seconds=10, started_by="me")
     manifest["metadata"]["name"] += node
     manifest["status"] = {"startTime": "2026-01-01T00:00:00Z"}

@@ -16,7 +16,7 @@ from chaoskernel.backend.target import State
 from chaoskernel.errors import ChaosKernelError, ClusterError, TimeLimit
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.k8s import streams
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
@@ -233,7 +233,7 @@ class Api:
 
 
 POD = PodScope("shop", "db-0", "1234abcd", "n", (PodContainer("app"),))
-FAULT = Fault(name="x", hook=Hook.SLAB, scope=Scope(pods=(POD,)))
+FAULT = Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=(POD,)))
 
 
 def reached(api: Api, serving: Make, *, start: float = 20.0) -> ClusterTarget:
@@ -409,7 +409,7 @@ def test_counters_of_another_version_are_not_added_up(reached: Any) -> None:
     script = {"n": Script(first=(armed(), other)), "m": Script(first=(armed(), here))}
     target = fake(FakeCluster(script))
     pods = (POD, PodScope("shop", "db-1", "abcd1234", "m"))
-    target.start(Fault(name="x", hook=Hook.SLAB, scope=Scope(pods=pods)))
+    target.start(Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=pods)))
 
     def counters() -> Mapping[str, Any]:
         return target.counters("x")

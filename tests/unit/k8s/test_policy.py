@@ -16,7 +16,7 @@ from chaoskernel.backend import launch
 from chaoskernel.fault import checks
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Hook, Limits
+from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Kind, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Settings
 
@@ -73,7 +73,7 @@ def agent(engine: EngineName = EngineName.CORE, **settings: Any) -> dict[str, An
     """Return the pod that a fault's Job makes."""
     fault = Fault(
         name="x",
-        hook=Hook.SLAB,
+        kind=Kind.SLAB,
         scope=Scope(pods=(POD,)),
         limits=Limits(duration=settings.pop("duration", 30)),
         engine=engine,
@@ -388,7 +388,7 @@ def test_a_fault_without_a_program_brings_none(engine: EngineName) -> None:
 
 def test_a_fault_with_a_program_brings_one() -> None:
     image = checks.packed(b"\x7fELF" + b"x" * 100)
-    fault = Fault(name="x", hook=Hook.SLAB, scope=Scope(pods=(POD,)), object=image)
+    fault = Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=(POD,)), object=image)
     made = job.job(fault, "r", 0, Settings("c", IMAGE), start_seconds=60)
     (variable,) = made["spec"]["template"]["spec"]["containers"][0]["env"]
     assert brings_a_program(variable["value"])

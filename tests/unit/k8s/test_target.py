@@ -23,7 +23,7 @@ from chaoskernel.errors import (
 )
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Hook
+from chaoskernel.fault.spec import Fault, Kind
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import Patience
@@ -39,7 +39,7 @@ def a_fault(*nodes: str, name: str = "x") -> Fault:
         PodScope("shop", f"db-{n}", f"{n:08x}-00", node, (PodContainer("app"),))
         for n, node in enumerate(nodes or ("worker-1", "worker-2"))
     )
-    return Fault(name=name, hook=Hook.SLAB, scope=Scope(pods=pods))
+    return Fault(name=name, kind=Kind.SLAB, scope=Scope(pods=pods))
 
 
 def target(cluster: FakeCluster, waits: Waits = QUICK) -> ClusterTarget:
@@ -399,4 +399,4 @@ def test_events_of_many_nodes_are_as_many_as_those_of_one() -> None:
 
 def test_a_scope_without_pods_is_refused() -> None:
     with pytest.raises(InvalidFault, match="scope"):
-        target(FakeCluster()).start(Fault(name="x", hook=Hook.SLAB, scope=Scope(pids=(42,))))
+        target(FakeCluster()).start(Fault(name="x", kind=Kind.SLAB, scope=Scope(pids=(42,))))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.fault.spec import Hook
+from chaoskernel.fault.spec import Kind
 from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden
@@ -60,7 +60,7 @@ def features(**changes: Any) -> Features:
 def test_a_hook_has_a_state_and_a_remedy_where_it_cannot_be_used(
     names: Symbols, kernel: Features | None, state: str, usable: bool | None
 ) -> None:
-    finding = report.hooks(names, kernel)[Hook.SLAB]
+    finding = report.hooks(names, kernel)[Kind.SLAB]
     assert (finding.subject, finding.state, finding.usable) == (SLAB, state, usable)
     assert bool(finding.remedy) is not bool(usable)
 
@@ -99,7 +99,7 @@ def test_a_kernel_that_is_locked_down_is_not_blamed_on_the_user(
 ) -> None:
     """Root is refused as everybody is: "run it as root" would help nobody."""
     monkeypatch.setattr(kernel_features, "lockdown", lambda: "confidentiality")
-    hook = report.hooks(WHOLE, None)[Hook.SLAB]
+    hook = report.hooks(WHOLE, None)[Kind.SLAB]
     found = [hook, *report.mechanisms(None), *report.host()]
     remedies = [finding.remedy for finding in found if finding.subject != "privileges"]
     assert not [remedy for remedy in remedies if "root" in remedy]
@@ -118,7 +118,7 @@ def test_where_the_function_tracer_is_off_no_hook_is_usable_and_the_switch_is_na
         ("kernel.ftrace_enabled is 0", False, "`sysctl kernel.ftrace_enabled=1` switches it on")
     }
     absent = report.hooks(symbols_of(b"1 T other\n"), features())
-    assert absent[Hook.SLAB].state == "absent"
+    assert absent[Kind.SLAB].state == "absent"
 
 
 def test_tracing_that_is_off_is_found_with_what_switches_it_on(

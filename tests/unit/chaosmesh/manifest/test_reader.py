@@ -20,7 +20,7 @@ from chaoskernel.chaosmesh.manifest import (
 )
 from chaoskernel.errors import InvalidManifest
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Hook, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
 
 
@@ -41,7 +41,7 @@ def test_the_sample_of_the_original_is_read_as_it_is() -> None:
             name="kernel-chaos-example",
             namespace="chaos-testing",
             selection=Selection(Mode.ONE, Selector(namespaces=("chaos-mount",))),
-            hook=Hook.SLAB,
+            kind=Kind.SLAB,
             callchain=(Frame("__x64_sys_mount"),),
         ),
     )
@@ -113,7 +113,7 @@ def test_every_field_is_read() -> None:
     assert found.paused
     assert found.fault(Scope(pids=(7,)), mechanism=Mechanism.KPROBE, dry_run=True) == Fault(
         name="demo",
-        hook=Hook.PAGE,
+        kind=Kind.PAGE,
         scope=Scope(pids=(7,)),
         callchain=(
             Frame("sys_mkdir"),
@@ -157,8 +157,8 @@ def test_a_probability_of_zero_is_always() -> None:
 
 @pytest.mark.parametrize("failtype", [0, 1, 2])
 def test_the_failtypes(failtype: int) -> None:
-    hook = one(document({"failtype": failtype})).hook
-    assert hook is (Hook.SLAB, Hook.PAGE, Hook.BIO)[failtype]
+    kind = one(document({"failtype": failtype})).kind
+    assert kind is (Kind.SLAB, Kind.PAGE, Kind.BIO)[failtype]
 
 
 @pytest.mark.parametrize("frame", [{}, {"funcname": ""}, {"predicate": ""}])
