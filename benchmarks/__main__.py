@@ -14,8 +14,9 @@ from benchmarks import document, report
 from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel.compiler import objects
 from chaoskernel.fault import syntax
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.lab.kernel import find_or_build
 from chaoskernel.lab.progress import Lines
 

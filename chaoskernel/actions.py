@@ -14,9 +14,10 @@ from chaoskernel.chaosmesh import manifest as documents
 from chaoskernel.chaosmesh.manifest.arguments import selected_by
 from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.fault import syntax
+from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.checks import check_flag, check_name, is_int
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, engine_named, kind_named, mechanism_named
+from chaoskernel.fault.spec import engine_named, mechanism_named
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
@@ -36,6 +37,7 @@ __all__ = [
 _STARTED = (
     "name",
     "hook",
+    "hooks",
     "mechanism",
     "proof",
     "engine",
@@ -67,6 +69,9 @@ def start_injection(
     parameters: str = "",
     predicate: str = "",
     headers: list = None,
+    paths: list = None,
+    devices: list = None,
+    any_file: bool = False,
     dry_run: bool = False,
 ) -> dict:
     """Make kernel requests fail from now on, and return once the fault is in force.
@@ -76,7 +81,9 @@ def start_injection(
 
     :param name: names the fault in the other activities; a name is free again
         once its fault has ended.
-    :param fault: what fails: slab, page, bio, or function.
+    :param fault: what fails: slab, page, bio or function; allocation, memory, read, write,
+        open, create, remove, rename, truncate, stat, lock, mmap, fork, exec, socket, connect,
+        bind, accept, send, recv, mount, ipc, signal, fsync, close, poll or io_uring_enter.
     :param callchain: kernel functions, outermost first, that must be active on
         the thread; each a name or {"funcname": name, "parameters": "struct dentry
         *parent, const struct qstr *name", "predicate": "STRNCMP(name->name,
@@ -95,22 +102,26 @@ def start_injection(
         and the kernel's headers.  none attaches nothing: a rehearsal, with dry_run.
     :param function: for a fault of a function, its name: one of the kernel's
         error-injection list, such as sys_openat.
-    :param errno: for a fault of a function, what it returns, such as EMFILE.
+    :param errno: what the program gets, such as EMFILE; a kind that has one of its own takes
+        none, and each other but function has a usual one.
     :param parameters: for a fault of a function, its parameters in C.
     :param predicate: a C expression on the hook's own arguments: s and gfpflags of
         slab, gfp_mask and order of page, bio of bio, the parameters of a function.
     :param headers: what the predicates need, such as linux/blkdev.h.
+    :param paths: for a fault about files: files, and directories with all below them.
+    :param devices: for a fault about files: block devices that are mounted, or mount points.
+    :param any_file: true hits every file, standard streams too; read and write want it said.
     :param dry_run: true lets everything through, and counts what would have failed
         as held_dry_run.
-    :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at;
-        and warnings, where something does not work on this kernel as it should.
+    :returns: name, hook, hooks, mechanism, engine, targets, callchain, left_out, armed_at,
+        expires_at; and warnings, where something does not work on this kernel as it should.
         left_out names callers who get past a system call of the fault: 32-bit programs.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
-        description = Fault(
+        description = fault_of(
             name=name,
-            kind=kind_named(fault),
+            fault=fault,
             scope=syntax.scope(
                 pids=pids,
                 pid_files=pid_files,
@@ -119,15 +130,20 @@ def start_injection(
                 containers=containers,
                 system_wide=system_wide,
             ),
-            callchain=syntax.frames(callchain),
-            limits=syntax.limits(probability, times, duration),
-            mechanism=mechanism_named(mechanism),
-            engine=engine_named(engine),
+            callchain=callchain,
+            probability=probability,
+            times=times,
+            duration=duration,
+            mechanism=mechanism,
+            engine=engine,
             function=function,
-            errno=syntax.errno(errno),
-            parameters=syntax.parameters(parameters),
-            predicate=syntax.expression(predicate),
-            headers=syntax.headers(headers),
+            errno=errno,
+            parameters=parameters,
+            predicate=predicate,
+            headers=headers,
+            paths=paths,
+            devices=devices,
+            any_file=any_file,
             dry_run=dry_run,
         )
         started = shared().start(description).to_json()
@@ -251,19 +267,21 @@ def start_pod_injection(
         seed = syntax.number("seed", seed)
         if seed is not None and not is_int(seed):
             raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
-        description = Fault(
+        description = fault_of(
             name=name,
-            kind=kind_named(fault),
+            fault=fault,
             scope=Scope(system_wide=True),
-            callchain=syntax.frames(callchain),
-            limits=syntax.limits(probability, times, duration),
-            mechanism=mechanism_named(mechanism),
-            engine=engine_named(engine),
+            callchain=callchain,
+            probability=probability,
+            times=times,
+            duration=duration,
+            mechanism=mechanism,
+            engine=engine,
             function=function,
-            errno=syntax.errno(errno),
-            parameters=syntax.parameters(parameters),
-            predicate=syntax.expression(predicate),
-            headers=syntax.headers(headers),
+            errno=errno,
+            parameters=parameters,
+            predicate=predicate,
+            headers=headers,
             dry_run=dry_run,
         )
         reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)

@@ -12,7 +12,8 @@ from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_name, is_int
-from chaoskernel.fault.spec import kind_named, symbol_of
+from chaoskernel.fault.hooks import TABLE
+from chaoskernel.fault.spec import check_kind, kind_named
 from chaoskernel.toolkit.activity import failing_in_one_line
 from chaoskernel.toolkit.evidence import chain_end
 
@@ -122,7 +123,7 @@ def kernel_chaos_state(name: str, namespace: str = "default") -> dict:
 def kernel_supports(fault: str = "slab", function: str = "") -> bool:
     """Tell whether the running kernel lets a kind of request be made to fail.
 
-    :param fault: slab, page, bio or function.
+    :param fault: a kind of fault, as start_injection takes it.
     :param function: the kernel function, when the fault is `function`.
     :raises ActivityFailed: there is no such fault, or asking the kernel takes root.
     """
@@ -130,7 +131,10 @@ def kernel_supports(fault: str = "slab", function: str = "") -> bool:
     from chaoskernel.kernel.features import usable  # noqa: PLC0415
 
     with failing_in_one_line():
-        return usable(symbol_of(kind_named(fault), function))
+        kind = kind_named(fault)
+        check_kind(kind, function)
+        hooks = [hook.symbol for hook in TABLE[kind].hooks if not hook.optional]
+        return all(map(usable, hooks or [function]))
 
 
 def _tells(key: str, value: object) -> bool:

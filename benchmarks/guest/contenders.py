@@ -24,8 +24,9 @@ from benchmarks.guest.peers import (
 )
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from chaoskernel.kernel import symbols
 
 ITERATIONS = 10_000

@@ -16,9 +16,10 @@ from typing import Any
 from benchmarks.scale import documents
 from chaoskernel.agent import protocol
 from chaoskernel.fault import syntax
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits
+from chaoskernel.fault.spec import Fault, Limits
 from chaoskernel.k8s.job import CONTAINER, LABEL_RUN, Settings, job
 
 AT_ONCE = 16

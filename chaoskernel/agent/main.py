@@ -144,8 +144,9 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
     return {
         "type": protocol.ARMED,
         "name": fault.name,
-        "hook": armed.placement.hook.symbol,
-        "mechanism": armed.placement.hook.mechanism.value,
+        "hook": ", ".join(placed.probe.symbol for placed in armed.placement.hooks),
+        "hooks": [placed.probe.symbol for placed in armed.placement.hooks],
+        "mechanism": armed.placement.mechanism.value,
         "proof": armed.proof,
         "engine": engine.name,
         "callchain": [

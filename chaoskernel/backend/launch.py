@@ -78,6 +78,8 @@ def needs_bcc(fault: Fault, *, types: Path = _TYPES, library: str = _LIBBPF) -> 
     """Tell whether a fault's agent will need BCC, as far as can be told from outside of it."""
     if fault.engine is not EngineName.AUTO:
         return fault.engine is EngineName.BCC
+    if fault.row.needs_core:
+        return False
     if (fault.has_predicates and not fault.object) or not types.exists():
         return True
     try:

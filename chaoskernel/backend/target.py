@@ -65,6 +65,7 @@ class Record:
             "name": self.fault.name,
             "fault": self.fault.kind.value,
             "hook": armed.get("hook", self.fault.symbol),
+            "hooks": armed.get("hooks", [hook.symbol for hook in self.fault.hooks]),
             "mechanism": armed.get("mechanism", ""),
             "proof": armed.get("proof", ""),
             "engine": armed.get("engine", ""),

@@ -24,6 +24,7 @@ struct event {
 	char cache[MAX_CACHE_NAME];
 	s64 stack_size; /* bytes */
 	u64 stack[MAX_STACK];
+	u64 hook;  /* its number: there is one */
 	u64 begun; /* the same number; written first */
 };
 

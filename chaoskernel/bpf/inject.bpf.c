@@ -19,6 +19,9 @@
 /* Types and enumerators are named so that those of no kernel clash with them. */
 
 #define MAX_FRAMES 16
+#define MAX_HOOKS 12
+#define MAX_PLACES 1024
+#define MAX_LEVELS 64 /* of a path, from a file up to the root of its file system */
 #define MAX_CGROUPS 16384
 #define MAX_COMMANDS 256
 #define WAYS 8
@@ -32,6 +35,7 @@
 #define MAX_PARAMETERS 6
 #define COMMAND_LENGTH 16
 #define NR_SIEVE (1 << 20)
+#define NR_PLACES (1 << 12)
 #define NR_IDS (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
 
 /* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
@@ -78,11 +82,21 @@ enum chaos_counter {
 	NR_COUNTERS,
 };
 
+/* What is known of a hook's arguments. */
 enum chaos_hook {
 	HOOK_SLAB,
 	HOOK_PAGE,
 	HOOK_BIO,
 	HOOK_FUNCTION,
+};
+
+/* The type of those arguments of a hook that say which file it is called for. */
+enum chaos_subject {
+	SUBJECT_NONE,
+	SUBJECT_FILE,
+	SUBJECT_PATH,
+	SUBJECT_DENTRY,
+	SUBJECT_PROGRAM,
 };
 
 enum chaos_wider_scope {
@@ -91,13 +105,21 @@ enum chaos_wider_scope {
 };
 
 /* The layouts of this and of what follows are inject.py's too. */
+struct chaos_hook_switches {
+	s64 value;    /* what it returns to fail */
+	u64 bits;     /* if any: a call whose mask has none of them is another request's */
+	u32 argument; /* which one is that mask */
+	u32 kind;     /* enum chaos_hook */
+	u32 subject;  /* enum chaos_subject */
+	u32 subjects; /* which arguments are of that type, as bits */
+};
+
 struct chaos_switches {
 	u64 probability_of_2_32;
 	u64 times;
-	s64 value;	       /* what the hook returns to fail */
 	u64 return_trampoline; /* what a kretprobe puts in place of a return address, or 0 */
 	u64 thread_size;       /* bytes of a kernel stack; see stack_size_of() */
-	u32 hook;
+	u32 by_place;	       /* only what lies at or below `places` */
 	u32 nr_frames;
 	u32 named[MAX_FRAMES]; /* by entry point: the frames that name its function */
 	u32 scope;	       /* beyond processes: enum chaos_wider_scope */
@@ -105,6 +127,7 @@ struct chaos_switches {
 	u32 cgroup_subsystem;  /* of the v1 hierarchy */
 	u32 dry_run;
 	u32 has_task_pt_regs; /* Linux 5.15 */
+	struct chaos_hook_switches hooks[MAX_HOOKS];
 };
 
 const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
@@ -118,15 +141,26 @@ struct chaos_state {
 	u64 deadline;	    /* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
 	u64 tickets;	    /* injections handed out; the one place where `times` is decided */
 	u64 last_event;	    /* number of the latest */
+	u64 learned;	    /* address of a dentry; see learn_place() */
+	u64 whole;	    /* what is learned is the root of its file system */
 	u8 members[NR_IDS]; /* by thread group: enum chaos_membership */
 	u8 depths[NR_IDS];  /* by thread: leading frames of the chain that are active, in order */
 	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
+	u8 places[NR_PLACES]; /* by address, likewise */
 };
 
 struct chaos_state state = {};
 
+struct chaos_hook_counts {
+	u64 reached;
+	u64 matched;
+	u64 injected; /* or would have been, in a dry run */
+	u64 provoked;
+};
+
 struct chaos_counts {
 	u64 counters[NR_COUNTERS];
+	struct chaos_hook_counts hooks[MAX_HOOKS];
 	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
 	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
 };
@@ -226,17 +260,13 @@ static __always_inline bool may_be_in_scope(u32 tgid)
 	return scope == CHAOS_SYSTEM_WIDE;
 }
 
-static __always_inline bool in_scope(u32 tgid, bool at_hook)
+static __always_inline bool in_scope(u32 tgid)
 {
 	u8 membership = *membership_of(tgid);
 	u64 cgroup;
 
-	if (membership == CHAOS_IN_SCOPE)
-		return true;
-	if (at_hook && membership == CHAOS_WITNESS)
-		count(COUNT_PROVOKED);
 	if (membership)
-		return false;
+		return membership == CHAOS_IN_SCOPE;
 	if (switches.scope != CHAOS_BY_CGROUP)
 		return switches.scope == CHAOS_SYSTEM_WIDE;
 	cgroup = current_cgroup();
@@ -430,7 +460,7 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 	u64 address = bpf_get_current_task();
 	u32 depth = *kept, i;
 
-	if (!counts || !in_scope(id >> 32, false) || !on_own_stack(task, position))
+	if (!counts || !in_scope(id >> 32) || !on_own_stack(task, position))
 		return 0;
 #pragma unroll
 	for (i = 0; i < MAX_FRAMES; i++)
@@ -515,6 +545,7 @@ struct chaos_event {
 	char cache[MAX_CACHE_NAME];
 	s64 stack_size; /* bytes */
 	u64 stack[MAX_STACK];
+	u64 hook;  /* its number */
 	u64 begun; /* the same number; written first */
 };
 
@@ -603,21 +634,25 @@ static __always_inline void describe_bio(struct chaos_event *event, const u64 *a
 	event->arguments[3] = BPF_CORE_READ(bio, bi_iter.bi_size);
 }
 
-static __always_inline void describe(struct chaos_event *event, const u64 *arguments)
+static __always_inline void describe(struct chaos_event *event, const u64 *arguments, u32 hook)
 {
+	u32 kind = switches.hooks[hook].kind;
+
 	event->cache[0] = 0;
-	if (switches.hook == HOOK_SLAB) {
+	event->hook = hook;
+	if (kind == HOOK_SLAB) {
 		describe_slab(event, arguments);
-	} else if (switches.hook == HOOK_PAGE) {
+	} else if (kind == HOOK_PAGE) {
 		event->arguments[0] = (u32)arguments[0];
 		event->arguments[1] = (u32)arguments[1];
-	} else if (switches.hook == HOOK_BIO) {
+	} else if (kind == HOOK_BIO) {
 		describe_bio(event, arguments);
 	}
 }
 
 /* Take the next slot; readers know by its numbers that it is being written. */
-static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments)
+static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments,
+				       u32 hook)
 {
 	u64 sequence = __sync_fetch_and_add(&state.last_event, 1) + 1;
 	u32 slot = sequence % MAX_EVENTS;
@@ -631,7 +666,7 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
 	event->pid = task->tgid;
 	event->tid = task->pid;
 	bpf_get_current_comm(&event->command, sizeof(event->command));
-	describe(event, arguments);
+	describe(event, arguments, hook);
 	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
 	barrier();
 	event->sequence = sequence;
@@ -657,11 +692,13 @@ static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
  * there and in should_fail(): they are made here.  Returned is the counter of the guard that
  * holds the injection back, or NR_COUNTERS.
  */
-static __always_inline enum chaos_counter guard_of_request(const u64 *arguments)
+static __always_inline enum chaos_counter guard_of_request(const u64 *arguments, u32 hook)
 {
-	if (switches.hook == HOOK_PAGE && arguments[0] & GFP_NOFAIL)
+	u32 kind = switches.hooks[hook].kind;
+
+	if (kind == HOOK_PAGE && arguments[0] & GFP_NOFAIL)
 		return COUNT_HELD_NOFAIL;
-	if (switches.hook != HOOK_SLAB)
+	if (kind != HOOK_SLAB)
 		return NR_COUNTERS;
 	if (arguments[1] & GFP_NOFAIL)
 		return COUNT_HELD_NOFAIL;
@@ -688,9 +725,9 @@ static __always_inline bool ticket_left(void)
 
 /* What stands in the way of a request that the fault is about; NR_COUNTERS: nothing. */
 static __always_inline enum chaos_counter what_holds(struct task_struct *task, u64 position,
-						     bool chosen, const u64 *arguments)
+						     bool chosen, const u64 *arguments, u32 hook)
 {
-	enum chaos_counter guard = guard_of_request(arguments);
+	enum chaos_counter guard = guard_of_request(arguments, hook);
 
 	if (guard == NR_COUNTERS)
 		guard = guard_of_task(task, position);
@@ -720,17 +757,131 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 }
 #endif
 
-/* A task that may be in scope makes a request: is it, and may its call chain be active? */
-static __always_inline bool concerns(u64 id)
-{
-	struct chaos_counts *counts;
+/*
+ * An argument of a traced function; the verifier wants each one's offset in the instruction,
+ * and knows its type then.
+ */
+#define ARGUMENT(number)                                         \
+	case number:                                             \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"            \
+			     : "=r"(value)                       \
+			     : "r"(arguments), "i"((number) * 8) \
+			     : "memory");                        \
+		return value
 
-	if (!in_scope(id >> 32, true) || !*(volatile u64 *)&state.deadline)
+static __always_inline void *argument_of(const u64 *arguments, u32 number)
+{
+	void *value;
+
+	switch (number) {
+		ARGUMENT(0);
+		ARGUMENT(1);
+		ARGUMENT(2);
+		ARGUMENT(3);
+		ARGUMENT(4);
+	}
+	return NULL;
+}
+
+/* Is a call of a hook the request that the fault is about, as far as its mask tells? */
+static __always_inline bool is_meant(const u64 *arguments, u32 hook)
+{
+	u64 bits = switches.hooks[hook].bits;
+
+	return !bits || (u64)argument_of(arguments, switches.hooks[hook].argument) & bits;
+}
+
+/*
+ * Files and directories by identity: addresses of dentries that the agent keeps open.  Whoever
+ * looks up from a dentry by its parents comes past those of all directories that it lies in.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PLACES);
+	__type(key, u64);
+	__type(value, u8);
+} places SEC(".maps");
+
+/* The address that a pointer of a known type is; the verifier lets nobody shift the pointer. */
+static __always_inline u64 address_of(void *pointer)
+{
+	u64 distance = (u64)pointer - (u64)bpf_get_current_task_btf();
+
+	asm volatile("" : "+r"(distance));
+	return distance + bpf_get_current_task();
+}
+
+static __always_inline u32 slot_of_place(u64 address)
+{
+	return (address >> 6) % NR_PLACES;
+}
+
+static __noinline bool is_place(u64 address)
+{
+	return bpf_map_lookup_elem(&places, &address) != NULL;
+}
+
+static __always_inline bool lies_in_place(struct dentry *dentry)
+{
+	struct dentry *parent;
+	u64 address;
+	u32 level;
+
+#pragma clang loop unroll(disable)
+	for (level = 0; level < MAX_LEVELS; level++) {
+		address = address_of(dentry);
+		if (state.places[slot_of_place(address)] && is_place(address))
+			return true;
+		parent = dentry->d_parent;
+		if (parent == dentry)
+			return false;
+		dentry = parent;
+	}
+	return false;
+}
+
+static __always_inline struct dentry *dentry_of(void *argument, u32 subject)
+{
+	if (subject == SUBJECT_FILE)
+		return ((struct file *)argument)->f_path.dentry;
+	if (subject == SUBJECT_PATH)
+		return ((struct path *)argument)->dentry;
+	if (subject == SUBJECT_PROGRAM)
+		return ((struct linux_binprm *)argument)->file->f_path.dentry;
+	return argument;
+}
+
+/* Does the file that a hook is called for lie where the fault is meant to be? */
+static __always_inline bool is_in_place(u64 *ctx, u32 hook)
+{
+	u32 number;
+
+	if (!switches.by_place)
+		return true;
+#pragma unroll
+	for (number = 0; number < 5; number++)
+		if (switches.hooks[hook].subjects & 1U << number &&
+		    lies_in_place(
+			    dentry_of(argument_of(ctx, number), switches.hooks[hook].subject)))
+			return true;
+	return false;
+}
+
+/* A task that may be in scope makes a request: is it, and may its call chain be active? */
+static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
+{
+	struct chaos_counts *counts = here();
+
+	if (!counts || !is_meant(arguments, hook))
 		return false;
-	counts = here();
-	if (!counts)
+	if (*membership_of(id >> 32) == CHAOS_WITNESS) {
+		counts->counters[COUNT_PROVOKED]++;
+		counts->hooks[hook].provoked++;
+	}
+	if (!in_scope(id >> 32) || !*(volatile u64 *)&state.deadline)
 		return false;
 	counts->counters[COUNT_REACHED]++;
+	counts->hooks[hook].reached++;
 	return *depth_of(id) == switches.nr_frames;
 }
 
@@ -738,28 +889,33 @@ static __always_inline bool concerns(u64 id)
  * Is such a request to fail?
  * @registers: a kprobe's arguments, or NULL in a trampoline program, whose context has them.
  */
-static __always_inline bool fails(void *ctx, const u64 *registers)
+static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 {
 	const u64 *arguments = registers ?: ctx;
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	struct chaos_counts *counts = here();
 	bool chosen = false;
 	enum chaos_counter held;
 
-	if (switches.nr_frames > 0 && !on_own_stack(task, position))
+	if (!counts || (switches.nr_frames > 0 && !on_own_stack(task, position)))
+		return false;
+	if (!registers && !is_in_place(ctx, hook))
 		return false;
 	if (!hook_matches(arguments) || !chain_active(task, position, &chosen))
 		return false;
-	count(COUNT_MATCHED);
-	held = what_holds(task, position, chosen, arguments);
+	counts->counters[COUNT_MATCHED]++;
+	counts->hooks[hook].matched++;
+	held = what_holds(task, position, chosen, arguments, hook);
 	if (held != NR_COUNTERS) {
 		count(held);
 		return false;
 	}
-	count(switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED);
+	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
+	counts->hooks[hook].injected++;
 	count_hit(task);
 	count_pod();
-	keep_event(ctx, task, arguments);
+	keep_event(ctx, task, arguments, hook);
 	return !switches.dry_run;
 }
 
@@ -777,68 +933,104 @@ static __always_inline bool fails(void *ctx, const u64 *registers)
 	}
 
 /* Functions of their own, so that a request which stops before has few registers to save. */
-static __noinline bool fails_in_trampoline(u64 *ctx)
+static __noinline bool fails_in_trampoline(u64 *ctx, u32 hook)
 {
-	return fails(ctx, NULL);
+	return hook < MAX_HOOKS && fails(ctx, NULL, hook);
 }
 
-static __noinline bool fails_in_kprobe(struct pt_regs *ctx)
+static __noinline bool fails_in_kprobe(struct pt_regs *ctx, u32 hook)
 {
 	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
 
-	return fails(ctx, arguments);
+	return hook < MAX_HOOKS && fails(ctx, arguments, hook);
 }
 
-static __noinline long modified(u64 *ctx)
+static __noinline long modified(u64 *ctx, u32 hook)
 {
-	bool failing = concerns(bpf_get_current_pid_tgid()) && fails_in_trampoline(ctx);
-
-	return failing ? switches.value : 0;
+	if (hook >= MAX_HOOKS)
+		return 0;
+	if (!concerns(bpf_get_current_pid_tgid(), ctx, hook) || !fails_in_trampoline(ctx, hook))
+		return 0;
+	return switches.hooks[hook].value;
 }
 
-static __noinline bool overridden(struct pt_regs *ctx)
+static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
 {
-	return concerns(bpf_get_current_pid_tgid()) && fails_in_kprobe(ctx);
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
+
+	return hook < MAX_HOOKS && concerns(bpf_get_current_pid_tgid(), arguments, hook) &&
+	       fails_in_kprobe(ctx, hook);
 }
 
 /*
- * The hook is called for every request of every task.  Where the scope is processes alone,
+ * A hook is called for every request of every task.  Where the scope is processes alone,
  * a task out of it is let go after one byte, and each instruction on that way counts: the
  * context lies on the stack, for a register would have to be saved and restored, and the
  * byte is what is returned, for the compiler would make another zero if it knew what the
  * jump tells.
  */
-SEC("fmod_ret")
-long hook_fmod_ret(u64 *ctx)
-{
-	u64 *volatile kept = ctx;
-	long membership = *membership_of(bpf_get_current_task_btf()->tgid);
+#define HOOK(n)                                                                                  \
+	SEC("fmod_ret")                                                                          \
+	long hook_fmod_ret_##n(u64 *ctx)                                                         \
+	{                                                                                        \
+		u64 *volatile kept = ctx;                                                        \
+		long membership = *membership_of(bpf_get_current_task_btf()->tgid);              \
+                                                                                                 \
+		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);             \
+		return membership;                                                               \
+	known:                                                                                   \
+		return modified(kept, n);                                                        \
+	}                                                                                        \
+                                                                                                 \
+	SEC("fmod_ret")                                                                          \
+	long wide_hook_fmod_ret_##n(u64 *ctx)                                                    \
+	{                                                                                        \
+		return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified(ctx, n) : 0; \
+	}                                                                                        \
+                                                                                                 \
+	SEC("kprobe")                                                                            \
+	int hook_kprobe_##n(struct pt_regs *ctx)                                                 \
+	{                                                                                        \
+		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))      \
+			bpf_override_return(ctx, switches.hooks[n].value);                       \
+		return 0;                                                                        \
+	}                                                                                        \
+                                                                                                 \
+	SEC("kprobe")                                                                            \
+	int wide_hook_kprobe_##n(struct pt_regs *ctx)                                            \
+	{                                                                                        \
+		if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))     \
+			bpf_override_return(ctx, switches.hooks[n].value);                       \
+		return 0;                                                                        \
+	}
 
-	asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);
-	return membership;
-known:
-	return modified(kept);
-}
+HOOK(0)
+HOOK(1)
+HOOK(2)
+HOOK(3)
+HOOK(4)
+HOOK(5)
+HOOK(6)
+HOOK(7)
+HOOK(8)
+HOOK(9)
+HOOK(10)
+HOOK(11)
 
-SEC("fmod_ret")
-long wide_hook_fmod_ret(u64 *ctx)
+/*
+ * Where a path leads: the agent, as a witness, asks for the attributes of a file that it has
+ * opened, and the first call that comes of it has its dentry (overlayfs calls the hook again,
+ * for the file below).
+ */
+SEC("fentry")
+int learn_place(u64 *ctx)
 {
-	return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified(ctx) : 0;
-}
+	struct path *path = (void *)ctx[0];
+	struct dentry *dentry = path->dentry;
 
-SEC("kprobe")
-int hook_kprobe(struct pt_regs *ctx)
-{
-	if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx))
-		bpf_override_return(ctx, switches.value);
-	return 0;
-}
-
-SEC("kprobe")
-int wide_hook_kprobe(struct pt_regs *ctx)
-{
-	if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx))
-		bpf_override_return(ctx, switches.value);
+	if (*membership_of(bpf_get_current_task_btf()->tgid) != CHAOS_WITNESS || state.learned)
+		return 0;
+	state.learned = state.whole ? address_of(dentry->d_sb->s_root) : address_of(dentry);
 	return 0;
 }
 

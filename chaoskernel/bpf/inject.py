@@ -12,8 +12,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, Probe
-from chaoskernel.fault.spec import MAX_FRAMES, Fault, Kind, Mechanism
+from chaoskernel.bpf.program import (
+    COUNTERS,
+    HOOK_COUNTERS,
+    Attach,
+    Entry,
+    PlacedHook,
+    Placement,
+    Probe,
+)
+from chaoskernel.fault.hooks import Kind, Subject
+from chaoskernel.fault.spec import MAX_FRAMES, Fault, Mechanism
 
 OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
@@ -31,8 +40,35 @@ _THREAD_SIZE = 1 << 14
 """Bytes of a kernel stack on 64-bit machines, if no page has more (arch/*/include/asm/)."""
 
 _PROCESSES, _SYSTEM_WIDE, _BY_CGROUP = 0, 1, 2
-_HOOKS = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FUNCTION)
+_KINDS = (Kind.SLAB, Kind.PAGE, Kind.BIO)
+"""`enum chaos_hook`; all others are functions."""
+
+_SUBJECTS = tuple(Subject)
+"""`enum chaos_subject`."""
+
+MAX_HOOKS = 12
+"""Of one fault: MAX_HOOKS of the program."""
+
+LEARNER, LEARNED_AT = "learn_place", "security_inode_getattr"
+"""What tells the address of a file's dentry, and where it is attached."""
+
+PLACES = 1 << 12
+"""NR_PLACES: bytes of the places' bitmap."""
+
 _u8, _u32, _u64, _s64 = ctypes.c_uint8, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int64
+
+
+class HookSwitches(ctypes.Structure):
+    """`struct chaos_hook_switches`."""
+
+    _fields_ = (
+        ("value", _s64),
+        ("bits", _u64),
+        ("argument", _u32),
+        ("kind", _u32),
+        ("subject", _u32),
+        ("subjects", _u32),
+    )
 
 
 class Switches(ctypes.Structure):
@@ -41,10 +77,9 @@ class Switches(ctypes.Structure):
     _fields_ = (
         ("probability_of_2_32", _u64),
         ("times", _u64),
-        ("value", _s64),
         ("return_trampoline", _u64),
         ("thread_size", _u64),
-        ("hook", _u32),
+        ("by_place", _u32),
         ("nr_frames", _u32),
         ("named", _u32 * MAX_FRAMES),
         ("scope", _u32),
@@ -52,6 +87,7 @@ class Switches(ctypes.Structure):
         ("cgroup_subsystem", _u32),
         ("dry_run", _u32),
         ("has_task_pt_regs", _u32),
+        ("hooks", HookSwitches * MAX_HOOKS),
     )
 
 
@@ -62,10 +98,19 @@ class State(ctypes.Structure):
         ("deadline", _u64),
         ("tickets", _u64),
         ("last_event", _u64),
+        ("learned", _u64),
+        ("whole", _u64),
         ("members", _u8 * IDS),
         ("depths", _u8 * IDS),
         ("cgroups", _u8 * SIEVE),
+        ("places", _u8 * PLACES),
     )
+
+
+class HookCounts(ctypes.Structure):
+    """`struct chaos_hook_counts`."""
+
+    _fields_ = tuple((name, _u64) for name in HOOK_COUNTERS)
 
 
 class Counts(ctypes.Structure):
@@ -73,6 +118,7 @@ class Counts(ctypes.Structure):
 
     _fields_ = (
         ("counters", _u64 * len(COUNTERS)),
+        ("hooks", HookCounts * MAX_HOOKS),
         ("entered", _u64 * MAX_FRAMES),
         ("matched", _u64 * MAX_FRAMES),
     )
@@ -106,10 +152,9 @@ def set_switches(
     """
     switches.probability_of_2_32 = fault.limits.probability_of_2_32
     switches.times = fault.limits.times
-    switches.value = number_of(placement.value)
     switches.return_trampoline = placement.layout.return_trampoline
     switches.thread_size = max(_THREAD_SIZE, mmap.PAGESIZE)
-    switches.hook = _HOOKS.index(fault.kind)
+    switches.by_place = bool(fault.where.named)
     switches.nr_frames = len(placement.frames)
     for slot, (_, named) in enumerate(functions(placement)):
         switches.named[slot] = named
@@ -118,6 +163,17 @@ def set_switches(
     switches.cgroup_subsystem = cgroup_subsystem
     switches.dry_run = fault.dry_run
     switches.has_task_pt_regs = has_task_pt_regs
+    for number, placed in enumerate(placement.hooks):
+        _set_hook(switches.hooks[number], fault.kind, placed)
+
+
+def _set_hook(switches: HookSwitches, kind: Kind, placed: PlacedHook) -> None:
+    switches.value = number_of(placed.value)
+    switches.bits = placed.hook.bits
+    switches.argument = placed.hook.argument
+    switches.kind = _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+    switches.subject = _SUBJECTS.index(placed.hook.subject)
+    switches.subjects = sum(1 << number for number in placed.subjects)
 
 
 def functions(placement: Placement) -> list[tuple[Probe, int]]:
@@ -138,10 +194,13 @@ def entries(fault: Fault, placement: Placement) -> list[Entry]:
     leaves = (_entry("leave", Attach.FEXIT, Attach.KRETPROBE, probe, n) for n, probe in chain)
     enters = (_entry("enter", Attach.FENTRY, Attach.KPROBE, probe, n) for n, probe in chain)
     role = "hook" if _scope(fault) == _PROCESSES else "wide_hook"
-    hook = _entry(role, Attach.FMOD_RET, Attach.KPROBE, placement.hook)
     swap = filter(None, [placement.ids])
     ids = (_entry("track_ids", Attach.FENTRY, Attach.KPROBE, probe) for probe in swap)
-    return [*_trackers(fault), *ids, *leaves, *enters, hook]
+    hooks = (
+        _entry(role, Attach.FMOD_RET, Attach.KPROBE, placed.probe, number)
+        for number, placed in enumerate(placement.hooks)
+    )
+    return [*_trackers(fault), *ids, *leaves, *enters, *hooks]
 
 
 def _scope(fault: Fault) -> int:

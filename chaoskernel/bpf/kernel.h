@@ -108,6 +108,27 @@ struct bio {
 	struct bvec_iter bi_iter;
 };
 
+struct super_block {
+	struct dentry *s_root;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct super_block *d_sb;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+};
+
+struct linux_binprm {
+	struct file *file;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r9;

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.fault.spec import PARAMETERS, Fault, Kind, Mechanism
+from chaoskernel.fault.hooks import Hook, Kind
+from chaoskernel.fault.spec import Fault, Mechanism
 
 COUNTERS = (
     "reached",
@@ -44,6 +45,10 @@ processes, threads and cgroups that escaped the scope or the call chain because 
 full; `unlisted`: requests that failed, or would have, of processes for which the list of those
 hit, of MAX_HIT, has no room.
 """
+
+HOOK_COUNTERS = ("reached", "matched", "injected", "provoked")
+"""Those that are kept for each hook, in that order; `injected` is what would have failed
+in a dry run."""
 
 _PARTS = ("common", "chain", "scope", "event", "decide")
 """The files of C, each of which builds on those before it."""
@@ -93,22 +98,33 @@ class Layout(NamedTuple):
     suspended: int | None = None
 
 
-class Placement(NamedTuple):
-    """Where the parts of a fault attach on one kernel; frames outermost first.
+class PlacedHook(NamedTuple):
+    """One of a fault's hooks on one kernel.
 
-    :param value: what the hook returns to fail, in C.
-    :param ids: the function that swaps the ids of two threads, where a chain has to follow that
-        and the kernel has it.
-    :param left_out: callers of the hook's and the frames' system calls that enter the kernel by
-        another function, in words.
+    :param value: what it returns to fail, in C.
+    :param hook: its entry in the table of hooks.
+    :param subjects: which of its arguments are its subject; 0 is the first.
     """
 
-    hook: Probe
-    frames: tuple[Probe, ...]
+    probe: Probe
     value: str
+    hook: Hook
+    subjects: tuple[int, ...] = ()
+
+
+class Placement(NamedTuple):
+    """Where the parts of a fault attach on one kernel; frames outermost first."""
+
+    hooks: tuple[PlacedHook, ...]
+    frames: tuple[Probe, ...]
     layout: Layout = Layout()
     ids: Probe | None = None
     left_out: tuple[str, ...] = ()
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The way to override the hooks' return values: the same for all of them."""
+        return self.hooks[0].probe.mechanism
 
 
 class Entry(NamedTuple):
@@ -299,16 +315,16 @@ def _leave(index: int, probe: Probe) -> tuple[Entry, str]:
 
 
 def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
-    source, probe = _HOOKS[fault.kind], placement.hook
-    parameters = _after_comma(PARAMETERS.get(fault.kind) or fault.parameters)
+    source, (placed,) = _HOOKS[fault.kind], placement.hooks
+    probe, parameters = placed.probe, _after_comma(placed.hook.parameters)
     if probe.mechanism is Mechanism.FMOD_RET:
         entry = Entry(f"kmod_ret__{probe.symbol}", Attach.FMOD_RET, probe.symbol)
         head, position = f"MODIFY_RETURN({probe.symbol}{parameters})", "position_of(ctx)"
-        override = f"return {placement.value}"
+        override = f"return {placed.value}"
     else:
         entry = Entry("chaos_hook", Attach.KPROBE, probe.symbol)
         head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
-        position, override = "PT_REGS_SP(ctx)", f"bpf_override_return(ctx, {placement.value})"
+        position, override = "PT_REGS_SP(ctx)", f"bpf_override_return(ctx, {placed.value})"
     return (
         entry,
         f"""

@@ -17,8 +17,9 @@ from chaoskernel.backend.target import Target
 from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits
+from chaoskernel.fault.spec import Fault, Limits
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from chaoskernel.terminal import document, shown

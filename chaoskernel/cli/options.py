@@ -12,22 +12,22 @@ import click
 from chaoskernel.chaosmesh import manifest
 from chaoskernel.chaosmesh.manifest import KernelChaos
 from chaoskernel.fault import syntax
+from chaoskernel.fault.arguments import fault_of
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import (
     EngineName,
     Fault,
-    Kind,
     Limits,
     Mechanism,
     engine_named,
-    kind_named,
     mechanism_named,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_INJECT_PY = {"kmalloc": Kind.SLAB, "alloc_page": Kind.PAGE}
-"""What inject.py calls them."""
+_KIND_OF = {row.inject_py: kind.value for kind, row in TABLE.items() if row.inject_py}
+"""By what inject.py calls them."""
 
 _DEFAULTS = Limits()
 
@@ -117,7 +117,7 @@ describing_a_fault = _together(
     manifest_file,
     click.option(
         "--fault",
-        type=click.Choice([*(hook.value for hook in Kind), *_INJECT_PY]),
+        type=click.Choice([*(kind.value for kind in Kind), *_KIND_OF]),
         default=Kind.SLAB.value,
         show_default=True,
         help="What fails; kmalloc and alloc_page are inject.py's names of slab and page.",
@@ -167,9 +167,28 @@ describing_a_fault = _together(
         metavar="TIME",
         help="When it ends by itself, such as 30s or 1h30m.",
     ),
-    click.option("--function", default="", metavar="NAME", help="What fails with --fault function"),
-    click.option("--errno", default="", metavar="NAME", help="and what it returns: EMFILE."),
-    click.option("--parameters", default="", metavar="C", help="and its parameters in C."),
+    click.option(
+        "--function", default="", metavar="NAME", help="The function that --fault function fails."
+    ),
+    click.option(
+        "--errno", default="", metavar="NAME", help="The error that the program gets, such as EIO."
+    ),
+    click.option("--parameters", default="", metavar="C", help="Parameters of --function, in C."),
+    click.option(
+        "--path",
+        "paths",
+        multiple=True,
+        metavar="PATH",
+        help="A file, or a directory with all below it, for faults about files.",
+    ),
+    click.option(
+        "--device",
+        "devices",
+        multiple=True,
+        metavar="DEVICE",
+        help="A mounted device or a mount point, for faults about files.",
+    ),
+    click.option("--any-file", is_flag=True, help="Every file, standard streams too."),
     click.option(
         "--name",
         default="run",
@@ -248,22 +267,24 @@ def wanted(options: dict[str, Any]) -> Wanted:
         documents = manifest.load_file(file)
         return Wanted(documents, None, scope, mechanism, engine, options["dry_run"])
     chain = syntax.spec(options["spec"])
-    fault = Fault(
+    fault = fault_of(
         name=options["name"],
-        kind=_INJECT_PY.get(options["fault"]) or kind_named(options["fault"]),
+        fault=_KIND_OF.get(options["fault"], options["fault"]),
         scope=scope,
-        callchain=chain.frames,
-        limits=Limits(
-            _probability(options), max(0, options["times"]), syntax.duration(options["duration"])
-        ),
-        mechanism=mechanism,
-        engine=engine,
-        function=options["function"],
-        errno=syntax.errno(options["errno"]),
-        parameters=syntax.parameters(options["parameters"]),
+        callchain=[dataclasses.asdict(frame) for frame in chain.frames],
         predicate=chain.predicate,
-        headers=syntax.headers(options["headers"]),
-        dry_run=options["dry_run"],
+        probability=_probability(options),
+        times=max(0, options["times"]),
+        mechanism=options["mechanism"],
+        engine=options["engine"],
+        headers=options["headers"],
+        **{
+            name: options[name]
+            for name in (
+                *("duration", "function", "errno", "parameters", "paths", "devices"),
+                *("any_file", "dry_run"),
+            )
+        },
     )
     return Wanted((), fault, scope, mechanism, engine, options["dry_run"])
 
@@ -281,7 +302,10 @@ def _refuse_beside_a_file() -> None:
     """Refuse options that a file says already, rather than pass them over."""
     context = click.get_current_context()
     said = ("fault", "spec", "headers", "probability", "fraction", "times", "duration")
-    for name in (*said, "function", "errno", "parameters", "name"):
+    for name in (
+        *said,
+        *("function", "errno", "parameters", "paths", "devices", "any_file", "name"),
+    ):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = next(each for each in context.command.params if each.name == name)
             raise click.UsageError(f"{option.opts[0]} is not possible with -f: the file says it")

@@ -19,7 +19,7 @@ from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool
 from chaoskernel.fault import predicate
 from chaoskernel.fault.checks import packed
-from chaoskernel.fault.spec import PARAMETERS, EngineName, Fault
+from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.process import CommandFailed
 
 _TYPES = Path("/sys/kernel/btf/vmlinux")
@@ -91,7 +91,7 @@ def source(fault: Fault) -> str:
         f"\t\tmatched &= ~{1 << n:#x}U;\n"
         for n in frames
     )
-    own = fault.parameters or PARAMETERS.get(fault.kind, "")
+    own = fault.hooks[0].parameters
     return "\n".join(
         [
             _function("hook_matches", own, fault.predicate or "1", ""),

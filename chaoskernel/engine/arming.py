@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.fault.spec import Fault, Mechanism
-from chaoskernel.kernel import boottime, bpf, features, ftrace, processes, symbols
+from chaoskernel.kernel import boottime, bpf, features, files, ftrace, processes, symbols
+from chaoskernel.kernel.files import Place
 
 
 class Module(Witness, Protocol):
@@ -39,8 +40,14 @@ class Module(Witness, Protocol):
     def attach(self, entry: Entry) -> Callable[[], object]:
         """Attach an entry point; return what detaches it."""
 
+    def list_places(self, files: Iterable[Place]) -> None:
+        """Enter files and directories that the fault is about."""
+
     def set_deadline(self, until: int) -> None:
         """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the counters, summed over the CPUs."""
 
     def frame(self, number: int) -> Mapping[str, int]:
         """Return how often a frame's function was `entered`, and `matched`."""
@@ -86,7 +93,7 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
             return _arm_at(fault, placement, groups, opened, progress)
         except EngineError as error:
             refused = refused or error
-            progress(f"{placement.hook.mechanism.value} was refused: {error.message}")
+            progress(f"{placement.mechanism.value} was refused: {error.message}")
     assert refused is not None, "there is at least one placement"
     features.require_traceable(kernel_symbols.resolve(frame.funcname) for frame in fault.callchain)
     raise refused
@@ -94,7 +101,7 @@ def arm(fault: Fault, opened: Open, progress: Progress) -> Armed:
 
 def _require_kprobes(placement: Placement) -> None:
     """Check that kprobes are on where the placement has one."""
-    for probe in (placement.hook, *placement.frames):
+    for probe in (*(placed.probe for placed in placement.hooks), *placement.frames):
         if probe.mechanism is Mechanism.KPROBE:
             ftrace.require_kprobes(probe.symbol)
 
@@ -121,11 +128,12 @@ def _arm_at(
         follower = None
         if fault.scope.pods and groups.hierarchy:
             follower = Follower(module, fault.scope.pods, groups.hierarchy.directory)
+        module.list_places(undo.enter_context(files.opened(fault.where)))
         targets = seed(module, fault.scope, groups.named, follower)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
-        proof = prove(module, fault, placement.hook)
+        proof = prove(module, fault, placement)
         expires = boottime.now() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
         return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follower)
@@ -166,10 +174,11 @@ class Armed:
     def events(self, limit: int) -> dict[str, Any]:
         """See `ArmedFault.events`."""
         found, dropped = self._last if self._final is not None else self._module.events(limit)
-        hook, kept = self.placement.hook.symbol, found[max(0, len(found) - limit) :]
+        kept = found[max(0, len(found) - limit) :]
+        hooks = [placed.probe.symbol for placed in self.placement.hooks]
         return {
             "events": events.to_json(
-                kept, self._fault.kind, hook, symbols.running(), boot=self._boot
+                kept, self._fault.kind, hooks, symbols.running(), boot=self._boot
             ),
             "dropped": dropped,
         }
@@ -199,6 +208,10 @@ class Armed:
     def _count(self) -> dict[str, Any]:
         return {
             **self._module.counters(),
+            "hooks": [
+                {"symbol": placed.probe.symbol, **self._module.hook(number)}
+                for number, placed in enumerate(self.placement.hooks)
+            ],
             "frames": [
                 {"symbol": probe.symbol, **self._module.frame(number)}
                 for number, probe in enumerate(self.placement.frames)

@@ -18,6 +18,7 @@ from typing import Any
 
 from chaoskernel.bpf.program import (
     COUNTERS,
+    HOOK_COUNTERS,
     Attach,
     Entry,
     Layout,
@@ -36,9 +37,11 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses
+from chaoskernel.kernel.files import Place
 
 _KEY_0 = ctypes.c_int(0)
 _ENTRY, _RETURN = 0, 1
@@ -124,6 +127,15 @@ class _Module:
         table = self._bpf[b"counters"]
         return {name: int(sum(table[ctypes.c_int(number)])) for number, name in enumerate(COUNTERS)}
 
+    def hook(self, number: int) -> dict[str, int]:
+        """See `Witness.hook`: this engine has one."""
+        counters = self.counters()
+        failed = counters["injected"] + counters["held_dry_run"]
+        return {
+            **{name: counters[name] for name in HOOK_COUNTERS if name != "injected"},
+            "injected": failed,
+        }
+
     def frame(self, number: int) -> dict[str, int]:
         """Return how often a frame's function was entered, and took its place in the chain."""
         table = self._bpf[b"frames"]
@@ -162,6 +174,10 @@ class _Module:
         table = self._bpf[b"processes"]
         for pid in pids:
             table[ctypes.c_uint32(pid)] = ctypes.c_uint8(membership)
+
+    def list_places(self, files: Iterable[Place]) -> None:
+        """See `Tables.list_places`: this engine knows none."""
+        assert not list(files), "a fault about files is the engine core's"
 
     def unlist_processes(self, pids: Iterable[int]) -> None:
         """See `Tables.unlist_processes`."""

@@ -21,6 +21,8 @@ def engine_for(fault: Fault) -> Engine:
 
 
 def _core_serves(fault: Fault) -> bool:
+    if fault.row.needs_core:
+        return True  # what it lacks, it says
     if fault.has_predicates and not fault.object:
         return False
     try:

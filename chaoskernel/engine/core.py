@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import COUNTERS, Attach, Entry, Placement, origin
+from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Placement, origin
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
+from chaoskernel.engine.seed import WITNESS
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf
 from chaoskernel.kernel.addresses import without_addresses
+from chaoskernel.kernel.files import Place
 
 _LISTED = 1
 
@@ -103,6 +106,8 @@ def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
         for entry in wanted:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
+        if fault.where.named:
+            module.want(inject.LEARNER, inject.LEARNED_AT)
         module.resize("pods", max(1, len(fault.scope.pods)))
         module.resize("walks", inject.WALKS if fault.callchain else 1)
         module.load()
@@ -223,6 +228,13 @@ class _Module:
             name: sum(cpu.counters[number] for cpu in each) for number, name in enumerate(COUNTERS)
         }
 
+    def hook(self, number: int) -> dict[str, int]:
+        """See `Witness.hook`."""
+        each = self._counts[0]
+        return {
+            name: sum(getattr(cpu.hooks[number], name) for cpu in each) for name in HOOK_COUNTERS
+        }
+
     def frame(self, number: int) -> dict[str, int]:
         """See `Module.frame`."""
         each = self._counts[0]
@@ -258,6 +270,30 @@ class _Module:
         """See `Tables.list_processes`."""
         for pid in pids:
             self._state.members[pid] = membership
+
+    def list_places(self, files: Iterable[Place]) -> None:
+        """See `Module.list_places`: a program sees where each lies when it is asked about."""
+        files = list(files)
+        if not files:
+            return
+        self.list_processes([os.getpid()], WITNESS)
+        detach = self._object.attach(inject.LEARNER, inject.LEARNED_AT)
+        table = self._object.table("places", ctypes.c_uint64, ctypes.c_uint8)
+        try:
+            for place in files:
+                self._state.whole, self._state.learned = place.whole, 0
+                os.fstat(place.descriptor)
+                address = int(self._state.learned)
+                if not address:
+                    raise UnsupportedKernel(
+                        f"this kernel does not tell where a file lies: {inject.LEARNED_AT} "
+                        "was not called",
+                        needs="CONFIG_SECURITY; or leave out paths and devices",
+                    )
+                self._state.places[address // 64 % inject.PLACES] = _LISTED
+                table[address] = _LISTED
+        finally:
+            detach()
 
     def unlist_processes(self, pids: Iterable[int]) -> None:
         """See `Tables.unlist_processes`."""

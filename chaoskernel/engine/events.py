@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.fault.spec import Kind
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.symbols import Symbols
 
@@ -43,6 +43,7 @@ class Event(ctypes.Structure):
         ("cache", ctypes.c_char * 32),
         ("stack_size", ctypes.c_int64),
         ("stack", ctypes.c_uint64 * _MAX_STACK),
+        ("hook", ctypes.c_uint64),
         ("begun", ctypes.c_uint64),
     )
 
@@ -62,11 +63,16 @@ def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequ
 
 
 def to_json(
-    events: Sequence[Event], kind: Kind, function: str, names: Symbols, *, boot: float
+    events: Sequence[Event],
+    kind: Kind,
+    hooks: Sequence[str],
+    names: Symbols,
+    *,
+    boot: float,
 ) -> list[Any]:
     """Return events as JSON objects.
 
-    :param function: the hook's symbol: stacks begin there.
+    :param hooks: the symbols of the fault's hooks: a stack begins at its own.
     :param boot: when CLOCK_BOOTTIME was 0, in seconds since the epoch; one event has one
         time, however often it is told.
     """
@@ -79,7 +85,8 @@ def to_json(
             "command": event.command.decode(errors="replace"),
             "cgroup": paths.get(int(event.cgroup), str(event.cgroup)),
             "arguments": _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {},
-            "stack": _stack(event, function, names),
+            "hook": hooks[int(event.hook)],
+            "stack": _stack(event, hooks[int(event.hook)], names),
         }
         for event in events
     ]

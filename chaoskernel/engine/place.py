@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from chaoskernel.bpf.program import Layout, Placement, Probe
+from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.fault.spec import Fault, Kind, Mechanism
+from chaoskernel.fault.hooks import STAND_INS, Hook, Kind, Subject
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
 from chaoskernel.kernel.features import Features
-from chaoskernel.kernel.report import OPTIONS
 from chaoskernel.kernel.signature import check_parameters
 from chaoskernel.kernel.symbols import Symbols
 
-_HOOK_VALUES = {Kind.SLAB: "-ENOMEM", Kind.PAGE: "true", Kind.BIO: "-EIO"}
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
 
@@ -42,20 +41,19 @@ def placements(
     :raises UnsupportedKernel: the kernel has no way to override the hook.
     """
     names = list(_frames(fault, symbols, features.types))
-    hook = _hook(fault, symbols)
-    features.require_injectable(hook)
-    check_parameters("parameters", fault.parameters, hook, features.types)
-    value = _value(fault, hook, features)
-    left_out = tuple(dict.fromkeys(who for name in (hook, *names) for who in symbols.beside(name)))
-    mechanisms = list(_mechanisms(fault, hook, value, features))
+    hooks = list(_hooks(fault, symbols, features))
+    called = [*(hook.probe.symbol for hook in hooks), *names]
+    left_out = tuple(dict.fromkeys(who for name in called for who in symbols.beside(name)))
+    mechanisms = list(_mechanisms(fault, hooks, features))
     if not mechanisms:
-        raise _no_mechanism(hook, fault.mechanism)
+        raise _no_mechanism(hooks[0].probe.symbol, fault)
     for mechanism in mechanisms:
         frames = tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names)
         yield Placement(
-            hook=Probe(hook, mechanism),
+            hooks=tuple(
+                hook._replace(probe=hook.probe._replace(mechanism=mechanism)) for hook in hooks
+            ),
             frames=frames,
-            value=value,
             layout=_layout(frames, symbols, hierarchy),
             ids=_swap_of_ids(features) if frames else None,
             left_out=left_out,
@@ -122,47 +120,100 @@ def _layout(frames: Sequence[Probe], symbols: Symbols, hierarchy: Hierarchy | No
     )
 
 
-def _hook(fault: Fault, symbols: Symbols) -> str:
-    if fault.kind is Kind.FUNCTION:
-        return symbols.resolve(fault.function, key="function")
-    if fault.symbol not in symbols:
-        raise UnsupportedKernel(
-            f"this kernel has no function {fault.symbol}",
-            needs=f"a kernel with {OPTIONS[fault.kind]} has it; `chaoskernel lab` boots one",
+def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[PlacedHook]:
+    for hook in fault.hooks:
+        name = _symbol(fault, hook, symbols)
+        if not name:
+            continue
+        features.require_injectable(name)
+        check_parameters("parameters", fault.parameters, name, features.types)
+        yield PlacedHook(
+            probe=Probe(name, Mechanism.AUTO),
+            value=_value(fault, hook, name, features),
+            hook=hook,
+            subjects=_subjects(hook, name, features.types) if fault.where.named else (),
         )
-    return fault.symbol
 
 
-def _value(fault: Fault, hook: str, features: Features) -> str:
+def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
+    """Return what this kernel calls a hook; empty where it lacks one that it may lack.
+
+    :raises InvalidFault: the user named a function that is not there.
+    :raises UnsupportedKernel: the kernel lacks a hook.
+    """
+    if fault.kind is Kind.FUNCTION:
+        return symbols.resolve(hook.symbol, key="function")
+    try:
+        name = symbols.resolve(hook.symbol) if hook.symbol.startswith("sys_") else hook.symbol
+    except InvalidFault:
+        name = ""
+    if name in symbols:
+        return name
+    if hook.optional:
+        return ""
+    stand_in = STAND_INS.get(fault.kind)
+    raise UnsupportedKernel(
+        f"this kernel has no function {hook.symbol}",
+        needs=(f"here `fault: {stand_in.value}` is nearest; " if stand_in else "")
+        + f"a kernel with {hook.option} has it; `chaoskernel lab` boots one",
+    )
+
+
+def _subjects(hook: Hook, name: str, types: Types) -> tuple[int, ...]:
+    """Return which arguments of a hook tell its file: what this kernel's types say.
+
+    :raises UnsupportedKernel: none does.
+    """
+    found = tuple(
+        number
+        for number, parameter in enumerate(types.parameters(name) or ())
+        if parameter.type.base == hook.subject and parameter.type.pointers == 1
+    )
+    if hook.subject is Subject.NONE or not found:
+        raise UnsupportedKernel(
+            f"{name} of this kernel does not tell which file it is called for",
+            needs="leave out paths and devices",
+        )
+    return found
+
+
+def _value(fault: Fault, hook: Hook, name: str, features: Features) -> str:
     """Return what the hook returns to fail, in C (include/asm-generic/error-injection.h)."""
-    if fault.kind is not Kind.FUNCTION:
-        return _HOOK_VALUES[fault.kind]
-    kind = (features.injectable or {}).get(hook, "ERRNO")
+    if hook.value:
+        return hook.value
+    kind = (features.injectable or {}).get(name, "ERRNO")
     if kind not in _WITHOUT_ERRNO:
-        if not fault.errno:
+        if not fault.error:
             raise InvalidFault(
-                "errno", "", f"the error that {hook} is to return", hint="such as errno: EIO"
+                "errno", "", f"the error that {name} is to return", hint="such as errno: EIO"
             )
-        return f"-{fault.errno}"
+        return f"-{fault.error}"
     if fault.errno:
         raise InvalidFault(
             "errno",
             fault.errno,
-            f"returned by {hook}: to fail, it returns {_WITHOUT_ERRNO[kind]}",
+            f"returned by {name}: to fail, it returns {_WITHOUT_ERRNO[kind]}",
             hint="leave it out",
         )
     return _WITHOUT_ERRNO[kind]
 
 
-def _mechanisms(fault: Fault, hook: str, value: str, features: Features) -> Iterator[Mechanism]:
+def _mechanisms(
+    fault: Fault, hooks: Sequence[PlacedHook], features: Features
+) -> Iterator[Mechanism]:
     # To a trampoline, a program that returns 0 lets the function run.
-    can_modify = value != "0" and features.has_trampoline(hook)
+    can_modify = all(
+        hook.value != "0" and features.has_trampoline(hook.probe.symbol) for hook in hooks
+    )
     if fault.mechanism is not Mechanism.KPROBE and can_modify:
         yield Mechanism.FMOD_RET
     if (
         fault.mechanism is not Mechanism.FMOD_RET
         and features.kprobe_events
         and features.kprobe_override
+        # Those can be modified by trampolines alone, and files are told by their types.
+        and not any(hook.probe.symbol.startswith("security_") for hook in hooks)
+        and not fault.where.named
     ):
         yield Mechanism.KPROBE
 
@@ -177,7 +228,12 @@ def _for_frame(name: str, mechanism: Mechanism, features: Features) -> Mechanism
     return Mechanism.KPROBE
 
 
-def _no_mechanism(hook: str, wanted: Mechanism) -> UnsupportedKernel:
+def _no_mechanism(hook: str, fault: Fault) -> UnsupportedKernel:
+    wanted = fault.mechanism
+    if hook.startswith("security_") and wanted is Mechanism.KPROBE:
+        return UnsupportedKernel(
+            f"{hook} cannot be overridden by kprobe", needs="leave mechanism out, or use fmod_ret"
+        )
     needs = {
         Mechanism.FMOD_RET: "CONFIG_DEBUG_INFO_BTF and CONFIG_FUNCTION_ERROR_INJECTION give it",
         Mechanism.KPROBE: "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS give it",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.bpf.program import COUNTERS, Placement, Probe
+from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, PlacedHook, Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.engine.seed import Follower, groups_of, seed
 from chaoskernel.fault.pods import PodScope
@@ -42,15 +42,18 @@ class Rehearsed:
         pods = fault.scope.pods
         self._pods = pods
         self._names = podgroups.ContainerNames()
+        self._hooks = fault.hooks
         self._root = groups.hierarchy.directory if groups.hierarchy else None
         self._follower = Follower(_NoTables(), pods, self._root) if pods and self._root else None
         self.targets: Sequence[Mapping[str, Any]] = seed(
             _NoTables(), fault.scope, groups.named, self._follower
         )
         self.placement = Placement(
-            hook=Probe(fault.symbol, Mechanism.AUTO),
+            hooks=tuple(
+                PlacedHook(Probe(hook.symbol, Mechanism.AUTO), hook.value, hook)
+                for hook in fault.hooks
+            ),
             frames=tuple(Probe(frame.funcname, Mechanism.AUTO) for frame in fault.callchain),
-            value="",
         )
         self.expires = boottime.now() + round(fault.limits.duration * 1e9)
 
@@ -59,6 +62,9 @@ class Rehearsed:
         pods = [*map(self._counted, self._pods)]
         return {
             **dict.fromkeys(COUNTERS, 0),
+            "hooks": [
+                {"symbol": hook.symbol, **dict.fromkeys(HOOK_COUNTERS, 0)} for hook in self._hooks
+            ],
             "frames": [
                 {"symbol": probe.symbol, "entered": 0, "matched": 0}
                 for probe in self.placement.frames

@@ -28,7 +28,9 @@ from chaoskernel.fault.checks import (
     only,
     sequence_of,
 )
+from chaoskernel.fault.hooks import TABLE, Hook, Kind, Row, why_refused
 from chaoskernel.fault.scope import Scope, scope_of
+from chaoskernel.fault.where import Where, where_of
 
 MAX_FRAMES = 16
 """Longest call chain: bpfki and inject.py keep as many."""
@@ -44,35 +46,6 @@ MAX_HEADERS = 32
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """What a fault may be called: what a label of Kubernetes may have."""
-
-
-class Kind(enum.StrEnum):
-    """What is made to fail.
-
-    The first three are functions that the kernel calls to ask whether a request
-    is to fail (KernelChaos: failtype 0, 1 and 2); `function` is any function on
-    the kernel's error-injection list (ALLOW_ERROR_INJECTION).
-    """
-
-    SLAB = "slab"
-    PAGE = "page"
-    BIO = "bio"
-    FUNCTION = "function"
-
-
-_HOOK_FUNCTIONS = {
-    Kind.SLAB: "should_failslab",
-    Kind.PAGE: "should_fail_alloc_page",
-    Kind.BIO: "should_fail_bio",
-}
-
-
-PARAMETERS = {
-    Kind.SLAB: "struct kmem_cache *s, gfp_t gfpflags",
-    Kind.PAGE: "gfp_t gfp_mask, unsigned int order",
-    Kind.BIO: "struct bio *bio",
-}
-"""The hooks' own parameters, which a predicate is about; those of a function come with it."""
 
 
 class Mechanism(enum.StrEnum):
@@ -162,9 +135,10 @@ class Fault:
     :param name: unique among the faults of an experiment.
     :param callchain: outermost frame first; the frames need not be adjacent.
     :param function: what fails, when the hook is `function`.
-    :param errno: the error number that it returns then; 0 where it returns none.
-    :param parameters: the hook's parameters in C, when the hook is `function`.
+    :param errno: the error number that the hooks return; 0 is the usual one of the kind.
+    :param parameters: the hook's parameters in C, when the kind is `function`.
     :param predicate: a C expression over the hook's own arguments; empty is true.
+    :param where: which files it is about, when the kind is about files.
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: count what would have failed, and let it through.
     :param engine: what brings the program onto the kernel.
@@ -186,6 +160,7 @@ class Fault:
     dry_run: bool = False
     engine: EngineName = EngineName.AUTO
     object: str = ""
+    where: Where = dataclasses.field(default_factory=Where)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -197,6 +172,7 @@ class Fault:
             )
         check_frames("callchain", len(self.callchain))
         self._check_hook()
+        self._check_where()
         self._check_code()
         check_flag("dry_run", self.dry_run)
         if self.engine is EngineName.NONE and not self.dry_run:
@@ -205,6 +181,13 @@ class Fault:
                 self.engine.value,
                 "core, bcc or auto where something is to fail",
                 hint="a rehearsal, which attaches nothing, has dry_run: true",
+            )
+        if self.engine is EngineName.BCC and self.row.needs_core:
+            raise InvalidFault(
+                "engine",
+                self.engine.value,
+                f"possible when the fault is {self.kind.value}",
+                hint="the engine core knows it; leave engine out",
             )
         check_object("object", self.object)
 
@@ -220,18 +203,61 @@ class Fault:
         return ", ".join(self.headers) if key == "headers" else str(getattr(self, key))
 
     @property
+    def row(self) -> Row:
+        """What is known of its kind."""
+        return TABLE[self.kind]
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """The functions that are made to fail, system calls by their portable names."""
+        if self.kind is Kind.FUNCTION:
+            return (Hook(self.function, self.parameters),)
+        return self.row.hooks
+
+    @property
     def symbol(self) -> str:
-        """What fails, by the name of its function or, of a system call, its portable one."""
-        return symbol_of(self.kind, self.function)
+        """What fails, by the names of its functions."""
+        return ", ".join(hook.symbol for hook in self.hooks)
+
+    @property
+    def error(self) -> int:
+        """The error number that the hooks return; 0 where they have a value of their own."""
+        return self.errno or self.row.error
 
     def _check_hook(self) -> None:
-        symbol_of(self.kind, self.function)
-        for key in ("errno", "parameters"):
-            if self.kind is not Kind.FUNCTION and (value := getattr(self, key)):
-                raise _only_of_functions(key, value, self.kind)
+        check_kind(self.kind, self.function)
+        if self.kind is not Kind.FUNCTION and self.parameters:
+            raise _only_of_functions("parameters", self.parameters, self.kind)
+        if self.errno and self.kind is not Kind.FUNCTION and not self.row.errors:
+            raise _only_of_functions("errno", self.errno, self.kind)
         if not is_int(self.errno) or not 0 <= self.errno <= MAX_ERRNO:
             raise InvalidFault(
                 "errno", self.errno, f"an error number up to {MAX_ERRNO}", hint="ENOMEM is 12"
+            )
+        if self.predicate and self.kind is not Kind.FUNCTION and not self.row.takes_predicate:
+            raise InvalidFault(
+                "predicate",
+                self.predicate,
+                f"possible when the fault is {self.kind.value}",
+                hint="its hooks have no arguments to ask; a frame of the call chain may have",
+            )
+
+    def _check_where(self) -> None:
+        row, where = self.row, self.where
+        if where.named and not row.takes_paths:
+            able = ", ".join(kind.value for kind, each in TABLE.items() if each.takes_paths)
+            raise InvalidFault(
+                "paths" if where.paths else "devices",
+                ", ".join(where.named),
+                f"possible when the fault is {self.kind.value}",
+                hint=f"these are about files: {able}",
+            )
+        if row.needs_place and not (where.named or where.any_file or self.predicate):
+            raise InvalidFault(
+                "paths",
+                "",
+                f"enough for a fault of {self.kind.value}, which would hit standard streams too",
+                hint="name paths or devices, or say any_file: true",
             )
 
     def _check_code(self) -> None:
@@ -267,6 +293,7 @@ class Fault:
             "dry_run": self.dry_run,
             "engine": self.engine.value,
             "object": self.object,
+            "where": self.where.to_json(),
         }
 
     @classmethod
@@ -302,21 +329,21 @@ class Fault:
             dry_run=body.get("dry_run", False),
             engine=engine_named(body.get("engine", EngineName.AUTO.value)),
             object=body.get("object", ""),
+            where=where_of(mapping("where", body.get("where", {}))),
         )
 
 
-def symbol_of(kind: Kind, function: str) -> str:
-    """Return the name of what a hook makes fail.
+def check_kind(kind: Kind, function: str) -> None:
+    """Check that a function is named when the kind is `function`, and only then.
 
-    :param function: names it when the hook is `function`, and is empty otherwise.
-    :raises InvalidFault: it is not.
+    :raises InvalidFault: it is not, or it is one that is never failed.
     """
     if kind is Kind.FUNCTION:
         check_function("function", function)
-        return function
-    if function != "":
+        if why := why_refused(function):
+            raise InvalidFault("function", function, f"failed by anybody: {why}")
+    elif function != "":
         raise _only_of_functions("function", function, kind)
-    return _HOOK_FUNCTIONS[kind]
 
 
 def errno_of(value: Any) -> Any:

@@ -68,9 +68,11 @@ class Features(NamedTuple):
 
     def may_override(self, function: str) -> bool:
         """Tell whether the kernel permits to override a function, as far as is known."""
+        if function.startswith(_ALWAYS_MODIFIABLE):
+            return self.has_trampoline(function)
         if self.injectable is not None:
             return function in self.injectable
-        return self.lists_injectable or function.startswith(_ALWAYS_MODIFIABLE)
+        return self.lists_injectable
 
 
 CONFIDENTIALITY = "confidentiality"

@@ -11,19 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.fault.spec import Kind, symbol_of
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 
 PRESENT = "present"
-
-OPTIONS = {
-    Kind.SLAB: "CONFIG_FAILSLAB",
-    Kind.PAGE: "CONFIG_FAIL_PAGE_ALLOC",
-    Kind.BIO: "CONFIG_FAIL_MAKE_REQUEST",
-}
-"""What keeps each hook in the kernel from 6.11 on, beside CONFIG_FUNCTION_ERROR_INJECTION."""
 
 
 class Finding(NamedTuple):
@@ -46,7 +39,9 @@ def hooks(names: Symbols, kernel: Features | None) -> dict[Kind, Finding]:
     :param kernel: None when asking the kernel is not permitted.
     """
     found = {
-        hook: _hook(symbol_of(hook, ""), names, kernel, option) for hook, option in OPTIONS.items()
+        kind: _hook(row.hooks[0].symbol, names, kernel, row.hooks[0].option)
+        for kind, row in TABLE.items()
+        if row.failtype is not None
     }
     what, remedy = ftrace.trouble()
     if not what:

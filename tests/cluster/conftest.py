@@ -15,7 +15,8 @@ import pytest
 
 from chaoskernel import actions, probes
 from chaoskernel.chaosmesh.manifest.arguments import selected_by
-from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
+from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.target import ClusterTarget

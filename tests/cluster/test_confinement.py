@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind
+from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.k8s import job
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.job import Settings

@@ -12,8 +12,9 @@ import pytest
 
 from chaoskernel.backend.local import LocalTarget
 from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism
 from tests.functional.agents import command
 from tests.victim import Victim
 

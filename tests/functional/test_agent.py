@@ -20,8 +20,9 @@ import pytest
 from chaoskernel.backend.local import LocalTarget
 from chaoskernel.backend.target import State
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits
 from tests.functional.agents import Agent, armed_agents, command, unread_agent
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim

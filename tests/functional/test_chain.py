@@ -20,8 +20,9 @@ from chaoskernel.bpf.program import Probe
 from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
 from chaoskernel.kernel import bpf, features, symbols
 from tests.functional.conftest import Arm
 from tests.victim import Victim

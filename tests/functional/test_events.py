@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.engine.events import KEPT
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

@@ -12,8 +12,9 @@ import pytest
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from chaoskernel.kernel import bpf
 from tests.functional.conftest import Arm
 from tests.victim import Victim
@@ -38,7 +39,7 @@ def test_a_system_call_fails_with_the_error_that_is_asked_for(
     file = tmp_path / "file"
     file.touch()
     fault = arm(open_fault(victim, mechanism))
-    assert fault.placement.hook.symbol.endswith("_sys_openat")
+    assert fault.placement.hooks[0].probe.symbol.endswith("_sys_openat")
     assert bystander.does("open", file, 2) == [0] * 2
     assert victim.does("open", file, 5) == [errno.EMFILE] * 3 + [0] * 2
     assert fault.counters()["injected"] == 3

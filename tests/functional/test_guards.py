@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaoskernel.engine.events import KEPT
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits, frames_of
+from chaoskernel.fault.spec import Fault, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.functional.names import CREATE_CACHE, here
 from tests.victim import Victim

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine import ArmedFault, prove
+from chaoskernel.engine import ArmedFault, hooks
 from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
@@ -45,9 +46,9 @@ def fault(arm: Arm, victim: Victim, mechanism: Mechanism) -> Iterator[ArmedFault
 
 class TestSlab:
     def test_attaches_where_it_was_told_to(self, fault: ArmedFault, mechanism: Mechanism) -> None:
-        assert fault.placement.hook.symbol == "should_failslab"
+        assert fault.placement.hooks[0].probe.symbol == "should_failslab"
         assert fault.counters()["provoked"] > 0
-        assert fault.placement.hook.mechanism is mechanism
+        assert fault.placement.mechanism is mechanism
         assert fault.placement.frames[0].symbol.endswith("_sys_mount")
 
     def test_every_mount_in_scope_fails_and_is_counted(
@@ -101,7 +102,7 @@ def test_a_page_fault_makes_writes_to_a_pipe_fail(
                 mechanism=mechanism,
             )
         )
-        assert fault.placement.hook.mechanism is mechanism
+        assert fault.placement.mechanism is mechanism
         assert victim.does("pipe", 4) == [errno.ENOMEM] * 4
         assert bystander.does("pipe", 4) == [0] * 4
         assert fault.counters()["injected"] == 4
@@ -122,7 +123,7 @@ def test_a_bio_fault_makes_reads_of_a_disk_fail(
                 mechanism=mechanism,
             )
         )
-        assert fault.placement.hook.mechanism is mechanism
+        assert fault.placement.mechanism is mechanism
         assert victim.does("read", ram_disk, 4) == [errno.EIO] * 4
         assert bystander.does("read", ram_disk, 4) == [0] * 4
         assert fault.counters()["injected"] == 4
@@ -134,7 +135,7 @@ def test_a_hook_that_is_never_called_is_refused_and_let_go(
     arm: Arm, victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provocation that provokes nothing looks like a dead hook."""
-    monkeypatch.setitem(prove._PROVOCATIONS, Kind.BIO, lambda: True)
+    monkeypatch.setitem(hooks.BY_ANOTHER_PROCESS, "should_fail_bio", lambda *_: True)
     before = loaded_programs()
     with pytest.raises(UnsupportedKernel, match="should_fail_bio is there, but this kernel does"):
         arm(Fault("dead", Kind.BIO, Scope(pids=(victim.pid,))))

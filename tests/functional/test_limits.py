@@ -7,8 +7,9 @@ import subprocess
 import time
 
 from chaoskernel.bpf.program import MAX_HIT
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, frames_of
+from chaoskernel.fault.spec import Fault, Frame, Limits, frames_of
 from chaoskernel.kernel import boottime
 from tests.functional.conftest import Arm
 from tests.victim import Victim

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.engine import Engine
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits
 from tests.functional.agents import Agent, armed_agents, command
 from tests.functional.conftest import Arm
 from tests.programs import gone_within

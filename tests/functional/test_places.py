@@ -13,8 +13,9 @@ import pytest
 
 from chaoskernel.engine import Engine
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from chaoskernel.kernel import symbols
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
@@ -161,7 +162,7 @@ def test_a_function_is_proven_by_a_call_or_by_the_kernels_own_list(
             mechanism=mechanism,
         )
     )
-    assert fault.placement.hook.mechanism is mechanism
+    assert fault.placement.mechanism is mechanism
     assert fault.proof == proof
     assert (fault.counters()["provoked"] > 0) is (proof == "called")
     assert fault.disarm() == []

@@ -14,9 +14,10 @@ import pytest
 
 from chaoskernel.agent.__main__ import FAULT_VARIABLE
 from chaoskernel.backend.launch import agent_python
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits
+from chaoskernel.fault.spec import Fault, Frame, Limits
 from chaoskernel.k8s.job import CAPABILITIES
 from tests.functional.conftest import Arm
 from tests.victim import Victim

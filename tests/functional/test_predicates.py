@@ -9,8 +9,9 @@ import pytest
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.functional.names import BTRFS_MOUNT, here
 from tests.programs import loaded_programs

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits
+from chaoskernel.fault.spec import Fault, Frame, Limits
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 

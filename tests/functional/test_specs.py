@@ -7,8 +7,9 @@ from pathlib import Path
 
 from chaoskernel.engine import ArmedFault
 from chaoskernel.fault import syntax
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits
+from chaoskernel.fault.spec import Fault, Limits
 from tests.functional.conftest import Arm
 from tests.functional.names import BTRFS_MOUNT, here
 from tests.victim import Victim

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.functional.conftest import Arm
 from tests.programs import loaded_programs
 from tests.victim import Victim

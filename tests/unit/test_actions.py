@@ -14,8 +14,9 @@ from chaoskernel import actions
 from chaoskernel.backend.local import LocalTarget
 from chaoskernel.backend.targets import sharing
 from chaoskernel.errors import MissingTool
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.fake_agent import launcher
 from tests.unit.fakes import FakeTarget
 
@@ -157,6 +158,7 @@ def test_start_tells_what_was_armed() -> None:
     assert actions.start_injection("mount", callchain=["sys_mount"], pids=[12]) == {
         "name": "mount",
         "hook": "should_failslab",
+        "hooks": ["should_failslab"],
         "mechanism": "fmod_ret",
         "proof": "called",
         "engine": "fake",
@@ -171,7 +173,7 @@ def test_start_tells_what_was_armed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio, function; .*"),
+        ({"fault": "disk"}, "fault: 'disk' is not one of slab, page, bio, .*"),
         ({"probability": 101}, "probability: 101 is not a percentage above 0 and up to 100; .*"),
         ({"duration": "banana"}, "duration: 'banana' is not a duration; .*"),
         ({"duration": "25h"}, "duration: 90000.0 is not a time above 0 and up to 86400 s; .*"),

@@ -92,6 +92,7 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "name": "mount",
                 "fault": "slab",
                 "hook": "should_failslab",
+                "hooks": ["should_failslab"],
                 "mechanism": "fmod_ret",
                 "proof": "called",
                 "engine": "fake",

@@ -7,8 +7,9 @@ import enum
 from collections.abc import Mapping
 
 from chaoskernel.chaosmesh.cron import Cron
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Frame, Limits, Mechanism
 
 
 class Mode(enum.StrEnum):

@@ -18,8 +18,9 @@ from chaoskernel.chaosmesh.manifest.selector import SELECTION, annotation_map, l
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import DNS_LABEL, check_function
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, Frame, Kind, check_frames, check_headers
+from chaoskernel.fault.spec import MAX_DURATION, Frame, check_frames, check_headers
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 PAUSE = "experiment.chaos-mesh.org/pause"

@@ -11,9 +11,10 @@ from typing import Any
 
 from chaoskernel.chaosmesh.manifest import Mode, Selection, Selector
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import leftovers, nodes
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection

@@ -21,8 +21,9 @@ from chaoskernel.backend.child import Agent, Waits
 from chaoskernel.backend.target import Record
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits
+from chaoskernel.fault.spec import Fault, Limits
 from chaoskernel.k8s import sums
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent

@@ -12,8 +12,9 @@ from chaoskernel.compiler import objects
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate, syntax
 from chaoskernel.fault.checks import check_c
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require
 

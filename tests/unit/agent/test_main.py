@@ -20,19 +20,21 @@ from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.agent.output import Output
-from chaoskernel.bpf.program import Placement, Probe
+from chaoskernel.bpf.program import Placement
 from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Limits, Mechanism
 from chaoskernel.kernel import boottime
+from tests.unit.placed import hook_at
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeArmed:
-    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
+    placement = Placement((hook_at("should_failslab", Mechanism.KPROBE),), ())
     targets = ({"pid": 42, "command": "victim"},)
     programs = (5, 6)
     warnings = ("stacks have no names",)

@@ -21,8 +21,9 @@ import pytest
 from chaoskernel.agent import protocol
 from chaoskernel.agent.output import Output, never_block
 from chaoskernel.backend.launch import agent_command
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from tests.waiting import within
 
 PAGE = 4096

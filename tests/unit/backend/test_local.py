@@ -26,8 +26,9 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.fault.checks import packed
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from tests.unit.agent.test_protocol import UNEXPECTED
 from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
 

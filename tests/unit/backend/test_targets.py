@@ -7,8 +7,9 @@ import pytest
 from chaoskernel.backend.target import State
 from chaoskernel.backend.targets import Targets
 from chaoskernel.errors import EngineError, UnknownFault
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from tests.unit.fakes import FakeTarget
 
 

@@ -16,8 +16,11 @@ import pytest
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
 from chaoskernel.engine import events
+from chaoskernel.fault import hooks
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
+from tests.unit.placed import hook_at
 
 ONE = Scope(pids=(42,))
 
@@ -36,9 +39,8 @@ def switched(
 ) -> inject.Switches:
     fault = Fault("x", Kind.SLAB, scope, frames_of(names), **parts)
     frames = tuple(Probe(name, Mechanism.FMOD_RET) for name in names)
-    hook = Probe("hook", Mechanism.FMOD_RET)
     switches = inject.Switches()
-    placement = Placement(hook, frames, "-ENOMEM", layout or Layout())
+    placement = Placement((hook_at("hook"),), frames, layout or Layout())
     inject.set_switches(switches, fault, placement, cgroup_subsystem=3, has_task_pt_regs=True)
     return switches
 
@@ -49,6 +51,8 @@ def switched(
         ("chaos_switches", inject.Switches),
         ("chaos_state", inject.State),
         ("chaos_counts", inject.Counts),
+        ("chaos_hook_counts", inject.HookCounts),
+        ("chaos_hook_switches", inject.HookSwitches),
         ("chaos_process", inject.Process),
         ("chaos_hits", inject.Hits),
         ("chaos_event", events.Event),
@@ -75,18 +79,19 @@ def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
     text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
     made = {t["name"] for t in types() if t["kind"] == "FUNC"}
     assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text)) == len(inject.Switches().named)
+    assert len(re.findall(r"(?m)^HOOK\(\d+\)$", text)) == inject.MAX_HOOKS >= hooks.MAX_HOOKS
     scope = Scope(commands=("x",), cgroups=("/x",))
     for mechanism in (Mechanism.FMOD_RET, Mechanism.KPROBE):
         frames = tuple(Probe(f"f{n}", mechanism) for n in range(16))
         fault = Fault("x", Kind.SLAB, scope, frames_of([probe.symbol for probe in frames]))
-        placement = Placement(Probe("hook", mechanism), frames, "-ENOMEM")
+        placement = Placement((hook_at("hook", mechanism),), frames)
         assert {entry.function for entry in inject.entries(fault, placement)} <= made
 
 
 def test_what_a_fault_asks_for_is_switched() -> None:
     switches = switched("f", "g", "f", limits=Limits(probability=50, times=7), dry_run=True)
     assert switches.probability_of_2_32 == 2**31
-    assert (switches.times, switches.dry_run, switches.value) == (7, 1, -errno.ENOMEM)
+    assert (switches.times, switches.dry_run, switches.hooks[0].value) == (7, 1, -errno.ENOMEM)
     assert switches.nr_frames == 3
     assert list(switches.named[:3]) == [0b101, 0b010, 0]
     assert switches.scope == 0
@@ -102,7 +107,7 @@ def test_a_scope_beyond_processes_is_switched() -> None:
 def test_the_hook_comes_last_and_returns_before_entries() -> None:
     probes = (Probe("f", Mechanism.FMOD_RET), Probe("g.isra.0", Mechanism.KPROBE))
     fault = Fault("x", Kind.SLAB, ONE, frames_of(["f", "g"]))
-    placement = Placement(Probe("should_failslab", Mechanism.FMOD_RET), probes, "-ENOMEM")
+    placement = Placement((hook_at("should_failslab"),), probes)
     assert [(e.function, e.symbol) for e in inject.entries(fault, placement)] == [
         ("track_exit", "sched_process_exit"),
         ("track_fork", "sched_process_fork"),
@@ -110,7 +115,7 @@ def test_the_hook_comes_last_and_returns_before_entries() -> None:
         ("leave_kretprobe_1", "g.isra.0"),
         ("enter_fentry_0", "f"),
         ("enter_kprobe_1", "g.isra.0"),
-        ("hook_fmod_ret", "should_failslab"),
+        ("hook_fmod_ret_0", "should_failslab"),
     ]
 
 
@@ -118,7 +123,7 @@ def test_the_hook_comes_last_and_returns_before_entries() -> None:
 def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism) -> None:
     frames = (Probe("f", Mechanism.FMOD_RET),)
     ids = Probe("exchange_tids", mechanism)
-    placement = Placement(Probe("hook", Mechanism.FMOD_RET), frames, "-ENOMEM", ids=ids)
+    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), frames, ids=ids)
     entries = inject.entries(Fault("x", Kind.SLAB, ONE, frames_of(["f"])), placement)
     way = "fentry" if mechanism is Mechanism.FMOD_RET else "kprobe"
     assert [entry.function for entry in entries] == [
@@ -127,7 +132,7 @@ def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism
         f"track_ids_{way}",
         "leave_fexit_0",
         "enter_fentry_0",
-        "hook_fmod_ret",
+        "hook_fmod_ret_0",
     ]
     assert {f"track_ids_{way}"} <= {t["name"] for t in types() if t["kind"] == "FUNC"}
 

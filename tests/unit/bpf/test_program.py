@@ -17,8 +17,10 @@ from chaoskernel.bpf.program import (
     origin,
     render,
 )
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
+from tests.unit.placed import hook_at, hook_of
 
 EVERYONE = Scope(system_wide=True)
 ONE = Scope(pids=(42,))
@@ -42,7 +44,7 @@ def rendered(
         **parts,
     )
     frames = tuple(Probe(name, mechanism) for name in names)
-    return render(fault, Placement(Probe(fault.symbol, mechanism), frames, value))
+    return render(fault, Placement((hook_of(fault, mechanism, value),), frames))
 
 
 def switch(program: Program, name: str) -> str:
@@ -139,7 +141,7 @@ def rendered_chain(callchain: list[dict[str, str]]) -> Program:
     frames = frames_of(callchain)
     fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), frames)
     probes = tuple(Probe(frame.funcname, Mechanism.FMOD_RET) for frame in frames)
-    return render(fault, Placement(Probe(fault.symbol, Mechanism.FMOD_RET), probes, "-ENOMEM"))
+    return render(fault, Placement((hook_of(fault),), probes))
 
 
 def test_a_predicate_on_the_hook_and_its_headers_are_in_the_program() -> None:
@@ -171,7 +173,7 @@ def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:
 
 def test_deadlines_are_on_a_clock_that_counts_suspension() -> None:
     fault = Fault("x", Kind.SLAB, ONE)
-    placement = Placement(Probe("hook", Mechanism.FMOD_RET), (), "-ENOMEM")
+    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), ())
     assert "#define SUSPENDED" not in render(fault, placement).text
     layout = Layout(suspended=0)
     assert "#define SUSPENDED 0ULL\n" in render(fault, placement._replace(layout=layout)).text

@@ -17,8 +17,9 @@ from chaoskernel.backend.targets import sharing
 from chaoskernel.chaosmesh import applied, manifest
 from chaoskernel.chaosmesh.applied import Applied, Manner
 from chaoskernel.errors import EngineError, MissingTool
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
 from tests.unit.fakes import FakeTarget
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from chaoskernel.cli import check
 from chaoskernel.errors import ChaosKernelError, DeadHook, EngineError
-from chaoskernel.fault.spec import Kind
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from tests.unit.fakes import FakeTarget

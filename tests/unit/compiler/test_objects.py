@@ -11,8 +11,9 @@ from chaoskernel.compiler import objects
 from chaoskernel.errors import InvalidFault, MissingTool
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import packed, unpacked
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind
+from chaoskernel.fault.spec import EngineName, Fault
 
 LOOK_UP = "struct dentry *parent, const struct qstr *name"
 

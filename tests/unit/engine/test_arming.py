@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Placement, Probe
+from chaoskernel.bpf.program import Placement
 from chaoskernel.engine.arming import Armed
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Mechanism
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import bpf
+from tests.unit.placed import hook_at
 
 
 class RacingModule:
@@ -41,6 +43,9 @@ class RacingModule:
     def counters(self) -> Mapping[str, int]:
         return {"injected": self.injected}
 
+    def hook(self, number: int) -> Mapping[str, int]:
+        return {"injected": self.injected}
+
     def hits(self) -> Sequence[Mapping[str, Any]]:
         return [{"pid": 42, "command": "victim", "injected": self.injected}]
 
@@ -55,7 +60,7 @@ class RacingModule:
 def armed(module: RacingModule) -> Armed:
     undo = contextlib.ExitStack()
     undo.callback(module.detach)
-    placement = Placement(Probe("should_failslab", Mechanism.KPROBE), (), "-ENOMEM")
+    placement = Placement((hook_at("should_failslab", Mechanism.KPROBE),), ())
     fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
     return Armed(fault, placement, (), module, undo, 1, "called", None)  # type: ignore[arg-type]
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Layout, Placement, Probe, Program
+from chaoskernel.bpf.program import Layout, Placement, Program
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Mechanism
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import addresses, boottime, bpf, symbols
 from chaoskernel.kernel.addresses import Hidden
+from tests.unit.placed import hook_at
 
 
 def written_and_raised(text: bytes, error: BaseException) -> None:
@@ -92,7 +94,7 @@ def test_a_kernel_whose_programs_cannot_tell_of_suspension_has_it_in_the_program
 
 
 FAULT = Fault("x", Kind.SLAB, Scope(pids=(42,)))
-PLACEMENT = Placement(Probe("should_failslab", Mechanism.FMOD_RET), (), "-ENOMEM")
+PLACEMENT = Placement((hook_at("should_failslab", Mechanism.FMOD_RET),), ())
 
 
 def test_the_verifiers_last_word_is_shown() -> None:

@@ -17,8 +17,9 @@ from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.checks import packed
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind
+from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.kernel import bpf, btf
 
 OBJECT = packed(b"\x7fELF and so on")

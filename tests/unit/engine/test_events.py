@@ -7,7 +7,7 @@ import ctypes
 import pytest
 
 from chaoskernel.engine.events import KEPT, Event, latest, to_json
-from chaoskernel.fault.spec import Kind
+from chaoskernel.fault.hooks import Kind
 from tests.unit.kernel.types import symbols_of
 
 SYMBOLS = symbols_of(
@@ -64,7 +64,7 @@ def stack(*addresses: int) -> dict[str, object]:
 
 def test_a_stack_begins_at_the_hook_and_has_names() -> None:
     made = event(1, **stack(0x9010, 0x1001, 0x203F, 0x3100))
-    (told,) = to_json([made], Kind.FUNCTION, "should_failslab", SYMBOLS, boot=0)
+    (told,) = to_json([made], Kind.FUNCTION, ["should_failslab"], SYMBOLS, boot=0)
     assert told["stack"] == ["should_failslab+0x1", "kmem_cache_alloc+0x3f", "path_mount+0x100"]
     assert (told["pid"], told["tid"], told["command"]) == (7, 8, "mount")
     assert told["arguments"] == {}
@@ -80,7 +80,9 @@ def test_a_place_without_a_name_is_not_shown_by_its_address() -> None:
 
 
 def test_a_stack_that_could_not_be_walked_is_empty() -> None:
-    (told,) = to_json([event(1, stack_size=-14)], Kind.FUNCTION, "should_failslab", SYMBOLS, boot=0)
+    (told,) = to_json(
+        [event(1, stack_size=-14)], Kind.FUNCTION, ["should_failslab"], SYMBOLS, boot=0
+    )
     assert told["stack"] == []
 
 
@@ -104,11 +106,11 @@ def test_a_stack_that_could_not_be_walked_is_empty() -> None:
 def test_it_tells_what_the_request_was_for(
     kind: Kind, fields: dict[str, object], arguments: dict[str, object]
 ) -> None:
-    (told,) = to_json([event(1, **fields)], kind, "hook", SYMBOLS, boot=0)
+    (told,) = to_json([event(1, **fields)], kind, ["hook"], SYMBOLS, boot=0)
     assert told["arguments"] == arguments
 
 
 def test_an_event_has_one_time_however_often_it_is_told() -> None:
     made = event(1, at=1_500_000_000)
-    (told,) = to_json([made], Kind.FUNCTION, "hook", SYMBOLS, boot=1_700_000_000)
+    (told,) = to_json([made], Kind.FUNCTION, ["hook"], SYMBOLS, boot=1_700_000_000)
     assert told["at"] == "2023-11-14T22:13:21.500000+00:00"

@@ -9,8 +9,9 @@ import pytest
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Mechanism, frames_of
+from chaoskernel.fault.spec import Fault, Mechanism, frames_of
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING, Types
@@ -55,7 +56,7 @@ def only(**changes: Any) -> Features:
 
 
 def hooks(found: list[Placement]) -> list[Mechanism]:
-    return [placement.hook.mechanism for placement in found]
+    return [placement.mechanism for placement in found]
 
 
 def test_a_trampoline_is_tried_first_and_a_kprobe_next() -> None:
@@ -216,14 +217,14 @@ def function(name: str, errno: int = 0) -> list[Placement]:
 
 def test_a_function_is_overridden_under_its_own_name_with_its_own_error() -> None:
     placement = function("sys_mount", 28)[0]
-    assert (placement.hook.symbol, placement.value) == ("__x64_sys_mount", "-28")
+    assert (placement.hooks[0].probe.symbol, placement.hooks[0].value) == ("__x64_sys_mount", "-28")
 
 
 def test_a_function_fails_in_the_way_that_the_kernel_lists() -> None:
-    assert [placement.value for placement in function("gives_true")] == ["1", "1"]
+    assert [placement.hooks[0].value for placement in function("gives_true")] == ["1", "1"]
     # A trampoline cannot return 0 in the function's place.
     assert hooks(function("gives_null")) == [Mechanism.KPROBE]
-    assert function("gives_null")[0].value == "0"
+    assert function("gives_null")[0].hooks[0].value == "0"
 
 
 @pytest.mark.parametrize(

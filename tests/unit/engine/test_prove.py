@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
-from chaoskernel.bpf.program import Probe
-from chaoskernel.engine import prove
+from chaoskernel.bpf.program import PlacedHook, Placement, Probe
+from chaoskernel.engine import hooks, prove
+from chaoskernel.engine.hooks import provocation
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Mechanism
+from chaoskernel.fault.spec import Fault, Mechanism
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import ftrace, symbols
 from tests.unit.kernel.types import symbols_of
-
-HOOK = Probe("hook", Mechanism.FMOD_RET)
 
 
 @pytest.fixture(autouse=True)
@@ -45,35 +48,37 @@ class FakeProgram:
     def list_commands(self, names: Iterable[str]) -> None:
         raise NotImplementedError
 
-    def counters(self) -> dict[str, int]:
+    def hook(self, number: int) -> dict[str, int]:
         return {"provoked": self.calls}
 
 
-def fault(kind: Kind, function: str = "") -> Fault:
-    return Fault("x", kind, Scope(pids=(42,)), function=function)
+def proven(program: FakeProgram, kind: Kind) -> str:
+    fault = Fault("x", kind, Scope(pids=(42,)), where=Where(any_file=True))
+    placed = (PlacedHook(Probe("hook", Mechanism.FMOD_RET), "-5", hook) for hook in fault.hooks)
+    return prove.prove(program, fault, Placement(tuple(placed), ()))
 
 
-@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE])
+@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE, Kind.WRITE])
 def test_this_process_is_the_witness_for_a_moment(kind: Kind) -> None:
     program = FakeProgram(calls=1)
-    assert prove.prove(program, fault(kind), HOOK) == "called"
+    assert proven(program, kind) == "called"
     assert program.memberships == [([os.getpid()], WITNESS), ([os.getpid()], EXEMPT)]
 
 
 def test_a_hook_that_nobody_calls_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     program = FakeProgram(calls=0)
     with pytest.raises(DeadHook, match="^hook is there, but this kernel does not call it"):
-        prove.prove(program, fault(Kind.SLAB), HOOK)
+        proven(program, Kind.SLAB)
     assert program.memberships[-1] == ([os.getpid()], EXEMPT)
-    monkeypatch.setitem(prove._PROVOCATIONS, Kind.BIO, lambda _: False)
+    monkeypatch.setitem(hooks.BY_ANOTHER_PROCESS, "should_fail_bio", lambda *_: False)
     with pytest.raises(UnsupportedKernel, match="no block device can be read"):
-        prove.prove(program, fault(Kind.BIO), HOOK)
+        proven(program, Kind.BIO)
 
 
 def test_a_process_of_its_own_reads_disks_and_is_the_witness() -> None:
     """One that hangs is not the agent, and has nothing that is attached."""
     program = FakeProgram(calls=1)
-    prove.prove(program, fault(Kind.BIO), HOOK)
+    proven(program, Kind.BIO)
     (first, last) = program.memberships
     assert first[1:] == (WITNESS,)
     assert last == (first[0], EXEMPT)
@@ -85,13 +90,14 @@ def test_a_hook_is_not_dead_because_the_function_tracer_was_switched_off(
 ) -> None:
     monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
     with pytest.raises(UnsupportedKernel, match="ftrace_enabled is 0") as refused:
-        prove.prove(FakeProgram(calls=0), fault(Kind.SLAB), HOOK)
+        proven(FakeProgram(calls=0), Kind.SLAB)
     assert not isinstance(refused.value, DeadHook)
 
 
-def proven(symbol: str, mechanism: Mechanism = Mechanism.FMOD_RET, calls: int = 0) -> str:
-    program = FakeProgram(calls)
-    return prove.prove(program, fault(Kind.FUNCTION, symbol), Probe(symbol, mechanism))
+def shown(symbol: str, mechanism: Mechanism = Mechanism.FMOD_RET, calls: int = 0) -> str:
+    fault = Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function=symbol, errno=5)
+    placed = PlacedHook(Probe(symbol, mechanism), "-5", fault.hooks[0])
+    return prove.prove(FakeProgram(calls), fault, Placement((placed,), ()))
 
 
 @pytest.fixture
@@ -100,12 +106,12 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ftrace, "calls_kprobe", lambda symbol: symbol == "by_kprobe")
 
 
-@pytest.mark.parametrize("call", sorted(prove._HARMLESS))
+@pytest.mark.parametrize("call", sorted(hooks.HARMLESS_CALLS))
 def test_a_system_call_that_does_no_harm_is_made(
     monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     made: list[str] = []
-    original = prove._HARMLESS[call]
+    original = hooks.HARMLESS_CALLS[call]
 
     def noted() -> None:
         made.append(call)
@@ -113,35 +119,61 @@ def test_a_system_call_that_does_no_harm_is_made(
             original()
         raise FileNotFoundError
 
-    monkeypatch.setitem(prove._HARMLESS, call, noted)
-    assert proven(f"__x64_sys_{call}", calls=1) == "called"
+    monkeypatch.setitem(hooks.HARMLESS_CALLS, call, noted)
+    assert shown(f"__x64_sys_{call}", calls=1) == "called"
     assert made == [call]
 
 
 @pytest.mark.usefixtures("listed")
 def test_a_function_that_cannot_be_called_is_looked_for_in_the_kernels_list() -> None:
-    assert proven("f") == "attached"
-    assert proven("by_kprobe", Mechanism.KPROBE) == "attached"
-    assert proven("__x64_sys_reboot") == "attached"
-    assert proven("__x64_sys_openat", calls=0) == "attached"
+    assert shown("f") == "attached"
+    assert shown("by_kprobe", Mechanism.KPROBE) == "attached"
+    assert shown("__x64_sys_reboot") == "attached"
+    assert shown("__x64_sys_openat", calls=0) == "attached"
     for symbol, mechanism in (("idle", Mechanism.FMOD_RET), ("f", Mechanism.KPROBE)):
         with pytest.raises(DeadHook, match=f"^{symbol} took the program, but does not call it; "):
-            proven(symbol, mechanism)
+            shown(symbol, mechanism)
 
 
 def test_where_the_kernel_shows_no_list_that_it_took_the_program_is_all_that_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ftrace, "calls_trampoline", lambda _: None)
-    assert proven("f") == "accepted"
+    assert shown("f") == "accepted"
 
 
 @pytest.mark.usefixtures("listed")
 def test_a_function_is_not_proven_while_tracing_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ftrace, "kprobes_are_off", lambda: True)
-    assert proven("f") == "attached"
+    assert shown("f") == "attached"
     with pytest.raises(UnsupportedKernel, match="kprobes are switched off"):
-        proven("by_kprobe", Mechanism.KPROBE)
+        shown("by_kprobe", Mechanism.KPROBE)
     monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
     with pytest.raises(UnsupportedKernel, match="`sysctl kernel.ftrace_enabled=1`"):
-        proven("f")
+        shown("f")
+
+
+def test_every_hook_of_the_table_has_a_provocation() -> None:
+    """An entry of one table without its other half would arm a hook that nobody has proven."""
+    for kind, row in TABLE.items():
+        for hook in row.hooks:
+            there = hook.symbol in hooks.BY_ANOTHER_PROCESS or provocation(hook)
+            assert there, f"engine/hooks.py has none for {kind}: {hook.symbol}"
+    named = {hook.symbol for row in TABLE.values() for hook in row.hooks}
+    assert {
+        *hooks.PROVOCATIONS,
+        *hooks.BY_ANOTHER_PROCESS,
+        *(symbol for symbol, _ in hooks.BY_MASK),
+    } == named
+
+
+def test_every_provocation_is_harmless() -> None:
+    """They are made here too: this process goes on, and keeps no descriptor."""
+    descriptors = len([*Path("/proc/self/fd").iterdir()])
+    for row in TABLE.values():
+        for hook in row.hooks:
+            if hook.symbol in hooks.BY_ANOTHER_PROCESS:
+                continue
+            with contextlib.suppress(OSError):
+                provocation(hook)()
+    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors

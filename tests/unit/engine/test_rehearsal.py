@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaoskernel.bpf.program import COUNTERS
+from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.rehearsal import Rehearsed
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits
 from chaoskernel.kernel import boottime
 
 
@@ -42,11 +43,12 @@ def test_a_rehearsal_names_its_targets_and_counts_nothing(
     begun = boottime.now()
     rehearsed = Rehearsed(fault_of(sleeper.pid))
     assert list(rehearsed.targets) == [{"pid": sleeper.pid, "command": "sleep"}]
-    assert rehearsed.placement.hook.symbol == "should_failslab"
+    assert rehearsed.placement.hooks[0].probe.symbol == "should_failslab"
     assert 30e9 <= rehearsed.expires - begun < 60e9
     rehearsed.follow()
     assert rehearsed.counters() == {
         **dict.fromkeys(COUNTERS, 0),
+        "hooks": [{"symbol": "should_failslab", **dict.fromkeys(HOOK_COUNTERS, 0)}],
         "frames": [{"symbol": "sys_mount", "entered": 0, "matched": 0}],
         "processes": [],
     }

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import AgentError, ClusterError
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import asking
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.injection import Waits

@@ -16,9 +16,10 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s.cluster import ApiCluster, _errors
 from chaoskernel.k8s.connection import Connection, without_secrets
 from chaoskernel.k8s.job import Owner, Settings, job

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Kind, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Owner, Settings, settings
 

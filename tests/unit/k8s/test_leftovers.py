@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from chaoskernel.errors import ClusterError
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind, Limits
+from chaoskernel.fault.spec import Fault, Limits
 from chaoskernel.k8s import job, leftovers
 from chaoskernel.k8s.job import Settings
 from tests.unit.k8s.fake_cluster import FakeCluster

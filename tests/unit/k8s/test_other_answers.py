@@ -14,9 +14,10 @@ import pytest
 
 from chaoskernel.backend.target import State
 from chaoskernel.errors import ChaosKernelError, ClusterError, TimeLimit
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Kind
+from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import streams
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings

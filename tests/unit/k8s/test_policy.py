@@ -14,9 +14,10 @@ from cel_expr_python import cel
 
 from chaoskernel.backend import launch
 from chaoskernel.fault import checks
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Kind, Limits
+from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Settings
 

@@ -13,7 +13,7 @@ from chaoskernel.errors import NotPermitted, UnsupportedKernel
 from chaoskernel.kernel import bpf, features, ftrace, symbols
 from chaoskernel.kernel.btf import NOTHING
 from chaoskernel.kernel.features import Features, require_traceable
-from tests.unit.kernel.types import symbols_of
+from tests.unit.kernel.types import symbols_of, types_of
 
 LISTED = b"path_mount\nbtrfs_mount [btrfs]\nvfs_read\n"
 
@@ -94,14 +94,13 @@ def test_root_is_not_told_to_be_root(monkeypatch: pytest.MonkeyPatch, euid: int,
 
 
 def kernel_with(injectable: dict[str, str] | None, *, lists: bool = True) -> Features:
-    return Features(NOTHING, injectable, True, True, lists)
+    return Features(types_of("security_path_mkdir"), injectable, True, True, lists)
 
 
 @pytest.mark.parametrize(
     ("function", "hint"),
     [
         ("vfs_mkdir", "error_injection/list names; near: sys_mkdir, sys_mkdirat$"),
-        ("security_path_mkdir", "error_injection/list names; near: sys_mkdir, sys_mkdirat$"),
         ("do_exit", "error_injection/list names$"),
         ("kmem_cache_alloc", "fault slab fails the allocations"),
         ("submit_bio", "fault bio fails the requests"),
@@ -117,8 +116,17 @@ def test_a_function_off_the_list_is_refused_without_options_that_change_nothing(
     assert "CONFIG_" not in refused.value.needs
 
 
+@pytest.mark.parametrize("injectable", [None, {}, {"__x64_sys_mkdir": "ERRNO"}])
+def test_a_security_hook_may_be_overridden_whatever_the_list_has(
+    injectable: dict[str, str] | None,
+) -> None:
+    """check_attach_modify_return() goes by its name."""
+    kernel_with(injectable, lists=False).require_injectable("security_path_mkdir")
+    with pytest.raises(UnsupportedKernel):
+        kernel_with(injectable, lists=False).require_injectable("security_no_such_hook")
+
+
 def test_the_option_is_named_where_the_kernel_has_no_list_at_all() -> None:
     with pytest.raises(UnsupportedKernel, match="no error-injection list; CONFIG_FUNCTION_ERROR"):
         kernel_with(None, lists=False).require_injectable("__x64_sys_mkdir")
-    kernel_with(None, lists=False).require_injectable("security_path_mkdir")
     kernel_with(None).require_injectable("__x64_sys_mkdir")

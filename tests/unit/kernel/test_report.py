@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.fault.spec import Kind
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden

@@ -19,8 +19,9 @@ from chaoskernel.chaosmesh.manifest import (
     Selector,
 )
 from chaoskernel.errors import InvalidManifest
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Kind, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
 
 

@@ -1,0 +1,149 @@
+"""Files of the host by what they are: opened without being read, with the mounts below them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.where import Where
+
+_OPENAT2 = 437  # the same on every architecture (since Linux 5.6)
+_RESOLVE_IN_ROOT = 0x10  # include/uapi/linux/openat2.h
+_MOUNTINFO = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_MAX_MOUNTS = 512
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Place(NamedTuple):
+    """A file or directory that a fault is about.
+
+    :param descriptor: of it, opened with O_PATH: it cannot become another one meanwhile.
+    :param whole: all of its file system is meant, and not only what lies below it.
+    """
+
+    descriptor: int
+    whole: bool
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo (proc(5)).
+
+    :param device: major and minor number.
+    """
+
+    device: tuple[int, int]
+    point: str
+    source: str
+
+
+@contextlib.contextmanager
+def opened(where: Where) -> Iterator[list[Place]]:
+    """Open what is named, and the mount points below the directories among it.
+
+    :raises InvalidFault: a path is not there, or a device is not mounted.
+    """
+    mounts = list(_mounts(_MOUNTINFO.read_bytes()))
+    with contextlib.ExitStack() as undo:
+        places: list[Place] = []
+
+        def open_place(key: str, path: str, *, whole: bool) -> int:
+            descriptor = _open(key, path)
+            undo.callback(os.close, descriptor)
+            places.append(Place(descriptor, whole))
+            return descriptor
+
+        for path in where.paths:
+            descriptor = open_place("paths", path, whole=False)
+            for point in _below(str(Path(f"/proc/self/fd/{descriptor}").readlink()), mounts):
+                open_place("paths", point, whole=False)
+        for device in where.devices:
+            open_place("devices", _mount_point(device, mounts), whole=True)
+        yield places
+
+
+def open_in(root: int, path: str) -> int:
+    """Open a path as a process sees it whose root directory is given; links stay in it.
+
+    :param root: a descriptor of that directory.
+    :raises OSError: there is no such file.
+    """
+    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    descriptor = _libc.syscall(
+        ctypes.c_long(_OPENAT2), root, path.encode(errors="surrogateescape"), how, len(how)
+    )
+    if descriptor < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return int(descriptor)
+
+
+def _open(key: str, path: str) -> int:
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as absent:
+        raise InvalidFault(
+            key,
+            path,
+            f"there: {absent.strerror}",
+            hint="name a file or directory that exists; new files below a directory are hit too",
+        ) from absent
+
+
+def _below(path: str, mounts: Sequence[Mount]) -> Iterator[str]:
+    """Yield the mount points below a directory."""
+    prefix = path.rstrip("/") + "/"
+    found = [mount.point for mount in mounts if mount.point.startswith(prefix)]
+    if len(found) > _MAX_MOUNTS:
+        raise InvalidFault(
+            "paths",
+            path,
+            f"possible: {len(found)} file systems are mounted below it; "
+            f"at most {_MAX_MOUNTS} can be",
+            hint="name a directory further down",
+        )
+    for point in dict.fromkeys(found):
+        if os.path.lexists(point):
+            yield point
+
+
+def _mount_point(device: str, mounts: Sequence[Mount]) -> str:
+    """Return where a device's file system is mounted; a mount point is itself one."""
+    points = [mount.point for mount in mounts]
+    real = os.path.realpath(device)
+    if real in points:
+        return real
+    with contextlib.suppress(OSError):
+        number = Path(real).stat().st_rdev
+        wanted = (os.major(number), os.minor(number))
+        for mount in mounts:
+            if number and (mount.device == wanted or mount.source == real):
+                return mount.point
+    raise InvalidFault(
+        "devices",
+        device,
+        "mounted",
+        hint="name a block device that is mounted, or the directory where it is",
+    )
+
+
+def _mounts(text: bytes) -> Iterator[Mount]:
+    for line in text.splitlines():
+        fields, _, rest = line.partition(b" - ")
+        words, more = fields.split(b" "), rest.split(b" ")
+        if len(words) < 5 or len(more) < 2:
+            continue
+        major, _, minor = words[2].partition(b":")
+        yield Mount((int(major), int(minor)), _decoded(words[4]), _decoded(more[1]))
+
+
+def _decoded(word: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), word))

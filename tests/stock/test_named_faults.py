@@ -1,0 +1,145 @@
+"""Every named fault, on an unmodified kernel: its calls fail as asked, and nobody else's do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.fault.hooks import TABLE, Kind
+from tests.caller import Caller
+from tests.stock.conftest import Arm
+
+CALLS: dict[Kind, tuple[str, ...]] = {
+    Kind.ALLOCATION: ("mmap", "pipe", "fork", "socket", "setgroups"),
+    Kind.MEMORY: ("mmap", "fork"),
+    Kind.READ: ("read",),
+    Kind.WRITE: ("write",),
+    Kind.OPEN: ("open", "create"),
+    Kind.CREATE: ("create", "mkdir", "mknod", "symlink", "link"),
+    Kind.REMOVE: ("unlink", "rmdir"),
+    Kind.RENAME: ("rename",),
+    Kind.TRUNCATE: ("truncate", "ftruncate"),
+    Kind.STAT: ("stat",),
+    Kind.LOCK: ("flock",),
+    Kind.MMAP: ("mmap_file",),
+    Kind.FORK: ("fork", "thread"),
+    Kind.EXEC: ("exec",),
+    Kind.SOCKET: ("socket", "socketpair"),
+    Kind.CONNECT: ("connect",),
+    Kind.BIND: ("bind",),
+    Kind.ACCEPT: ("accept",),
+    Kind.SEND: ("send",),
+    Kind.RECV: ("recv",),
+    Kind.MOUNT: ("mount",),
+    Kind.IPC: ("shmget", "semget", "msgget"),
+    Kind.SIGNAL: ("kill",),
+}
+"""What a program calls, for each kind that takes no error injection."""
+
+OTHERWISE = {
+    (Kind.ALLOCATION, "pipe"): (errno.ENOMEM, errno.ENFILE),
+    (Kind.ALLOCATION, "socket"): (errno.ENOMEM, errno.ENFILE),
+    (Kind.FORK, "thread"): (errno.EAGAIN,),
+}
+"""What a program gets where the kernel, or its library, makes something else of the error."""
+
+WITH_LIST = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FSYNC, Kind.CLOSE, Kind.POLL, Kind.IO_URING_ENTER)
+
+
+def where(kind: Kind, caller: Caller) -> dict[str, object]:
+    if not TABLE[kind].takes_paths or kind is Kind.EXEC:
+        return {}
+    return {"paths": [str(caller.directory)]}
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert {*CALLS, *WITH_LIST, Kind.FUNCTION} == set(Kind)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_each_call_of_a_fault_fails_as_asked_and_the_neighbours_never(
+    kind: Kind, arm: Arm, victim: Caller, neighbour: Caller
+) -> None:
+    wanted = TABLE[kind].error
+    fault = arm(victim.pid, fault=kind.value, **where(kind, victim))
+    for name in CALLS[kind]:
+        assert victim.calls(name) in OTHERWISE.get((kind, name), (wanted,)), name
+        assert neighbour.calls(name) == 0, name
+    counters = fault.counters()
+    assert counters["injected"] >= len(CALLS[kind])
+    assert {hook["symbol"] for hook in counters["hooks"]} == {
+        placed.probe.symbol for placed in fault.placement.hooks
+    }
+    assert fault.disarm() == []
+    for name in CALLS[kind]:
+        assert victim.calls(name) == 0, name
+
+
+@pytest.mark.parametrize("kind", [Kind.WRITE, Kind.CREATE, Kind.ALLOCATION])
+def test_times_is_exact_over_all_hooks(
+    kind: Kind, arm: Arm, victim: Caller, neighbour: Caller
+) -> None:
+    fault = arm(victim.pid, fault=kind.value, times=3, **where(kind, victim))
+    name = CALLS[kind][-1]
+    ended = [victim.calls(name) for _ in range(8)]
+    assert ended == [TABLE[kind].error] * 3 + [0] * 5
+    assert fault.counters()["injected"] == 3
+
+
+def test_another_error_can_be_asked_for(arm: Arm, victim: Caller) -> None:
+    arm(victim.pid, fault="connect", errno="ETIMEDOUT")
+    assert victim.calls("connect") == errno.ETIMEDOUT
+
+
+def test_a_dry_run_lets_everything_through_and_counts(arm: Arm, victim: Caller) -> None:
+    fault = arm(victim.pid, fault="fork", dry_run=True)
+    assert [victim.calls("fork") for _ in range(4)] == [0] * 4
+    assert fault.counters()["held_dry_run"] == 4
+
+
+def test_a_write_that_is_no_write_to_the_place_is_let_through(
+    arm: Arm, victim: Caller, tmp_path: Path
+) -> None:
+    fault = arm(victim.pid, fault="write", paths=[str(tmp_path / "victim" / "target")])
+    assert victim.calls("write") == 0
+    assert fault.counters()["matched"] == 0
+
+
+def test_a_file_alone_can_be_named(arm: Arm, victim: Caller, tmp_path: Path) -> None:
+    arm(victim.pid, fault="write", paths=[str(tmp_path / "victim" / "file")])
+    assert victim.calls("write") == errno.ENOSPC
+    assert victim.calls("create") == 0
+
+
+def test_a_mounted_file_system_can_be_named(arm: Arm, victim: Caller) -> None:
+    """The lab's /tmp is a tmpfs of its own."""
+    arm(victim.pid, fault="create", devices=["/tmp"])
+    assert victim.calls("mkdir") == errno.ENOSPC
+
+
+def test_what_a_hook_returns_is_not_always_what_the_program_gets(arm: Arm, victim: Caller) -> None:
+    """docs/kernels.md has the table; exec is past the point where it could return."""
+    arm(victim.pid, fault="mmap", errno="EACCES")
+    assert victim.calls("exec") == 1000 + signal.SIGSEGV
+    assert victim.calls("mmap_file") == errno.EACCES
+
+
+@pytest.mark.parametrize("kind", WITH_LIST)
+def test_what_takes_error_injection_is_refused_with_what_would_give_it(
+    kind: Kind, arm: Arm, victim: Caller
+) -> None:
+    with pytest.raises(UnsupportedKernel, match=r"CONFIG_\w+") as refused:
+        arm(victim.pid, fault=kind.value)
+    assert "\n" not in str(refused.value)
+    if kind in (Kind.SLAB, Kind.PAGE):
+        assert "nearest" in str(refused.value)
+
+
+def test_an_agent_is_never_hit(arm: Arm, victim: Caller) -> None:
+    arm(os.getpid(), fault="open")
+    Path("/proc/self/stat").read_text(encoding="ascii")
