@@ -13,6 +13,11 @@ from typing import Any
 
 from chaoskernel.terminal import shown
 
+# Characters of what an error quotes: keys and values are the user's, the rest may name many things.
+_KEY, _VALUE, _CLAUSE, _PROBLEM = 120, 60, 500, 500
+_MESSAGE = 1 << 14
+"""Of a whole message; one of a fault on many nodes lists them."""
+
 
 class ChaosKernelError(Exception):
     """Base of all errors of this package.
@@ -24,8 +29,8 @@ class ChaosKernelError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         # An error may quote others: a process's name, a server's answer, a file.
-        self.message = shown(" ".join(message.split()))
-        self.hint = shown(" ".join(hint.split()))
+        self.message = _cut(shown(" ".join(message.split())), _MESSAGE)
+        self.hint = _cut(shown(" ".join(hint.split())), _MESSAGE)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -47,8 +52,8 @@ class InvalidFault(ChaosKernelError):
             text = f"a {type(value).__name__} that nests too deep"
         except ValueError:  # Python writes no number of thousands of digits
             text = f"a {type(value).__name__}"
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        super().__init__(f"{key}: {shown} is not {allowed}", hint=hint)
+        what, must = _cut(key, _KEY), _cut(allowed, _CLAUSE)
+        super().__init__(f"{what}: {_cut(text, _VALUE)} is not {must}", hint=_cut(hint, _CLAUSE))
         self.key = key
         self.value = value
         self.allowed = allowed
@@ -62,9 +67,9 @@ class InvalidManifest(ChaosKernelError):
     """
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
-        super().__init__(f"{source} is not valid: {'; '.join(problems)}")
         self.source = source
-        self.problems = tuple(problems)
+        self.problems = tuple(_cut(shown(problem), _PROBLEM) for problem in problems)
+        super().__init__(f"{_cut(source, _PROBLEM)} is not valid: {'; '.join(self.problems)}")
 
 
 class NothingSelected(ChaosKernelError):
@@ -129,3 +134,7 @@ class LabError(ChaosKernelError):
 
 class LostGuest(ChaosKernelError):
     """The virtual machine ended without the exit status of its command."""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

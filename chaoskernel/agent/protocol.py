@@ -69,6 +69,9 @@ MAX_MESSAGE = 4 << 20
 MAX_DEPTH = 16
 """Most levels of lists and objects in a message."""
 
+_CLAUSE = 1000
+"""Characters of an error's text that are taken; of its hint half as many."""
+
 _SHOWN = 80
 _OTHER_VERSION = "the agent and this program may be of different versions"
 
@@ -172,7 +175,8 @@ def _plain(value: Any) -> Any:
 
 def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
     """Return the error that a message carries, as the class that raised it where possible."""
-    text, hint = str(message.get("message", "")), str(message.get("hint", ""))
+    text = _clause(message, "message", _CLAUSE) or "its agent failed, and did not say why"
+    hint = _clause(message, "hint", _CLAUSE // 2)
     kind = getattr(errors, str(message.get("error", "")), None)
     if kind is errors.InvalidFault and "key" in message:
         return errors.InvalidFault(
@@ -185,3 +189,7 @@ def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
         error: errors.ChaosKernelError = kind(text, hint=hint)
         return error
     return errors.AgentError(text, hint=hint)
+
+
+def _clause(message: Mapping[str, Any], key: str, longest: int) -> str:
+    return str(message.get(key, ""))[:longest].strip()

@@ -55,7 +55,7 @@ def launch_agent(fault: Fault) -> subprocess.Popen[str]:
     :raises NotPermitted: this process may not load BPF programs.
     :raises MissingTool: the fault needs BCC's binding, and no Python on this host has it.
     """
-    require_privilege(os.geteuid(), Path("/proc/self/status").read_text(encoding="ascii"))
+    require_privilege(os.geteuid(), Path("/proc/self/status").read_text("ascii", "replace"))
     return process.start(
         agent_command(agent_python(needs_bcc=needs_bcc(fault)), owner=os.getpid()),
         stdin=subprocess.PIPE,

@@ -163,7 +163,7 @@ def chain(frames: list[Mapping[str, Any]]) -> str:
 
 def _frame(frame: Mapping[str, Any]) -> str:
     counted = ""
-    if "entered" in frame:
+    if frame.keys() >= {"entered", "matched"}:
         counted = f" ({count(frame['matched'])} of {count(frame['entered'])})"
     return f"{frame.get('symbol', frame)}{counted}"
 

@@ -31,6 +31,8 @@ class PodContainer:
 
     def __post_init__(self) -> None:
         _check("containers.name", self.name, _NAME, "the name of a container")
+        if not isinstance(self.id, str):
+            raise InvalidFault("pods.containers.id", self.id, "the id of a container")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from chaoskernel.fault.c_text import MAX_CHARACTERS, MAX_DEPTH, MAX_LITERAL, MAX
 _EXPRESSIONS = 'such as order == 1, or STRNCMP(name->name, "bananas", 8)'
 _PARAMETERS = "such as struct dentry *parent, const struct qstr *name"
 
+_SHOWN = 80
+"""Characters of what the parser says, which quotes what it was given."""
+
 _LITERAL = re.compile(r"""(\w?)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", re.DOTALL)
 _ESCAPE = re.compile(r"\\([0-3][0-7]{2})|\\|([^\\]+)", re.DOTALL)
 _OUTSIDE = re.compile(r"[;{}#\\\n\r\0`@$]|//|/\*|\?\?|<[%:]|%[>:]|\+\+|--|__\w+|[^ -~]")
@@ -333,7 +336,7 @@ def _parsed(source: str, given: _Given) -> c_ast.FileAST:
     try:
         return c_parser.CParser().parse(source)
     except c_parser.ParseError as error:
-        said = str(error).rpartition(": ")[2] or str(error)
+        said = (str(error).rpartition(": ")[2] or str(error))[:_SHOWN]
         raise given.refused(f"{given.what} ({said})") from None
     except RecursionError:
         raise _too_deep(given) from None

@@ -279,7 +279,8 @@ class _Scanner:
     def test(self) -> str:
         """Return the predicate within the parentheses that come next."""
         inside, key = self._group()
-        return "" if inside.strip() == _ALWAYS else predicate.expression(inside, key=key)
+        test = predicate.expression(inside, key=key)
+        return "" if test == _ALWAYS else test
 
     def _group(self) -> tuple[str, str]:
         """Return what the parentheses that come next hold, and the key that tells where."""

@@ -12,9 +12,11 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from chaoskernel.backend.launch import start_seconds
+from chaoskernel.chaosmesh.manifest.document import count_quickly
 from chaoskernel.errors import ClusterError, InvalidFault
 from chaoskernel.k8s import forms, streams
 from chaoskernel.k8s.asking import CONNECT_SECONDS, READ_SECONDS, Requests, decoded, fitting
@@ -24,11 +26,14 @@ from chaoskernel.k8s.retry import Patience
 
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
+_MAX_KUBECONFIG = 16 << 20
+"""Bytes of a kubeconfig: one of a thousand clusters with certificates has some 8 MB."""
 _CONNECTIONS = 1024
 """Kept open at most: a log is followed on each node at the same time."""
 
 # What the client comes upon, without a look, in a document of another form.
 _OF_ANOTHER_FORM = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_PASSWORD = re.compile(r"(\w+://)[^\s'\"]*@")
 _SERVER = re.compile(r"https?://\S+", re.IGNORECASE)
 
 Document = dict[str, Any]
@@ -238,6 +243,7 @@ def _configuration(given: Connection) -> Any:
     found.host = ""  # not the client's own default, where a kubeconfig names no server
     try:
         if given.kubeconfig:
+            _check_sizes(given.kubeconfig)
             config.load_kube_config(
                 given.kubeconfig, context=given.context or None, client_configuration=found
             )
@@ -258,6 +264,21 @@ def _configuration(given: Connection) -> Any:
     if given.no_proxy:
         found.no_proxy = given.no_proxy
     return found
+
+
+def _check_sizes(kubeconfig: str) -> None:
+    """Refuse files that the client would read for seconds.
+
+    :raises OSError: one cannot be read.
+    :raises ValueError: one is too long, or not UTF-8.
+    :raises yaml.YAMLError: one has too many values.
+    """
+    for name in kubeconfig.split(os.pathsep):
+        with Path(name).open("rb") as file:
+            content = file.read(_MAX_KUBECONFIG + 1)
+        if len(content) > _MAX_KUBECONFIG:
+            raise ValueError(f"more than {_MAX_KUBECONFIG} bytes")
+        count_quickly(content.decode("utf-8"))
 
 
 def _source(given: Connection) -> str:
@@ -288,6 +309,7 @@ def _is_url(text: str) -> bool:
 
 
 def _unusable(given: Connection, why: str) -> InvalidFault:
+    why = _PASSWORD.sub(r"\1…@", why)  # of a URL that stands where a name should
     if given.host:
         hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
         host = without_secrets(given.host)

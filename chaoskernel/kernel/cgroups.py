@@ -31,6 +31,9 @@ CONTAINER = re.compile(
 )
 
 
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_MOUNT_FIELDS = 6
+
 # One is enough to tell a container: runtimes make its cgroup in all of them.
 _CONTROLLERS = ("memory", "pids", "cpu", "devices", "freezer")
 
@@ -159,19 +162,35 @@ def hierarchies(proc: Path = _PROC) -> list[Hierarchy]:
     """
     v2: list[Hierarchy] = []
     v1: dict[str, Path] = {}
-    for line in (proc / "self/mounts").read_text(encoding="utf-8").splitlines():
-        _, where, kind, options, *_ = line.split()
+    for where, kind, options in _mounts(proc):
         if kind == "cgroup2" and not v2:
-            v2.append(Hierarchy(Path(where)))
+            v2.append(Hierarchy(where))
         if kind == "cgroup":
             for controller in set(options.split(",")) & set(_CONTROLLERS):
-                v1.setdefault(controller, Path(where))
+                v1.setdefault(controller, where)
     numbers = _numbers(proc) if v1 else {}
     return v2 + [
         Hierarchy(v1[controller], controller, numbers[controller])
         for controller in _CONTROLLERS
         if controller in v1 and numbers.get(controller)
     ]
+
+
+def _mounts(proc: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield place, kind and options of each mount.
+
+    Users may mount, too, at places with any name: of what Unicode has for blanks and ends of
+    lines, the kernel escapes its own alone, as in \\040.
+    """
+    for line in _text(proc / "self/mounts").split("\n"):
+        if len(fields := line.split(" ")) >= _MOUNT_FIELDS:
+            _, where, kind, options, *_ = fields
+            yield Path(_ESCAPE.sub(lambda found: chr(int(found[1], 8)), where)), kind, options
+
+
+def _text(file: Path) -> str:
+    """Return a file of the kernel's, in which names of files are any bytes."""
+    return file.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def _numbers(proc: Path) -> dict[str, int]:
@@ -267,8 +286,8 @@ def _paths(root: Path) -> list[str]:
 
 def _own_path(hierarchy: Hierarchy, proc: Path) -> str:
     """Return the control group of this process."""
-    for line in (proc / "self/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if hierarchy.controller in controllers.split(","):
+    for line in _text(proc / "self/cgroup").split("\n"):
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if path and hierarchy.controller in controllers.split(","):
             return path
     return "/"

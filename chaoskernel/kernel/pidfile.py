@@ -158,7 +158,9 @@ def _file_system(file: int) -> str:
     """Return the kind of file system that a file lies on; empty where the kernel does not say."""
     info = Path(f"/proc/self/fdinfo/{file}").read_text(encoding="ascii")
     mount = re.search(r"(?m)^mnt_id:\s*(\d+)$", info)
-    with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
+    with Path("/proc/self/mountinfo").open(
+        encoding="utf-8", errors="replace", newline="\n"
+    ) as mounts:
         for line in mounts:
             if mount and line.startswith(f"{mount[1]} "):
                 return line.rpartition(" - ")[2].split()[0]

@@ -135,7 +135,7 @@ def _is_meant(pod: PodScope, identity: str, place: Path, names: ContainerNames) 
 def _processes(place: Path) -> Iterator[str]:
     for listed in (place / "cgroup.procs", *place.glob("*/cgroup.procs")):
         with contextlib.suppress(OSError):
-            yield from listed.read_text(encoding="ascii").split()
+            yield from listed.read_text(encoding="ascii", errors="replace").split()
 
 
 def _name_of(pid: str, uid: str, proc: Path) -> str:

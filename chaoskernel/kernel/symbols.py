@@ -64,7 +64,10 @@ _PORTABLE = re.compile(r"(?:sys_|SyS_)(\w+)")
 _FUNCTIONS = (b"t", b"T", b"w", b"W")
 """Kinds of symbols that are functions."""
 
-_OWN_FUNCTION = re.compile(rb" [tTwW] (?!__pfx_)(\S+)$")
+_LINE = re.compile(
+    rb"(?P<address>[0-9a-f]{1,16}) (?P<kind>[A-Za-z]) [!-~]+(?:\t\[(?P<module>[!-~]+)\])?"
+)
+_OWN_FUNCTION = re.compile(rb" [tTwW] (?!__pfx_)([!-~]+)$")
 _VICINITY = 4096
 _SHOWN = 6
 
@@ -144,7 +147,7 @@ class Symbols:
                 key,
                 name,
                 "a function of this kernel: the compiler has split it",
-                hint=f"there are {', '.join(clones)}; name one of them, or a caller",
+                hint=f"there are {', '.join(clones[:_SHOWN])}; name one of them, or a caller",
             )
         raise InvalidFault(key, name, "a function of this kernel", hint=self._instead_of(name))
 
@@ -162,12 +165,12 @@ class Symbols:
     def _places(self, name: str) -> list[Place]:
         found = []
         for start, stop in self._spans(name):
-            address, kind, _, *module = self._text[start:stop].split()
-            if kind in _FUNCTIONS:
+            line = _LINE.fullmatch(self._text[start:stop])
+            if line and line["kind"] in _FUNCTIONS:
                 # The kernel's own are in the order of their addresses, a module's in none.
+                module = (line["module"] or b"").decode()
                 beside = () if module else self._beside(start, stop, name)
-                where = module[0].decode().strip("[]") if module else ""
-                found.append(Place(int(address, 16), where, tuple(beside)))
+                found.append(Place(int(line["address"], 16), module, tuple(beside)))
         return found
 
     def _beside(self, start: int, stop: int, name: str) -> Iterator[str]:
@@ -250,7 +253,7 @@ class Symbols:
 
     def clones(self, name: str) -> list[str]:
         """Return the copies that the compiler made of a function, such as f.constprop.0."""
-        pattern = re.compile(rb"[tTwW] (\S+)")
+        pattern = re.compile(rb"[tTwW] ([!-~]+)")
         wanted, found = b" %s." % name.encode(), set()
         at = self._text.find(wanted)
         while at > 0:
@@ -274,7 +277,7 @@ class Symbols:
         would give away where the kernel lies.
         """
         if not self._sorted:
-            functions = re.finditer(rb"(?m)^([0-9a-f]+) [tTwW] (\S+)", self._text)
+            functions = re.finditer(rb"(?m)^([0-9a-f]{1,16}) [tTwW] ([!-~]+)", self._text)
             self._sorted = sorted((int(line[1], 16), line[2].decode()) for line in functions)
         place = bisect.bisect_right(self._sorted, (address, "\x7f")) - 1
         start, name = self._sorted[place] if place >= 0 else (-_LONGEST, "")
@@ -287,8 +290,8 @@ class Symbols:
     def _lines(self, name: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield address and kind of what has this name."""
         for start, stop in self._spans(name):
-            address, kind, *_ = self._text[start:stop].split()
-            yield address, kind
+            if line := _LINE.fullmatch(self._text[start:stop]):
+                yield line["address"], line["kind"]
 
     def _spans(self, name: str) -> Iterator[tuple[int, int]]:
         """Yield where the lines with this name begin and end; a module's comes after a tab."""
@@ -305,7 +308,7 @@ class Symbols:
         import difflib  # noqa: PLC0415 - most faults name what is there
 
         words = [word for word in name.lower().split("_") if len(word) > 2] or [name.lower()]
-        pattern = rb"(?mi) [tTwW] (\S*(?:%s)\S*)" % b"|".join(
+        pattern = rb"(?mi) [tTwW] ([!-~]*(?:%s)[!-~]*)" % b"|".join(
             re.escape(word.encode()) for word in words
         )
         found = {match[1].decode() for match in re.finditer(pattern, self._text)}

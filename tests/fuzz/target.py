@@ -19,7 +19,7 @@ from chaoskernel.errors import ChaosKernelError, InvalidManifest
 ACCEPTED = "accepted"
 REFUSED = "refused"
 
-MAX_MESSAGE = 1000
+MAX_MESSAGE = 1600
 """Characters of one error: a few lines of a terminal."""
 
 _PACKAGE = Path(__file__).parents[2] / "chaoskernel"

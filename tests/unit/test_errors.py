@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaoskernel.errors import ChaosKernelError, InvalidFault, UnsupportedKernel
+from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest, UnsupportedKernel
 
 
 def test_the_remedy_follows_what_is_wrong() -> None:
@@ -42,3 +42,20 @@ def test_a_value_that_python_cannot_write_is_named_by_its_kind() -> None:
     assert str(InvalidFault("times", 10**5_000, "less")) == "times: a int is not less"
     while deep:  # Python would free it by recursion
         (deep,) = deep  # type: ignore[assignment]
+
+
+def test_what_an_error_quotes_is_cut() -> None:
+    error = InvalidFault("k" * 9000, "v" * 9000, "a" * 9000, hint="h" * 9000)
+    assert len(str(error)) < 1300
+    assert str(error).startswith("k" * 100)
+    assert str(error).endswith("h...")
+    assert error.key == "k" * 9000
+    assert len(str(ChaosKernelError("x" * 99_999))) == 1 << 14
+
+
+def test_a_problem_of_a_document_is_cut_and_harmless() -> None:
+    error = InvalidManifest("a.yaml", ["1:1: short", "2:1: \x1b[2J" + "x" * 9000])
+    assert error.problems[0] == "1:1: short"
+    assert error.problems[1].startswith(r"2:1: \x1b[2Jx")
+    assert len(error.problems[1]) == 500
+    assert str(error) == f"a.yaml is not valid: {'; '.join(error.problems)}"

@@ -32,6 +32,10 @@ def refuse(text: str) -> None:
     raise ChaosKernelError(text)
 
 
+def misuse(text: str) -> None:
+    raise click.UsageError(text)  # which takes text as it is
+
+
 def loop() -> None:
     while True:
         pass
@@ -44,7 +48,9 @@ def fail_in_a_thread() -> None:
 
 
 def refuse_one_of_two_problems() -> None:
-    raise InvalidManifest("a file", ["1:1: wrong", "2:1: \x1b"])
+    error = InvalidManifest("a file", ["1:1: wrong"])
+    error.problems = (*error.problems, "2:1: \x1b")  # which makes them harmless itself
+    raise error
 
 
 WAYS: dict[str, Callable[[], object]] = {
@@ -52,11 +58,11 @@ WAYS: dict[str, Callable[[], object]] = {
     "SystemExit outside of the package": lambda: sys.exit(0),
     "broken: it is odd": lambda: require(False, "it is odd"),
     "broken: '\\x1b' is shown": lambda: invoked(prints_an_escape),
-    "'\\x1b' in a message, ": lambda: refuse("a\x1bb"),
-    "'\\u202e' in a message, ": lambda: refuse("a\u202eb"),
+    "'\\x1b' in a message, ": lambda: misuse("a\x1bb"),
+    "'\\u202e' in a message, ": lambda: misuse("a\u202eb"),
     "'\\x1b' in a message, outside": refuse_one_of_two_problems,
     "an empty message, ": lambda: refuse(""),
-    "a message of more than ": lambda: refuse("x" * 1001),
+    "a message of more than ": lambda: refuse("x" * 1601),
     "takes too long, ": loop,
     "takes too long, outside": lambda: time.sleep(60),
     "IndexError outside of the package, in a thread": fail_in_a_thread,

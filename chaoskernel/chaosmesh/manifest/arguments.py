@@ -34,7 +34,9 @@ def selected_by(
     }
     problems = Problems("the selection")
     try:
-        (document,) = documents(_text(given), problems)
+        read = documents(_text(given), problems)
+        problems.settle()
+        (document,) = read
         found = selection(Fields(document, problems, SELECTION), namespace)
         problems.settle()
         if found.mode in (Mode.ONE, Mode.ALL) and given["value"] is not None:

@@ -136,7 +136,7 @@ def documents(text: str, problems: Problems) -> list[Value]:
 def _composed(text: str, problems: Problems) -> Iterator[Value]:
     builder = _Builder(problems)
     try:
-        _count_quickly(text)
+        count_quickly(text)
         for node in yaml.compose_all(text, Loader=_BoundedLoader):
             yield builder.value(node, "", 0)
             if builder.is_full:
@@ -183,12 +183,12 @@ class _Bounds:
         self._depth -= 1
 
 
-def _count_quickly(text: str) -> None:
+def count_quickly(text: str) -> None:
     """Refuse a text that is too much before it is read for good, which takes long.
 
     libyaml reads 350 000 values a second, and PyYAML itself, whose errors are better, 20 000.
 
-    :raises _TooMuch: it has too many values, or levels.
+    :raises yaml.YAMLError: it has too many values, or levels.
     """
     if not yaml.__with_libyaml__:
         return
@@ -201,7 +201,7 @@ def _count_quickly(text: str) -> None:
                 bounds.end()
     except _TooMuch:
         raise
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeEncodeError):  # the latter: half of a surrogate pair
         return  # which PyYAML itself reports
 
 

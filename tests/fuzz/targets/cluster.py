@@ -28,13 +28,24 @@ from tests.fuzz.targets.documents import DEEP
 from tests.unit.k8s.fake_cluster import armed, pod
 
 _PODS = (PodScope("shop", "db-0", "0c8b4b9e-1d2f-4a6b", "worker-1"),)
+_UID = "1c8b4b9e-1d2f-4a6b"
 _FAULT = Fault("demo", Kind.SLAB, Scope(pods=_PODS))
 _WORDS = (
     *("type", "object", "metadata", "labels", "job-name", "name", "status", "phase", "state"),
     *("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "Running", "Failed", "Succeeded"),
     *("containerStatuses", "running", "terminated", "waiting", "reason", "message", "exitCode"),
     *("items", "continue", "spec", "nodeName", "containers", "annotations", "uid", "startTime"),
-    *("podIPs", "initContainers", "kind", "Status", "code", "activeDeadlineSeconds", "details"),
+    *(
+        "podIPs",
+        "initContainers",
+        "ownerReferences",
+        "controller",
+        "kind",
+        "Status",
+        "code",
+        "activeDeadlineSeconds",
+        "details",
+    ),
 )
 
 
@@ -47,7 +58,7 @@ class _Answer:
         self.headers: dict[str, str] = {}
         self.reason = ""
 
-    def stream(self, **_: Any) -> Iterator[bytes]:
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         yield self.data
 
     def close(self) -> None:
@@ -97,8 +108,9 @@ def _try_watch(given: str, _: Path) -> None:
     injection = Injection(_FAULT, cluster, Settings("chaos", "image"), Waits(retry=0.0))
     (agent,) = injection._agents
     injection._over = _OnlyOnce()
-    labels = {"job-name": agent.job}
-    well = pod("agent-pod", phase="Pending", metadata={"labels": labels})
+    injection._know(agent, _UID)
+    owner = {"kind": "Job", "name": agent.job, "uid": _UID, "controller": True}
+    well = pod("agent-pod", phase="Pending", metadata={"ownerReferences": [owner]})
     well["status"]["containerStatuses"] = []
     event = json.dumps({"type": "ADDED", "object": well})
     server.text, server.log = f"{given.replace('@job', agent.job)}\n{event}\n", json.dumps(armed())
@@ -118,7 +130,13 @@ _EVENTS = tuple(
         "type": kind,
         "object": {
             "kind": "Pod",
-            "metadata": {"name": "agent-pod", "labels": {"job-name": "@job"}, "uid": "0c8b4b9e"},
+            "metadata": {
+                "name": "agent-pod",
+                "uid": "0c8b4b9e",
+                "ownerReferences": [
+                    {"kind": "Job", "name": "@job", "uid": _UID, "controller": True}
+                ],
+            },
             "status": status,
         },
     }
@@ -177,7 +195,7 @@ def _try_answer(given: str, _: Path) -> None:
             ask()
         except ChaosKernelError as error:
             troubles.append(error)
-    if troubles:
+    if len(troubles) == len(asks):
         raise troubles[0]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.fault.pods import PodContainer, PodScope
-from chaoskernel.kernel import cgroups, podgroups
-from chaoskernel.kernel.processes import read_pid_file, snapshot
+from chaoskernel.kernel import cgroups, pidfile, podgroups
+from chaoskernel.kernel.processes import snapshot
 from chaoskernel.kernel.symbols import Symbols
 from tests.fuzz import mutate
 from tests.fuzz.target import Broken, Target, require, require_clean, require_told
@@ -33,7 +34,7 @@ def _try_pid_file(given: str, scratch: Path) -> None:
     else:
         _written(file, given)
     try:
-        pid = read_pid_file(str(file))
+        pid = pidfile.read(str(file))
         require(str(pid) in given, "a number that is not in the file")
     except Exception as error:
         require(_SECRET not in str(error), "what is in a file of others is shown")
@@ -88,6 +89,15 @@ _HOSTS = tuple(
 )
 
 
+def _as_mounted(mounts: str) -> str:
+    """Have hierarchies lie below the scratch folder, and not be all of this host's files."""
+    lines = [line.split(" ") for line in mounts.replace("\0", "").split("\n")]
+    for fields in lines:
+        if not re.fullmatch(r"@(?:/\w+)*", fields[1] if len(fields) > 1 else "@"):
+            fields[1] = "@/elsewhere"
+    return "\n".join(" ".join(fields) for fields in lines)
+
+
 def _try_cgroups(given: str, scratch: Path) -> None:
     """Look for a control group on a host with these mounts and these groups of ours."""
     mounts, _, rest = given.partition(_PART)
@@ -104,7 +114,7 @@ def _try_cgroups(given: str, scratch: Path) -> None:
                     (tree / "cgroup.events").write_text("populated 1\n")
                     (tree.parent / "cgroup.events").write_text("populated 1\n")
         (proc / "cgroups").write_text("#subsys_name\thierarchy\nmemory\t7\t9\t1\npids\t3\t9\t1\n")
-    _written(proc / "self/mounts", mounts.replace("@", str(scratch)))
+    _written(proc / "self/mounts", _as_mounted(mounts).replace("@", str(scratch)))
     _written(proc / "self/cgroup", own)
     named = [path.replace("@", str(scratch))]
     is_path = named[0].startswith("/")
@@ -135,7 +145,8 @@ def _try_mountinfo(given: str, scratch: Path) -> None:
     _written(place / "cgroup.procs", processes or "42\n")
     _written(scratch / "proc/42/mountinfo", head)
     pod = PodScope("shop", "db-0", _UID, "n", (PodContainer("app"),))
-    for group in podgroups.groups_of(pod, scratch / "cgroup", proc=scratch / "proc"):
+    names = podgroups.ContainerNames(scratch / "proc")
+    for group in podgroups.groups_of(pod, scratch / "cgroup", names):
         require(group.directory == place, "another container")
 
 

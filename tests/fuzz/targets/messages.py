@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import math
@@ -12,15 +13,18 @@ import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
+from unittest import mock
 
 from chaoskernel.agent import main as agent
 from chaoskernel.agent import notice
 from chaoskernel.agent.lifeline import Requests
+from chaoskernel.agent.output import Output
 from chaoskernel.backend.child import Agent, Waits
 from chaoskernel.backend.target import Record
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
+from chaoskernel.errors import ChaosKernelError
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits
@@ -28,6 +32,8 @@ from chaoskernel.k8s import sums
 from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.k8s.roll import Roll
+from chaoskernel.kernel import processes
+from chaoskernel.kernel.processes import Process, parsed
 from chaoskernel.toolkit.evidence import leftovers, shortfalls
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked, require, require_told
@@ -106,7 +112,7 @@ class _Child:
     returncode = 0
 
     def __init__(self, line: str) -> None:
-        self.stdin, self.stderr = io.StringIO(), io.StringIO(line)
+        self.stdin, self.stderr = None, io.StringIO(line)
         self.stdout = io.StringIO("\n".join((json.dumps(_MESSAGES[0]), line, _LAST)))
 
     def wait(self, timeout: float = 0) -> int:
@@ -133,20 +139,25 @@ def _try_request(given: str, _: Path) -> None:
     """Serve a rehearsal that gets a line between requests; it has to come to its end."""
     fault = Fault("demo", Kind.SLAB, Scope(system_wide=True), dry_run=True)
     lines = f"{_COUNTERS}\n{given}\n{_COUNTERS}\n{_STOP}\n".encode(errors="replace")
-    output = io.StringIO()
-    with _pipe(lines) as end, contextlib.redirect_stdout(output), _signals_kept():
-        agent.serve(fault, RehearsalEngine(), Requests(end))
-    said = [json.loads(line) for line in output.getvalue().splitlines()]
-    require(said[-1]["type"] == "disarmed", "it says nothing at its end")
+    with _memory(lines) as requests, _memory() as said, _signals_kept():
+        output = Output(os.dup(said), gone=lambda: None)
+        try:
+            agent.serve(fault, RehearsalEngine(), Requests(requests), output)
+        finally:
+            require(output.flush(5), "it does not write")
+            output.close()
+        written = os.pread(said, os.fstat(said).st_size, 0).decode()
+    last = json.loads(written.splitlines()[-1])
+    require(last["type"] == "disarmed", "it says nothing at its end")
 
 
 _COUNTERS, _STOP = '{"request":"counters"}', '{"request":"stop"}'
 
 
 @contextlib.contextmanager
-def _pipe(content: bytes) -> Iterator[int]:
-    """Yield a descriptor from which the content is read; it may be larger than a pipe."""
-    descriptor = os.memfd_create("requests")
+def _memory(content: bytes = b"") -> Iterator[int]:
+    """Yield a descriptor of a file that is nowhere; it may be larger than a pipe."""
+    descriptor = os.memfd_create("memory")
     try:
         os.write(descriptor, content)
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -168,115 +179,124 @@ def _signals_kept() -> Iterator[None]:
 
 
 _POSTED = {
-    **armed(),
-    "name": "posted",
-    "targets": [{"pid": 7, "command": "victim"}, {"system_wide": True}],
-    "callchain": [{"symbol": "__x64_sys_mount", "mechanism": "fentry"}],
-    "programs": [],
+    "pid": "@pid",
+    "started": "@started",
+    "message": {
+        **armed(),
+        "name": "posted",
+        "targets": [{"pid": 7, "command": "victim"}, {"system_wide": True}],
+        "callchain": [{"symbol": "__x64_sys_mount", "mechanism": "fentry"}],
+        "programs": [],
+    },
 }
+"""What an agent posts; its pid and its start become those of the process that posts it."""
+_WELL = json.dumps(_POSTED).replace('"posted"', '"well-known"')
+_NOTICES = (
+    *DEEP,
+    "sparse 100000000000",
+    "sparse 300000000",
+    "sparse 0",
+    '{"pid":"@pid","started":"@started","message":{"name":"x","targets":[5]}}',
+    '{"pid":"@pid","started":"@started","message":{"name":"x","programs":["x"]}}',
+    '{"pid":"@pid","started":"@started","message":{"name":"x","programs":[1]}}',
+    '{"pid":"@pid","started":"@started","message":{"name":"well-known"}}',
+    '{"pid":"@pid","started":"@started","message":{"name":"\\u001b]0;x\\u0007"}}',
+    '{"pid":1,"started":"@started","message":{"name":"x"}}',
+)
 
 
 def _try_notice(given: str, scratch: Path) -> None:
     """Show, and end, faults of which one has posted this, and another one a message that is well.
 
     Ending takes as long as all the rest: of mutated inputs, each fourth is ended.
+
+    :raises ChaosKernelError: the notice is not believed.
     """
-    content = given.encode("utf-8", "surrogatepass")
-    with _posting(scratch, content), _posting(scratch, _WELL) as well:
-        _shown_of(scratch, "--json")
-        require("well-known" in _shown_of(scratch), "ps does not show another fault")
-        if given in _NOTICES or zlib.crc32(content) % 4 == 0:
-            _stopped(scratch)
-            require(not well.alive(), "stop --all does not end another fault")
-
-
-_NOTICES = (
-    *DEEP,
-    "sparse 100000000000",
-    "sparse 300000000",
-    "sparse 0",
-    '{"targets":[5]}',
-    '{"programs":["x"]}',
-    '{"name":"well-known"}',
-    '{"name":"\\u001b]0;x\\u0007"}',
-)
-_WELL = json.dumps({**_POSTED, "name": "well-known"}).encode()
+    with _posting(given) as posted, _posting(_WELL) as well, _only(posted, well):
+        invoked(ps.command, "--json")
+        said = invoked(ps.command)
+        require("well-known" in said, "ps does not show another fault")
+        believed = "is not believed" not in said
+        if given in _NOTICES or zlib.crc32(given.encode(errors="replace")) % 4 == 0:
+            invoked(stop.command, "--all", "--timeout", "1")
+            require(not well.runs(), "stop --all does not end another fault")
+            require(posted.runs() is not believed, "stop --all ends what it does not believe")
+        if not believed:
+            raise ChaosKernelError("the notice is not believed")
 
 
 class _Poster:
-    """A process that holds a notice, in a folder that looks like /proc."""
+    """A process that is an agent to all that can be seen of it, and posts anything."""
 
-    def __init__(self, proc: Path, content: bytes) -> None:
+    def __init__(self, given: str) -> None:
         ready, begun = os.pipe()
-        self._pid = os.fork()
-        if not self._pid:
-            _hold(content, begun)
+        self.pid = os.fork()
+        if not self.pid:
+            _hold(given, begun)
         os.close(begun)
         os.read(ready, 1)
         os.close(ready)
-        self._entry = proc / str(self._pid)
-        self._entry.symlink_to(f"/proc/{self._pid}")
 
-    def alive(self) -> bool:
+    def seen(self) -> Process | None:
+        """Return what /proc tells of it."""
+        return parsed(self.pid, Path(f"/proc/{self.pid}/stat").read_text("utf-8", "replace"))
+
+    def runs(self) -> bool:
         """Tell whether it runs; what has ended is a zombie until it is waited for."""
-        return "\nState:\tZ" not in (self._entry / "status").read_text("utf-8", "replace")
+        return "\nState:\tZ" not in Path(f"/proc/{self.pid}/status").read_text("utf-8", "replace")
 
     def close(self) -> None:
-        self._entry.unlink()
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
-def _hold(content: bytes, begun: int) -> None:
-    """Post as `notice.posted` does, any content; wait for a signal."""
+def _hold(given: str, begun: int) -> None:
+    """Post as `notice.posted` does, and wait for a signal."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        descriptor = os.memfd_create("chaoskernel-fault")
-        if content.startswith(_SPARSE):
-            os.truncate(descriptor, int(content[len(_SPARSE) :]))
-        else:
-            os.write(descriptor, content)
-        os.write(begun, b".")
-        signal.pause()
+        Path("/proc/self/comm").write_text(notice.COMMAND, encoding="ascii")
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        with os.fdopen(os.memfd_create("chaoskernel-fault", flags), "wb") as file:
+            _write(file, given)
+            file.flush()
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+            os.write(begun, b".")
+            signal.pause()
     finally:
         os._exit(1)
 
 
-_SPARSE = b"sparse "
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+def _write(file: BinaryIO, given: str) -> None:
+    if given.startswith(_SPARSE):
+        file.truncate(int(given[len(_SPARSE) :]))
+        return
+    own = parsed(os.getpid(), Path("/proc/self/stat").read_text("utf-8"))
+    assert own, "this process runs"
+    said = given.replace('"@pid"', str(own.pid)).replace('"@started"', str(own.started))
+    file.write(said.encode("utf-8", "surrogatepass"))
+
+
+_SPARSE = "sparse "
 
 
 @contextlib.contextmanager
-def _posting(proc: Path, content: bytes) -> Iterator[_Poster]:
-    poster = _Poster(proc, content)
+def _posting(given: str) -> Iterator[_Poster]:
+    poster = _Poster(given)
     try:
         yield poster
     finally:
         poster.close()
 
 
-def _shown_of(proc: Path, *arguments: str) -> str:
-    with _notices_of(proc):
-        return invoked(ps.command, *arguments)
-
-
-def _stopped(proc: Path) -> None:
-    with _notices_of(proc):
-        invoked(stop.command, "--all", "--timeout", "1")
-
-
-@contextlib.contextmanager
-def _notices_of(proc: Path) -> Iterator[None]:
-    """Have the commands see the notices of a folder and not those of this host."""
-    before = notice.notices
-    for module in (ps, stop):
-        module.notices = lambda: before(proc)  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        for module in (ps, stop):
-            module.notices = before  # type: ignore[attr-defined]
+def _only(*posters: _Poster) -> contextlib.AbstractContextManager[object]:
+    """Have the commands see these processes, and none of this host's others."""
+    seen = {each.pid: process for each in posters if (process := each.seen())}
+    return mock.patch.object(processes, "snapshot", lambda: seen)
 
 
 TARGETS = (

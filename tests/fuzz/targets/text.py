@@ -5,18 +5,18 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from chaoskernel.chaosmesh.cron import cron
 from chaoskernel.compiler import objects
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault import predicate, syntax
-from chaoskernel.fault.checks import check_c
+from chaoskernel.fault import c_text, predicate, syntax
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
 from tests.fuzz import mutate
-from tests.fuzz.target import Target, require
+from tests.fuzz.target import Broken, Target, require
 
 _EXPRESSIONS = (
     "order == 1",
@@ -26,7 +26,7 @@ _EXPRESSIONS = (
     "bio->bi_iter.bi_sector == 128 && a[3]->b[1].c != 0x1fUL",
     "*(unsigned long *)(regs + 8) ? a : sizeof(struct bio)",
     "MAJOR(bio->bi_bdev->bd_dev) == 8 && (u8)~x << 2 >= 'a'",
-    "((struct task_struct *)t)->comm[0] == 'x' && -1 < 2.5f",
+    "((struct task_struct *)t)->comm[0] == 'x' && -1 < 2L",
 )
 _C_TOKENS = (
     *("(", ")", "[", "]", "{", "}", ";", ",", "?", ":", ".", "->", "*", "&", "!", "~", "-", "+"),
@@ -108,7 +108,7 @@ _DEEP_PARAMETERS = (
 
 def _try_predicate(given: str, _: Path) -> None:
     canonical = predicate.expression(given, key="predicate")
-    check_c("predicate", canonical)
+    c_text.check_expression("predicate", canonical)
     predicate.reading(canonical)
     _require_expression(canonical)
     require(_again(predicate.expression, canonical) == canonical, "it reads otherwise again")
@@ -116,7 +116,7 @@ def _try_predicate(given: str, _: Path) -> None:
 
 def _try_parameters(given: str, _: Path) -> None:
     canonical = predicate.parameters(given, key="parameters")
-    check_c("parameters", canonical)
+    c_text.check_parameters("parameters", canonical)
     names = [name for name, _ in predicate.declarations(canonical)]
     require(all(name.isidentifier() for name in names), "a parameter without a name")
     _require_declarations(canonical)
@@ -149,14 +149,26 @@ def _require_declarations(canonical: str) -> None:
     require(bool(re.fullmatch(r"[\w\s*(),]*", rest)), "more than types and names")
 
 
-def _again(parse: object, canonical: str) -> str:
-    """Parse the parser's own text; what has become too long by parentheses stays as it is."""
-    assert callable(parse)
+def _again(parse: Callable[..., str], canonical: str) -> str:
     try:
-        return str(parse(canonical, key="again"))
+        return parse(canonical, key="again")
     except InvalidFault:
-        require(len(canonical) > predicate.MAX_CHARACTERS, "its own text is refused")
-        return canonical
+        raise Broken("its own text is refused") from None
+
+
+def _try_agents_predicate(given: str, _: Path) -> None:
+    """Read canonical text as an agent does, which has no parser."""
+    c_text.check_expression("predicate", given)
+    _require_expression(given)
+
+
+def _try_agents_parameters(given: str, _: Path) -> None:
+    c_text.check_parameters("parameters", given)
+    _require_declarations(given)
+
+
+_CANONICAL = tuple(predicate.expression(text, key="") for text in _EXPRESSIONS)
+_DECLARED = tuple(predicate.parameters(text, key="") for text in _PARAMETERS[:-1])
 
 
 _SPECS = (
@@ -196,7 +208,7 @@ def _try_spec(given: str, _: Path) -> None:
         _require_expression(text)
     for frame in chain.frames:
         _require_declarations(frame.parameters)
-    if max(map(len, texts)) <= predicate.MAX_CHARACTERS:
+    if max(map(len, texts)) <= c_text.MAX_CHARACTERS:
         require(syntax.spec(syntax.spec_text(chain)) == chain, "it reads otherwise again")
 
 
@@ -235,6 +247,22 @@ TARGETS = (
         _try_parameters,
         _PARAMETERS[:-1],
         (*_PARAMETERS, *_DEEP_PARAMETERS),
+    ),
+    Target(
+        "agents-predicates",
+        6,
+        mutate.texts(_CANONICAL, _C_TOKENS),
+        _try_agents_predicate,
+        _CANONICAL,
+        _DEEP_EXPRESSIONS,
+    ),
+    Target(
+        "agents-parameters",
+        4,
+        mutate.texts(_DECLARED, _C_TOKENS),
+        _try_agents_parameters,
+        _DECLARED,
+        _DEEP_PARAMETERS,
     ),
     Target(
         "specs",

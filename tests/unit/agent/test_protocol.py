@@ -170,3 +170,14 @@ def test_half_of_a_surrogate_pair_does_not_reach_a_journal() -> None:
     """A path of bytes that are not UTF-8 is one in JSON, and in no file."""
     line = r'{"type":"armed","targets":[{"cgroup":"/a\udc80"}],"\ud800":1}'
     assert protocol.heard(line) == {"type": "armed", "targets": [{"cgroup": "/a?"}], "?": 1}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_error_without_a_text_says_that_much(text: str) -> None:
+    error = protocol.error_of({"error": "EngineError", "message": text, "hint": "h"})
+    assert str(error) == "its agent failed, and did not say why; h"
+
+
+def test_an_agent_s_error_is_cut() -> None:
+    error = protocol.error_of({"error": "EngineError", "message": "m" * 5000, "hint": "h" * 5000})
+    assert (len(error.message), len(error.hint)) == (1000, 500)

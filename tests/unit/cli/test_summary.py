@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaoskernel.cli.summary import command
+from chaoskernel.cli.summary import chain, command
 from chaoskernel.errors import ChaosKernelError
 
 FAULT: dict[str, Any] = {
@@ -304,3 +304,9 @@ def test_a_rehearsal_is_told_from_a_fault(tmp_path: Path) -> None:
     path = journal(tmp_path, chaoskernel={"faults": [rehearsal], "shortfalls": []})
     shown = CliRunner().invoke(command, [str(path)]).output
     assert "should_failslab (a rehearsal: not attached)" in shown
+
+
+def test_a_frame_without_both_of_its_counts_is_its_symbol() -> None:
+    """A notice's frames hold any texts; one with a count alone would end `ps`."""
+    assert chain([{"symbol": "f", "entered": "x"}, {"symbol": "g", "matched": "y"}]) == "f → g"
+    assert chain([{"symbol": "f", "entered": 3, "matched": 2}]) == "f (2 of 3)"

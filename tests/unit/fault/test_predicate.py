@@ -370,3 +370,9 @@ def test_no_text_does_anything_but_parse_or_be_refused() -> None:
         accepted += 1
         assert predicate.expression(canonical, key="predicate") == canonical
     assert accepted > 50
+
+
+def test_what_the_parser_quotes_is_cut() -> None:
+    with pytest.raises(InvalidFault) as refused:
+        predicate.expression(f"a {'or' * 900}", key="predicate")
+    assert len(str(refused.value)) < 400

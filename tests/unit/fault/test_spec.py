@@ -240,3 +240,15 @@ def test_a_rehearsal_is_a_dry_run() -> None:
     assert Fault.from_json(rehearsal.to_json()) == rehearsal
     with pytest.raises(InvalidFault, match="^engine: 'none' is not core, bcc or auto .*dry_run"):
         Fault("a", Kind.SLAB, scope, engine=EngineName.NONE)
+
+
+@pytest.mark.parametrize("identity", [5, None, float("inf"), [], {}])
+def test_a_containers_id_is_text(identity: object) -> None:
+    pod = {"namespace": "a", "name": "b", "uid": "0c8b4b9e", "containers": [{"name": "c"}]}
+    document = {**SMALL, "scope": {"pods": [pod]}}
+    assert Fault.from_json(document).scope.pods[0].containers[0].id == ""
+    pod["containers"] = [{"name": "c", "id": identity}]
+    with pytest.raises(
+        InvalidFault, match=r"pods\.containers\.id: .* is not the id of a container"
+    ):
+        Fault.from_json(document)

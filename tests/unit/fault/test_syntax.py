@@ -170,6 +170,7 @@ QSTR = "struct dentry *parent, const struct qstr *name"
     ("text", "chain"),
     [
         ("(true)", Chain()),
+        ("((true))", Chain()),
         ("SyS_mount()", Chain((Frame("SyS_mount"),))),
         ("(true) => SyS_mount()(true)", Chain((Frame("SyS_mount"),))),
         (

@@ -8,6 +8,7 @@ import os
 import shutil
 import ssl
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,15 @@ def test_where_yaml_is_wrong_is_told(tmp_path: Path) -> None:
     assert "it is no kubeconfig, see line 2;" in refused(Connection(kubeconfig=str(file)))
 
 
+@pytest.mark.parametrize("content", [b"[" + b"[],[]," * 170_000 + b"]", b" " * ((16 << 20) + 1)])
+def test_a_kubeconfig_that_is_too_much_is_refused_at_once(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    before = time.process_time()
+    assert " is not usable: it is no kubeconfig" in refused(Connection(kubeconfig=str(file)))
+    assert time.process_time() - before < 2
+
+
 def test_kubeconfigs_of_a_list_are_put_together(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.write_text("apiVersion: v1\nkind: Config\n")
@@ -355,6 +365,16 @@ def test_a_password_in_a_server_that_is_one_is_not_shown_either(tmp_path: Path) 
     with pytest.raises(ClusterError) as caught:
         list(ApiCluster(Connection(host=url)).nodes())
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_where_a_name_should_stand_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    context = {"name": "c", "context": {"cluster": "https://u:hunter2@h/x", "user": "u"}}
+    document = {"current-context": "c", "contexts": [context], "clusters": [], "users": []}
+    file.write_text(json.dumps(document))
+    line = refused(Connection(kubeconfig=str(file)))
+    assert "https://…@h/x" in line
+    assert "hunter2" not in line
 
 
 @pytest.mark.parametrize("server", ["{}", "{server: ''}", "{server: abc}"])

@@ -225,3 +225,30 @@ def test_a_container_that_cannot_be_meant_is_refused(host: Host, given: str, lin
     host.make(f"docker/{'e' * 64}", populated=False)
     with pytest.raises(InvalidFault, match=f"^{line}"):
         host.scoped(containers=(given,))
+
+
+def test_a_mount_at_a_place_with_blanks_is_found(tmp_path: Path) -> None:
+    host = Host(tmp_path, "c group")
+    host.mounts(f"cgroup2 {str(host.tree).replace(' ', chr(92) + '040')} cgroup2 rw 0 0\n")
+    host.make("a.slice")
+    assert host.scoped("/a.slice") == ["/a.slice"]
+
+
+@pytest.mark.parametrize("blank", ["\u2003", "\u00a0"])
+@pytest.mark.parametrize("end", ["\r", "\f", "\x1c", "\x85", "\u2028"])
+def test_a_mount_that_a_user_has_named_is_one_mount(host: Host, end: str, blank: str) -> None:
+    """FUSE mounts are users' to make: the kernel escapes no blanks and line ends but its own."""
+    fake = host.proc.parent / "fake"
+    (fake / "a.slice").mkdir(parents=True)
+    (fake / "a.slice/cgroup.events").write_text("populated 1\n")
+    evil = end + blank.join(("", "x", str(fake), "cgroup2", "rw", "0", "0")) + end
+    host.mounts(f"sshfs /home/u/{evil} fuse rw 0 0\ncgroup2 {host.tree} cgroup2 rw 0 0\n")
+    assert [each.directory for each in cgroups.hierarchies(host.proc)] == [host.tree]
+
+
+def test_names_of_mounts_and_of_our_own_group_may_be_any_bytes(host: Host) -> None:
+    host.make("a.slice")
+    mounts = host.proc / "self/mounts"
+    mounts.write_bytes(b"sshfs /home/\xff\x85 fuse rw 0 0\nshort\n\n" + mounts.read_bytes())
+    (host.proc / "self/cgroup").write_bytes(b"\nx\n0::/user.slice/\xff\n")
+    assert host.scoped("/a.slice") == ["/a.slice"]

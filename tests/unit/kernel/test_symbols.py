@@ -331,3 +331,17 @@ def test_where_no_kernel_lists_its_names_the_c_library_tells(
 ) -> None:
     monkeypatch.setattr(symbols_module, "running", lambda: symbols_of(b""))
     assert symbols_module.system_call_meant(name) == call
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"f", b" T f", b"zz T f", b"ffffffff81000060 T", b"-1 T f", b"1 T f\xff"]
+)
+def test_a_line_of_another_form_is_passed_over(line: bytes) -> None:
+    symbols = symbols_of(line + b"\n" + TEXT + line + b"\n")
+    assert symbols.resolve("mount_subtree") == "mount_subtree"
+    assert symbols.at(0xFFFFFFFF81000011) == "mount_subtree+0x1"
+    assert [place.beside for place in symbols.places("mount_subtree")] == [
+        ("__x64_sys_mount", "inlined.isra.0")
+    ]
+    with pytest.raises(InvalidFault):
+        symbols.resolve("f")

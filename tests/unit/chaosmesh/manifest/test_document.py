@@ -237,3 +237,7 @@ def test_no_damage_to_a_document_does_more_than_refuse_it(at: int, cut: int, put
         assert error.problems
     else:
         assert len(found) >= 1
+
+
+def test_half_of_a_surrogate_pair_is_a_character_that_yaml_has_not() -> None:
+    assert problems("a: \ud800\n") == ["1:4: character #xd800 is not allowed in YAML"]

@@ -195,3 +195,11 @@ def test_a_document_of_another_kind_is_not_measured_against_a_kernel_chaos() -> 
         load(as_json(given))
     (line,) = caught.value.problems
     assert line.endswith("spec.type: 'Workflow' is not KernelChaos")
+
+
+def test_arguments_that_nest_too_deeply_are_refused() -> None:
+    value: Any = 1
+    for _ in range(60):
+        value = [value]
+    with pytest.raises(InvalidManifest, match=r"more than 32 levels in each other"):
+        selected_by(value, "", None, {})
