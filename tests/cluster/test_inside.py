@@ -31,7 +31,8 @@ def experiment(name: str, pause: int, **selector: Any) -> Path:
         "type": "action",
         "name": name,
         "provider": {"type": "python", **func, "arguments": arguments},
-        "pauses": {"after": pause},
+        # Its pod runs before its kubelet has said so, and only pods that run are selected.
+        "pauses": {"before": 5, "after": pause},
     }
     file = ROOT / "build/cluster" / f"{name}.json"
     document = {"title": name, "description": name, "method": [start]}
