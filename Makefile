@@ -14,8 +14,13 @@ DEMO := build/demo
 
 FIGURES := docs/figures
 
-.PHONY: demo cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-injection test-newer test-node test-without-hooks
+# A distribution's own kernels, by the packages that have them.
+STOCK := linux-image-amd64 linux-image-6.12-amd64
+ON_STOCK := $(STOCK:%=test-on-%)
+
+.PHONY: demo demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
+	test test-agent test-bcc test-cluster test-contract test-core test-injection test-newer test-newest test-node \
+	test-stock $(ON_STOCK)
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -24,7 +29,14 @@ demo: $(READY) lab
 		run --journal-path $(DEMO)/journal.json experiments/mount-enomem.json
 	@$(BIN)/chaoskernel summary $(DEMO)/journal.json
 
-KERNEL_WITHOUT_HOOKS := --source 6.12 --config tests/kernels/without-hooks.config
+# The same on a kernel as it comes from Debian: nothing of it is compiled.
+demo-stock: $(OBJECT)
+	@mkdir -p $(DEMO)
+	@$(BIN)/chaoskernel lab run --package $(firstword $(STOCK)) --rw $(DEMO) --timeout 600 -- \
+		$(BIN)/chaos --no-version-check --no-log-file \
+		run --journal-path $(DEMO)/stock.json experiments/stock-demo.json
+	@$(BIN)/chaoskernel summary $(DEMO)/stock.json
+
 KERNEL_NEWER := --source 6.12 --config tests/kernels/with-hooks.config
 IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider -p no:hypothesispytest --verbose
@@ -44,10 +56,9 @@ test-injection: $(OBJECT)
 
 test: root check lab ready-for-cluster
 	@$(MAKE) --no-print-directory fuzz INPUTS=5000
-	@$(BIN)/chaoskernel lab build $(KERNEL_WITHOUT_HOOKS)
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 \
-		test-agent test-core test-cluster test-bcc test-without-hooks
+		test-agent test-core test-cluster test-bcc test-stock
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
 
@@ -57,6 +68,8 @@ test-contract: lab
 
 # The same on a newer kernel; it builds that kernel, and takes as long.
 test-newer: $(OBJECT)
+	@tools/packages tools/lab/packages.txt
+	@tools/packages tests/kernels/packages.txt
 	@$(BIN)/chaoskernel lab build $(KERNEL_NEWER)
 	@$(BIN)/chaoskernel lab run --timeout 5400 $(IN_LAB) $(KERNEL_NEWER) -- \
 		$(LAB_PYTEST) tests/functional
@@ -107,10 +120,17 @@ test-agent:
 		$(LAB_PYTEST) $(AGENT_TESTS) tests/e2e $(ON_THE_HOST:%=--ignore %) \
 		-k "not (test_ourselves and bcc)" $(TOLD_APART)
 
-test-without-hooks:
-	@$(BIN)/chaoskernel lab run --timeout 1500 $(IN_LAB) $(KERNEL_WITHOUT_HOOKS) -- \
-		$(LAB_PYTEST) tests/kernels tests/functional/test_functions.py -k "not own_counters" \
-		$(TOLD_APART)
+test-stock: $(ON_STOCK)
+
+# One boot for each kernel.
+$(ON_STOCK): test-on-%: $(OBJECT)
+	@$(BIN)/chaoskernel lab run --timeout 1800 $(IN_LAB) --package $* -- \
+		$(LAB_PYTEST) tests/stock $(TOLD_APART)
+
+# The same on the newest kernel that the distribution has.
+test-newest: $(OBJECT)
+	@$(BIN)/chaoskernel lab build --suite unstable
+	@$(BIN)/chaoskernel lab run --timeout 1800 $(IN_LAB) --suite unstable -- $(LAB_PYTEST) tests/stock
 
 check: $(OBJECT)
 	@mkdir -p build
@@ -134,6 +154,7 @@ format: $(READY)
 	@$(BIN)/clang-format -i $(C_FILES)
 
 lab: $(OBJECT)
+	@tools/packages tools/lab/packages.txt
 	@$(BIN)/chaoskernel lab build
 
 # BCC unpacks the headers of a kernel that has them in itself (CONFIG_IKHEADERS) with xz.

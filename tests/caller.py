@@ -1,52 +1,65 @@
 """A process of its own that makes one system call on command and says how it ended.
 
-Each call is named for what a user would say: `write`, `mkdir`, `fork`.  They act on a
-directory that holds one file, and on sockets of the process's own.  Run as a program it reads
-names, one a line, and answers each with an error number (0: it worked).
+Each call is named for what a user would say: `write`, `mkdir`, `fork`.  Those about files act
+on one that is told, and on entries beside it.  What a call needs, or makes, is prepared and
+taken away by the controlling side, which no fault is meant to hit.  Run as a program it reads
+calls, one a line, and answers each with an error number (0: it worked).
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
+import json
 import mmap
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.sbrk.restype = ctypes.c_ssize_t
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
+_LIBC.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _IO_URING_ENTER = 426
 _ENDED_BY_SIGNAL = 1000
 """Added to the number of a signal that has ended a child."""
+
+_IPC_NOWAIT = 0o4000
+_SPARE = 400
+_EACH_BRK = 1 << 20
 
 
 class Caller:
     """The controlling side: starts the process, has it call, ends it.
 
-    :param directory: where its file is; made when it is missing.
+    :param directory: where its own file is; made when it is missing.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.file = directory / "file"
 
     def __enter__(self) -> Caller:
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.file.write_bytes(b"x" * 4096)
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", __file__, str(self.directory)],
+            [sys.executable, "-S", "-E", __file__, str(self.file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self._process.stdout and self._process.stdout.readline() == "ready\n"
+        self._connected: list[socket.socket] = []
         return self
 
     def __exit__(
@@ -56,6 +69,8 @@ class Caller:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin and self._process.stdout
+        for each in self._connected:
+            each.close()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait(timeout=30)
@@ -65,51 +80,114 @@ class Caller:
     def pid(self) -> int:
         return self._process.pid
 
-    def calls(self, name: str) -> int:
-        """Have it make a call; return the error number that it got."""
+    def calls(self, name: str, file: Path | None = None, other: Path | None = None) -> int:
+        """Have it make a call; return the error number that it got.
+
+        :param file: that it acts on, or beside which; its own when None.
+        :param other: where `rename` and `link` lead; beside the file when None.
+        """
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(name + "\n")
+        file = file or self.file
+        other = other or file.with_name("other")
+        self._prepare(name, file, other)
+        self._process.stdin.write(json.dumps([name, str(file), str(other)]) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        answer = int(self._process.stdout.readline())
+        self._clear(file, other)
+        return answer
+
+    def _prepare(self, name: str, file: Path, other: Path) -> None:
+        """Make what a call takes or takes away."""
+        self._clear(file, other)
+        if name in ("unlink", "rename"):
+            file.with_name("gone").write_bytes(b"x")
+        if name == "rmdir":
+            file.with_name("tree").mkdir()
+        if name == "exec_here" and not (program := file.with_name("program")).exists():
+            shutil.copy("/bin/true", program)
+        if name == "mount":
+            file.with_name("target").mkdir(exist_ok=True)
+        if name == "accept":
+            self._connected.append(socket.socket(socket.AF_UNIX))
+            self._connected[-1].connect(_name(self.pid, "listening"))
+        if name == "recv":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", _name(self.pid, "inbox"))
+
+    @staticmethod
+    def _clear(file: Path, other: Path) -> None:
+        for entry in (file.with_name("gone"), other):
+            if entry != file:
+                entry.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            file.with_name("tree").rmdir()
+
+
+def _name(pid: int, of: str) -> str:
+    """Return an address of a process's, which no file system has."""
+    return f"\0caller-{pid}-{of}"
 
 
 class Calls:
-    """What the process can do; every method is a call by its name."""
+    """What the process can do; every public method but `make` is a call by its name."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._file = directory / "file"
-        self._file.write_bytes(b"x" * 4096)
-        self._descriptor = os.open(self._file, os.O_RDWR)
+    def __init__(self, file: Path) -> None:
+        self._descriptors: dict[Path, int] = {}
+        self._set(file, file.with_name("other"))
+        self._opened()
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind("")
-        self._listening.listen(64)
+        self._listening.bind(_name(os.getpid(), "listening"))
+        self._listening.listen(_SPARE)
         self._listening.setblocking(False)
-        self._one, self._other = socket.socketpair()
-        self._gone = directory / "gone"
-        self._tree = directory / "tree"
-        self._target = directory / "target"
-        self._target.mkdir(exist_ok=True)
+        self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._inbox.bind(_name(os.getpid(), "inbox"))
+        self._one, self._read_by_nobody = socket.socketpair()
+        self._spare = [socket.socket(socket.AF_UNIX) for _ in range(_SPARE)]
         self._queue = _LIBC.msgget(0, 0o600)
+        self._page = _checked(
+            _LIBC.mmap(
+                None,
+                _SPARE * mmap.PAGESIZE,
+                mmap.PROT_READ,
+                mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+                2**64 - 1,
+                0,
+            )
+        )
 
-    def prepare(self, name: str) -> None:
-        """Make what a call takes away, and take away what it makes."""
-        with contextlib.suppress(OSError):
-            self._gone.unlink()
-        with contextlib.suppress(OSError):
-            self._tree.rmdir()
-        if name in ("unlink", "rename"):
-            self._gone.write_bytes(b"x")
-        if name == "rmdir":
-            self._tree.mkdir(exist_ok=True)
-        if name == "accept":
-            self.connect()
+    def make(self, name: str, file: Path, other: Path) -> int:
+        """Make a call; return its error number."""
+        self._set(file, other)
+        try:
+            getattr(self, name)()
+        except MemoryError:  # Python's word for what malloc returns
+            return errno.ENOMEM
+        except OSError as error:
+            return error.errno or -1
+        return 0
+
+    def _set(self, file: Path, other: Path) -> None:
+        self._file, self._other = file, other
+        self._gone, self._tree = file.with_name("gone"), file.with_name("tree")
+
+    def _opened(self) -> int:
+        if self._file not in self._descriptors:
+            self._descriptors[self._file] = os.open(self._file, os.O_RDWR)
+        return self._descriptors[self._file]
 
     def mmap(self) -> None:
         mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
 
+    def brk(self) -> None:
+        _checked(_LIBC.sbrk(_EACH_BRK))
+
+    def mprotect(self) -> None:
+        """Make one more page writable: memory is set aside for it then."""
+        _checked(_LIBC.mprotect(self._page, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE))
+        self._page += mmap.PAGESIZE
+
     def mmap_file(self) -> None:
-        mmap.mmap(self._descriptor, 4096).close()
+        mmap.mmap(self._opened(), 4096).close()
 
     def pipe(self) -> None:
         for end in os.pipe():
@@ -118,11 +196,29 @@ class Calls:
     def memfd(self) -> None:
         os.close(os.memfd_create("x"))
 
+    def eventfd(self) -> None:
+        os.close(os.eventfd(0))
+
+    def inotify(self) -> None:
+        os.close(_checked(_LIBC.inotify_init()))
+
     def read(self) -> None:
-        os.pread(self._descriptor, 1, 0)
+        os.pread(self._opened(), 1, 0)
+
+    def readdir(self) -> None:
+        """Open a directory and read it."""
+        list(self._file.parent.iterdir())
 
     def write(self) -> None:
-        os.pwrite(self._descriptor, b"x", 0)
+        os.pwrite(self._opened(), b"x", 0)
+
+    def writev(self) -> None:
+        """Write at the file's own offset, by another system call."""
+        os.lseek(self._opened(), 0, os.SEEK_SET)
+        os.writev(self._opened(), [b"x"])
+
+    def fallocate(self) -> None:
+        os.posix_fallocate(self._opened(), 0, 4096)
 
     def open(self) -> None:
         os.close(os.open(self._file, os.O_RDONLY))
@@ -140,7 +236,7 @@ class Calls:
         self._gone.symlink_to("file")
 
     def link(self) -> None:
-        os.link(self._file, self._gone)
+        os.link(self._file, self._other)
 
     def unlink(self) -> None:
         self._gone.unlink()
@@ -149,19 +245,26 @@ class Calls:
         self._tree.rmdir()
 
     def rename(self) -> None:
-        self._gone.rename(self._directory / "renamed")
+        self._gone.rename(self._other)
 
     def truncate(self) -> None:
         os.truncate(self._file, 4096)
 
     def ftruncate(self) -> None:
-        os.ftruncate(self._descriptor, 4096)
+        os.ftruncate(self._opened(), 4096)
 
     def stat(self) -> None:
         self._file.stat()
 
+    def fstat(self) -> None:
+        os.fstat(self._opened())
+
     def flock(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        fcntl.flock(self._opened(), fcntl.LOCK_SH)
+
+    def setlk(self) -> None:
+        """fcntl(2) with F_SETLK."""
+        fcntl.lockf(self._opened(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def fork(self) -> None:
         child = os.fork()
@@ -175,21 +278,15 @@ class Calls:
             thread.start()
             thread.join()
         except RuntimeError:  # Python's word for what pthread_create returns
-            raise BlockingIOError(11, "no thread") from None
+            raise BlockingIOError(errno.EAGAIN, "no thread") from None
 
     def exec(self) -> None:
-        """execve(2), in a child that tells the error by its exit status."""
-        child = os.fork()
-        if not child:
-            try:
-                os.execv("/bin/true", ["true"])
-            except OSError as error:
-                os._exit(error.errno or 255)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            raise OSError(_ENDED_BY_SIGNAL + os.WTERMSIG(status), "ended by a signal")
-        if code := os.waitstatus_to_exitcode(status):
-            raise OSError(code, os.strerror(code))
+        """Fork, and execve(2) there."""
+        _execute(Path("/bin/true"))
+
+    def exec_here(self) -> None:
+        """The same of a program that lies beside the file."""
+        _execute(self._file.with_name("program"))
 
     def socket(self) -> None:
         socket.socket().close()
@@ -199,11 +296,11 @@ class Calls:
             end.close()
 
     def connect(self) -> None:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.connect(self._listening.getsockname())
+        with self._spare.pop() as one:
+            one.connect(_name(os.getpid(), "listening"))
 
     def bind(self) -> None:
-        with socket.socket(socket.AF_UNIX) as one:
+        with self._spare.pop() as one:
             one.bind("")
 
     def accept(self) -> None:
@@ -213,12 +310,12 @@ class Calls:
         self._one.send(b"x")
 
     def recv(self) -> None:
-        self._one.send(b"x")
-        self._other.recv(1, socket.MSG_DONTWAIT)
+        self._inbox.recv(1, socket.MSG_DONTWAIT)
 
     def mount(self) -> None:
-        _checked(_LIBC.mount(b"none", bytes(self._target), b"tmpfs", 0, None))
-        _LIBC.umount(bytes(self._target))
+        target = bytes(self._file.with_name("target"))
+        _checked(_LIBC.mount(b"none", target, b"tmpfs", 0, None))
+        _LIBC.umount(target)
 
     def shmget(self) -> None:
         _LIBC.shmctl(_checked(_LIBC.shmget(0, 4096, 0o600)), 0, None)
@@ -229,21 +326,26 @@ class Calls:
     def msgget(self) -> None:
         _LIBC.msgctl(_checked(_LIBC.msgget(0, 0o600)), 0, None)
 
+    def msgsnd(self) -> None:
+        message = (ctypes.c_long * 2)(1, 0)
+        _checked(_LIBC.msgsnd(self._queue, message, 1, _IPC_NOWAIT))
+        _LIBC.msgrcv(self._queue, message, 1, 0, _IPC_NOWAIT)
+
     def kill(self) -> None:
         os.kill(os.getpid(), 0)
 
     def fsync(self) -> None:
-        os.fsync(self._descriptor)
+        os.fsync(self._opened())
 
     def fdatasync(self) -> None:
-        os.fdatasync(self._descriptor)
+        os.fdatasync(self._opened())
 
     def msync(self) -> None:
-        with mmap.mmap(self._descriptor, 4096) as mapped:
+        with mmap.mmap(self._opened(), 4096) as mapped:
             mapped.flush()
 
     def close(self) -> None:
-        os.close(os.dup(self._descriptor))
+        os.close(os.dup(self._opened()))
 
     def poll(self) -> None:
         select.poll().poll(0)
@@ -253,35 +355,52 @@ class Calls:
             waiting.poll(0)
 
     def io_uring_enter(self) -> None:
-        _checked(_LIBC.syscall(_IO_URING_ENTER, -1, 0, 0, 0, None, 0))
+        """Enter a ring that is none: EBADF is how it ends where nothing fails."""
+        if _LIBC.syscall(_IO_URING_ENTER, -1, 0, 0, 0, None, 0) and (
+            ctypes.get_errno() != errno.EBADF
+        ):
+            _checked(-1)
 
     def setgroups(self) -> None:
         os.setgroups(os.getgroups())
 
+    def setgid(self) -> None:
+        os.setgid(os.getgid())
+
+
+NAMES = tuple(name for name in vars(Calls) if name != "make" and not name.startswith("_"))
+"""Every call that a caller can make."""
+
+
+def _execute(program: Path) -> None:
+    """Execute a program in a child that tells the error by its exit status."""
+    child = os.fork()
+    if not child:
+        try:
+            os.execv(program, ["true"])
+        except OSError as error:
+            os._exit(error.errno or 255)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        raise OSError(_ENDED_BY_SIGNAL + os.WTERMSIG(status), "ended by a signal")
+    if code := os.waitstatus_to_exitcode(status):
+        raise OSError(code, os.strerror(code))
+
 
 def _checked(result: int) -> int:
-    if result < 0:
+    if result in (-1, 2**64 - 1):  # MAP_FAILED is the latter
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
 
 
-def _ended(call: Callable[[], Any]) -> int:
-    try:
-        call()
-    except OSError as error:
-        return error.errno or -1
-    return 0
-
-
-def _serve(directory: Path) -> None:
-    calls = Calls(directory)
+def _serve(file: Path) -> None:
+    calls = Calls(file)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     print("ready", flush=True)
     for line in sys.stdin:
-        name = line.strip()
-        calls.prepare(name)
-        print(_ended(getattr(calls, name)), flush=True)
+        name, at, other = json.loads(line)
+        print(calls.make(name, Path(at), Path(other)), flush=True)
 
 
 if __name__ == "__main__":

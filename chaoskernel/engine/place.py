@@ -125,7 +125,7 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
         name = _symbol(fault, hook, symbols)
         if not name:
             continue
-        features.require_injectable(name)
+        _require_injectable(fault, name, features)
         check_parameters("parameters", fault.parameters, name, features.types)
         yield PlacedHook(
             probe=Probe(name, Mechanism.AUTO),
@@ -151,12 +151,26 @@ def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
         return name
     if hook.optional:
         return ""
-    stand_in = STAND_INS.get(fault.kind)
     raise UnsupportedKernel(
         f"this kernel has no function {hook.symbol}",
-        needs=(f"here `fault: {stand_in.value}` is nearest; " if stand_in else "")
-        + f"a kernel with {hook.option} has it; `chaoskernel lab` boots one",
+        needs=f"{_nearest(fault)}a kernel with {hook.option} has it; `chaoskernel lab` boots one",
     )
+
+
+def _require_injectable(fault: Fault, name: str, features: Features) -> None:
+    """Check that the kernel lets a hook fail.
+
+    :raises UnsupportedKernel: it does not; said is what would do in the fault's place.
+    """
+    try:
+        features.require_injectable(name)
+    except UnsupportedKernel as refused:
+        raise UnsupportedKernel(refused.message, needs=_nearest(fault) + refused.hint) from refused
+
+
+def _nearest(fault: Fault) -> str:
+    stand_in = STAND_INS.get(fault.kind)
+    return f"here `fault: {stand_in.value}` is nearest; " if stand_in else ""
 
 
 def _subjects(hook: Hook, name: str, types: Types) -> tuple[int, ...]:
@@ -174,7 +188,7 @@ def _subjects(hook: Hook, name: str, types: Types) -> tuple[int, ...]:
             f"{name} of this kernel does not tell which file it is called for",
             needs="leave out paths and devices",
         )
-    return found
+    return found[-1:] if hook.last else found
 
 
 def _value(fault: Fault, hook: Hook, name: str, features: Features) -> str:

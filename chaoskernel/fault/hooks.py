@@ -75,6 +75,8 @@ class Hook:
     :param argument: the place of a mask among its arguments; with `bits`, calls whose mask has
         none of them are another request's.
     :param bits: of that mask.
+    :param last: of several arguments of the subject's type the last one alone says where: a
+        link is made there, whatever it leads to.
     :param option: of the kernel's configuration, without which it is not there or never called.
     :param optional: a kernel may lack it, and the kind is whole without it.
     """
@@ -85,6 +87,7 @@ class Hook:
     subject: Subject = Subject.NONE
     argument: int = 0
     bits: int = 0
+    last: bool = False
     option: str = "CONFIG_SECURITY"
     optional: bool = False
 
@@ -257,7 +260,7 @@ TABLE: dict[Kind, Row] = {
     Kind.CREATE: Row(
         "open with O_CREAT, mkdir, mknod, symlink, link",
         tuple(
-            _security(f"inode_{call}", Subject.DENTRY)
+            _security(f"inode_{call}", Subject.DENTRY, last=True)
             for call in ("create", "mkdir", "mknod", "symlink", "link")
         ),
         ("ENOSPC", "EDQUOT", "EEXIST", "EIO", "EMLINK", "EPERM", "EROFS", *_LOOKING_UP),

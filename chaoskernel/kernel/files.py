@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import struct
@@ -19,6 +20,7 @@ _RESOLVE_IN_ROOT = 0x10  # include/uapi/linux/openat2.h
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _MAX_MOUNTS = 512
+_MAX_PLACES = 1024  # MAX_PLACES of inject.bpf.c
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,7 +51,7 @@ class Mount(NamedTuple):
 def opened(where: Where) -> Iterator[list[Place]]:
     """Open what is named, and the mount points below the directories among it.
 
-    :raises InvalidFault: a path is not there, or a device is not mounted.
+    :raises InvalidFault: a path is not there, a device is not mounted, or they are too many.
     """
     mounts = list(_mounts(_MOUNTINFO.read_bytes()))
     with contextlib.ExitStack() as undo:
@@ -59,6 +61,14 @@ def opened(where: Where) -> Iterator[list[Place]]:
             descriptor = _open(key, path)
             undo.callback(os.close, descriptor)
             places.append(Place(descriptor, whole))
+            if len(places) > _MAX_PLACES:
+                raise InvalidFault(
+                    key,
+                    path,
+                    "possible beside the others: with the file systems that are mounted below, "
+                    f"these are more than {_MAX_PLACES} places",
+                    hint="name fewer, or directories further down",
+                )
             return descriptor
 
         for path in where.paths:
@@ -90,6 +100,13 @@ def _open(key: str, path: str) -> int:
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as absent:
+        if absent.errno == errno.EMFILE:
+            raise InvalidFault(
+                key,
+                path,
+                "possible beside the others: this process may not open as many files",
+                hint="raise its limit (`ulimit -n`), or name fewer",
+            ) from absent
         raise InvalidFault(
             key,
             path,

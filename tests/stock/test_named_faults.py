@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import errno
-import os
+import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from chaoskernel.errors import UnsupportedKernel
-from chaoskernel.fault.hooks import TABLE, Kind
+from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from tests.caller import Caller
+from tests.programs import loaded_programs
 from tests.stock.conftest import Arm
 
 CALLS: dict[Kind, tuple[str, ...]] = {
-    Kind.ALLOCATION: ("mmap", "pipe", "fork", "socket", "setgroups"),
-    Kind.MEMORY: ("mmap", "fork"),
-    Kind.READ: ("read",),
-    Kind.WRITE: ("write",),
+    Kind.ALLOCATION: ("mmap", "pipe", "fork", "socket", "setgroups", "setgid", "eventfd"),
+    Kind.MEMORY: ("mmap", "fork", "brk", "mprotect"),
+    Kind.READ: ("read", "readdir"),
+    Kind.WRITE: ("write", "writev", "fallocate"),
     Kind.OPEN: ("open", "create"),
     Kind.CREATE: ("create", "mkdir", "mknod", "symlink", "link"),
     Kind.REMOVE: ("unlink", "rmdir"),
     Kind.RENAME: ("rename",),
     Kind.TRUNCATE: ("truncate", "ftruncate"),
-    Kind.STAT: ("stat",),
-    Kind.LOCK: ("flock",),
+    Kind.STAT: ("stat", "fstat"),
+    Kind.LOCK: ("flock", "setlk"),
     Kind.MMAP: ("mmap_file",),
     Kind.FORK: ("fork", "thread"),
     Kind.EXEC: ("exec",),
@@ -105,7 +108,8 @@ def test_a_dry_run_lets_everything_through_and_counts(arm: Arm, victim: Caller) 
 def test_a_write_that_is_no_write_to_the_place_is_let_through(
     arm: Arm, victim: Caller, tmp_path: Path
 ) -> None:
-    fault = arm(victim.pid, fault="write", paths=[str(tmp_path / "victim" / "target")])
+    (tmp_path / "victim" / "empty").mkdir()
+    fault = arm(victim.pid, fault="write", paths=[str(tmp_path / "victim" / "empty")])
     assert victim.calls("write") == 0
     assert fault.counters()["matched"] == 0
 
@@ -123,7 +127,7 @@ def test_a_mounted_file_system_can_be_named(arm: Arm, victim: Caller) -> None:
 
 
 def test_what_a_hook_returns_is_not_always_what_the_program_gets(arm: Arm, victim: Caller) -> None:
-    """docs/kernels.md has the table; exec is past the point where it could return."""
+    """docs/hooks.md has the table; exec is past the point where it could return."""
     arm(victim.pid, fault="mmap", errno="EACCES")
     assert victim.calls("exec") == 1000 + signal.SIGSEGV
     assert victim.calls("mmap_file") == errno.EACCES
@@ -133,13 +137,44 @@ def test_what_a_hook_returns_is_not_always_what_the_program_gets(arm: Arm, victi
 def test_what_takes_error_injection_is_refused_with_what_would_give_it(
     kind: Kind, arm: Arm, victim: Caller
 ) -> None:
-    with pytest.raises(UnsupportedKernel, match=r"CONFIG_\w+") as refused:
+    """Some of these kernels have the functions and no list of them, others not even those."""
+    before = loaded_programs()
+    with pytest.raises(UnsupportedKernel) as refused:
         arm(victim.pid, fault=kind.value)
+    options = {TABLE[kind].hooks[0].option, "CONFIG_FUNCTION_ERROR_INJECTION"}
+    assert any(option in refused.value.hint for option in options)
     assert "\n" not in str(refused.value)
-    if kind in (Kind.SLAB, Kind.PAGE):
-        assert "nearest" in str(refused.value)
+    nearest = STAND_INS.get(kind)
+    assert (nearest is not None) == ("is nearest" in refused.value.hint)
+    if nearest:
+        assert refused.value.hint.startswith(f"here `fault: {nearest.value}` is nearest; ")
+    assert loaded_programs() == before
 
 
-def test_an_agent_is_never_hit(arm: Arm, victim: Caller) -> None:
-    arm(os.getpid(), fault="open")
-    Path("/proc/self/stat").read_text(encoding="ascii")
+def test_check_tells_that_no_hook_of_error_injection_is_live(lab: None) -> None:
+    program = Path(sys.executable).with_name("chaoskernel")
+    checked = subprocess.run(
+        [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=False, timeout=300
+    )
+    states = {finding["subject"]: finding["state"] for finding in json.loads(checked.stdout)}
+    for hook in ("should_failslab", "should_fail_alloc_page", "should_fail_bio"):
+        assert states[hook] != "live"
+    assert states["fmod_ret"] == "usable"
+
+
+def test_a_chain_is_followed_and_the_stack_begins_with_the_hook(arm: Arm, victim: Caller) -> None:
+    fault = arm(
+        victim.pid,
+        fault="write",
+        paths=[str(victim.directory)],
+        callchain=["sys_pwrite64", "vfs_write"],
+        predicate="mask == 2",
+        times=2,
+    )
+    assert [victim.calls("write") for _ in range(3)] == [errno.ENOSPC] * 2 + [0]
+    assert victim.calls("writev") == 0
+    assert [frame["matched"] for frame in fault.counters()["frames"]] == [3, 3]
+    for event in fault.events(2)["events"]:
+        stack = [place.partition("+")[0] for place in event["stack"]]
+        assert stack[0] == "security_file_permission"
+        assert "vfs_write" in stack

@@ -12,12 +12,13 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism, frames_of
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.addresses import Hidden
 from chaoskernel.kernel.btf import NOTHING, Types
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
-from tests.unit.kernel.types import kernel, symbols_of, types_of
+from tests.unit.kernel.types import Blob, kernel, symbols_of, types_of
 
 SYMBOLS = symbols_of(
     b"1 T should_failslab\n2 T __x64_sys_mount\n3 t clone.isra.0\n4 T gives_null\n5 T gives_true\n",
@@ -192,6 +193,43 @@ def test_a_chain_follows_threads_that_change_their_ids(
 def test_an_unknown_frame_is_refused() -> None:
     with pytest.raises(InvalidFault, match="__x64_sys_mount"):
         placed(EVERYTHING, "sys_moun")
+
+
+@pytest.mark.parametrize(
+    ("injectable", "wanted"),
+    [({}, "error-injection list"), (None, "CONFIG_FUNCTION_ERROR_INJECTION")],
+    ids=["not on the list", "no list"],
+)
+def test_what_is_nearest_is_told_where_a_hook_may_not_fail(
+    injectable: dict[str, str] | None, wanted: str
+) -> None:
+    with pytest.raises(UnsupportedKernel) as refused:
+        placed(only(injectable=injectable, lists_injectable=False))
+    assert refused.value.hint.startswith("here `fault: allocation` is nearest; ")
+    assert wanted in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_link_lies_where_it_is_made_and_a_rename_on_both_sides() -> None:
+    blob = Blob()
+    entry = blob.pointer(blob.structure("dentry"))
+    inode = blob.pointer(blob.structure("inode"))
+    made = ("create", "mkdir", "mknod", "symlink")
+    for call in made:
+        blob.function(f"security_inode_{call}", dir=inode, dentry=entry)
+    blob.function("security_inode_link", old=entry, dir=inode, new=entry)
+    blob.function("security_inode_rename", one=inode, old=entry, other=inode, new=entry)
+    names = [f"security_inode_{call}" for call in (*made, "link", "rename")]
+    symbols = symbols_of("".join(f"{n} T {name}\n" for n, name in enumerate(names, 1)).encode())
+    features = only(types=Types(blob.raw()), injectable=None)
+    subjects = {}
+    for kind in (Kind.CREATE, Kind.RENAME):
+        fault = Fault("x", kind, Scope(pids=(42,)), where=Where(paths=("/tmp",)))
+        (placement,) = placements(fault, symbols, features)
+        subjects |= {hook.probe.symbol: hook.subjects for hook in placement.hooks}
+    assert subjects["security_inode_link"] == (2,)
+    assert subjects["security_inode_rename"] == (1, 3)
+    assert {subjects[f"security_inode_{call}"] for call in made} == {(1,)}
 
 
 def test_a_hook_off_the_injection_list_is_unsupported() -> None:
