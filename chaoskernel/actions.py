@@ -73,6 +73,7 @@ def start_injection(
     devices: list = None,
     any_file: bool = False,
     dry_run: bool = False,
+    stand_in: bool = False,
 ) -> dict:
     """Make kernel requests fail from now on, and return once the fault is in force.
 
@@ -113,9 +114,12 @@ def start_injection(
     :param any_file: true hits every file, standard streams too; read and write want it said.
     :param dry_run: true lets everything through, and counts what would have failed
         as held_dry_run.
+    :param stand_in: true arms allocation in place of slab, or memory in place of page, where
+        the kernel lacks the hook, and only there.
     :returns: name, hook, hooks, mechanism, engine, targets, callchain, left_out, armed_at,
         expires_at; and warnings, where something does not work on this kernel as it should.
         left_out names callers who get past a system call of the fault: 32-bit programs.
+        Where a stand-in was armed, stand_in_for is what was asked for, and fault what is armed.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
@@ -145,6 +149,7 @@ def start_injection(
             devices=devices,
             any_file=any_file,
             dry_run=dry_run,
+            stand_in=stand_in,
         )
         started = shared().start(description).to_json()
     return _told(started)
@@ -205,6 +210,7 @@ def start_pod_injection(
     image: str = "",
     privileged: bool = False,
     secrets: dict = None,
+    stand_in: bool = False,
 ) -> dict:
     """Make kernel requests of pods fail, on every node that has one, and return once they do.
 
@@ -235,6 +241,7 @@ def start_pod_injection(
     :param jobs_namespace: where the Jobs are made; else CHAOSKERNEL_NAMESPACE, else chaoskernel.
     :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
     :param privileged: true gives the agent every right on its node.
+    :param stand_in: as start_injection takes it; each node decides for its own kernel.
     :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at,
         nodes; and warnings, as start_injection has them.
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
@@ -283,6 +290,7 @@ def start_pod_injection(
             predicate=predicate,
             headers=headers,
             dry_run=dry_run,
+            stand_in=stand_in,
         )
         reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
         scope = reached.scope(
@@ -338,6 +346,7 @@ def apply_kernel_chaos(
     image: str = "",
     privileged: bool = False,
     secrets: dict = None,
+    stand_in: bool = False,
 ) -> dict:
     """Inject what KernelChaos and Schedule documents (chaos-mesh.org/v1alpha1) say.
 
@@ -358,11 +367,12 @@ def apply_kernel_chaos(
     :param dry_run: true lets everything through, and counts what would have failed.
     :param kubernetes: true injects on a cluster, into the pods that the documents select at
         each injection; the arguments after it are those of start_pod_injection.
+    :param stand_in: as start_injection takes it: for failtype 0 and 1.
     :returns: `applied`: the state of each, as kernel_chaos_state returns it.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
-        how = mechanism_named(mechanism), engine_named(engine), dry_run
+        how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
         given = {
             "pids": pids,
             "pid_files": pid_files,
@@ -451,7 +461,10 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
 
 def _told(started: dict) -> dict:
     """Return what a start returns of a record: warnings where there are some."""
-    return {key: started[key] for key in (*_STARTED, "warnings") if key in started}
+    said = [*_STARTED, "warnings"]
+    if "stand_in_for" in started:
+        said += ["fault", "stand_in_for"]
+    return {key: started[key] for key in said if key in started}
 
 
 def _refuse_on_a_host(**given: object) -> None:

@@ -89,6 +89,10 @@ class UnsupportedKernel(ChaosKernelError):
         self.needs = needs
 
 
+class MissingHook(UnsupportedKernel):
+    """This kernel lacks the hook, or lets nobody override it."""
+
+
 class DeadHook(UnsupportedKernel):
     """This kernel has the hook, but does not come through it."""
 

@@ -42,11 +42,12 @@ def counters(name: str) -> dict:
     `frames` tells of each function of the call chain how often it was `entered` and how often
     it `matched`, so that one sees where a chain ends; `processes` tells who was hit.  On a
     cluster these are sums, as of the last second; `pods` and `nodes` have those of each.
+    `stand_in_for` is there where another kind is armed in place of the one that was asked for.
 
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
     with failing_in_one_line():
-        return shared().counters(name)
+        return {**shared().counters(name), **shared().record(name).label}
 
 
 def injection_events(name: str, limit: int = 100) -> dict:

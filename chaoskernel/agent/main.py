@@ -17,8 +17,9 @@ from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
 from chaoskernel.agent.reports import Reports
-from chaoskernel.engine import ArmedFault, Engine, events
+from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
+from chaoskernel.engine.stand_in import Started
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
 from chaoskernel.fault.checks import is_int
 from chaoskernel.fault.spec import Fault
@@ -63,11 +64,15 @@ def serve(fault: Fault, engine: Engine, requests: Requests, output: Output) -> N
 
     What is said last is said when nothing is attached any more; it is on its way on return.
     """
-    armed = engine.arm(
-        fault, progress=lambda step: output.say({"type": protocol.PROGRESS, "step": step})
+    started = stand_in.arm(
+        fault,
+        engine,
+        lambda step: output.say({"type": protocol.PROGRESS, "step": step}),
+        engine_for,
     )
+    armed = started.armed
     try:
-        message = _armed_message(fault, engine, armed)
+        message = _armed_message(fault, started)
         with posted(message), Lifeline(requests, armed.hold) as lifeline:
             output.say(message)
             if fault.scope.pods:
@@ -139,11 +144,18 @@ def _answer(lifeline: Lifeline, armed: ArmedFault, output: Output, *, until: int
             output.say({"type": protocol.EVENTS, **armed.events(limit), **number})
 
 
-def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str, Any]:
+def _armed_message(asked: Fault, started: Started) -> dict[str, Any]:
+    """Return what is said of a fault in force.
+
+    :param asked: the fault that was asked for, which may be another.
+    """
+    fault, engine, armed, why = started
+    label = {"fault": fault.kind.value, "stand_in_for": asked.kind.value} if why else {}
     now, left = time.time(), armed.expires - boottime.now()
     return {
         "type": protocol.ARMED,
         "name": fault.name,
+        **label,
         "hook": ", ".join(placed.probe.symbol for placed in armed.placement.hooks),
         "hooks": [placed.probe.symbol for placed in armed.placement.hooks],
         "mechanism": armed.placement.mechanism.value,
@@ -157,7 +169,7 @@ def _armed_message(fault: Fault, engine: Engine, armed: ArmedFault) -> dict[str,
         "armed_at": _iso(now),
         "expires_at": _iso(now + left / 1e9),
         "programs": list(armed.programs),
-        "warnings": list(armed.warnings),
+        "warnings": [*([why] if why else []), *fault.warnings, *armed.warnings],
         "left_out": list(armed.placement.left_out),
     }
 

@@ -95,6 +95,8 @@ _PARTS: dict[str, Callable[[object], bool]] = {
     "type": _is_text,
     "name": _is_text,
     "hook": _is_text,
+    "fault": _is_text,
+    "stand_in_for": _is_text,
     "mechanism": _is_text,
     "engine": _is_text,
     "armed_at": _is_text,

@@ -13,7 +13,8 @@ same.  Out, on standard output, one object a line, each with a `type`:
     resolved symbols), `targets`, `armed_at` and `expires_at` (ISO 8601, UTC),
     `programs` (ids, as in `bpftool prog`), `left_out` (callers of the system calls that it names
     who enter the kernel by another function, in words), `warnings` (what does not work on this
-    kernel as it should, a line for each).
+    kernel as it should, a line for each).  Where a stand-in was armed, `stand_in_for` is the kind
+    of fault that was asked for, and `fault` the kind that stands in for it.
 `alive`
     nothing has changed; with pods in the scope something is said every 10 s.
 `counters`
@@ -182,7 +183,7 @@ def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
         return errors.InvalidFault(
             str(message["key"]), message.get("value"), str(message.get("allowed")), hint=hint
         )
-    if kind in (errors.UnsupportedKernel, errors.DeadHook):
+    if kind in (errors.UnsupportedKernel, errors.MissingHook, errors.DeadHook):
         unsupported: errors.ChaosKernelError = kind(text, needs=hint)
         return unsupported
     if kind in (errors.NotPermitted, errors.MissingTool, errors.EngineError):

@@ -159,6 +159,7 @@ MESSAGES: Mapping[str, Shape] = {
     "armed": _Object(
         optional={
             **dict.fromkeys(("name", "hook", "mechanism", "engine"), _TEXT),
+            **dict.fromkeys(("fault", "stand_in_for"), _TEXT),
             "callchain": _List(_Object({"symbol": _TEXT}, {"mechanism": _TEXT})),
             "targets": _List(_TARGET),
             "armed_at": _MOMENT,

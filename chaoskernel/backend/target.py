@@ -58,12 +58,19 @@ class Record:
         """How many calls of the hook were made to fail or, in a dry run, would have been."""
         return sum(int(self.counters.get(key, 0)) for key in ("injected", "held_dry_run"))
 
+    @property
+    def label(self) -> dict[str, str]:
+        """`stand_in_for`: the kind that was asked for, where another is armed in its place."""
+        stands_for = self.armed.get("stand_in_for")
+        return {"stand_in_for": str(stands_for)} if stands_for else {}
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as one object of JSON types: what, where, when, how often."""
         armed = self.armed
         return {
             "name": self.fault.name,
-            "fault": self.fault.kind.value,
+            "fault": armed.get("fault", self.fault.kind.value),
+            **self.label,
             "hook": armed.get("hook", self.fault.symbol),
             "hooks": armed.get("hooks", [hook.symbol for hook in self.fault.hooks]),
             "mechanism": armed.get("mechanism", ""),

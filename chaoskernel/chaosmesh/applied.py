@@ -42,6 +42,7 @@ class Manner:
     mechanism: Mechanism = Mechanism.AUTO
     engine: EngineName = EngineName.AUTO
     dry_run: bool = False
+    stand_in: bool = False
 
 
 class Applied:
@@ -209,6 +210,7 @@ class Applied:
             mechanism=manner.mechanism,
             engine=manner.engine,
             dry_run=manner.dry_run,
+            stand_in=manner.stand_in,
         )
 
     def _rest(self) -> Fault | None:

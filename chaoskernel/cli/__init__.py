@@ -36,6 +36,7 @@ _COMMANDS = {
     "check": "Show what this kernel and host offer to faults, and what is missing.",
     "completion": "Print what makes a shell complete commands and options.",
     "convert": "Write an experiment that does what KernelChaos documents say.",
+    "faults": "List what can be made to fail, and whether it can on this kernel.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults of this host, or of a cluster.",
     "render": "Print the program that would run on this kernel.",

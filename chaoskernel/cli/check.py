@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,14 +18,16 @@ from chaoskernel.backend.target import Target
 from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
-from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
 from chaoskernel.terminal import document, shown
 
 _PROOF_SECONDS = 600.0
+_LONGEST_OPTION = len("CONFIG_FUNCTION_ERROR_INJECTION")
 _MARKS = {True: "yes", False: "no", None: "?"}
 
 
@@ -33,13 +36,15 @@ _MARKS = {True: "yes", False: "no", None: "?"}
     "--prove/--no-prove",
     default=True,
     show_default=True,
-    help="Provoke each hook, by a dry run, to see that it is alive; this takes seconds.",
+    help="Provoke the hooks of each fault, by a dry run, to see that they are alive; "
+    "this takes a second or so for each.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 def command(prove: bool, as_json: bool) -> None:
     """Show what this kernel and host offer to faults, and what is missing.
 
-    The exit status is 0 when at least one hook can be used.
+    The first line says which faults can be injected here; `chaoskernel faults` tells of each.
+    The exit status is 0 when at least one can.
 
     \b
     Examples:
@@ -55,7 +60,9 @@ def command(prove: bool, as_json: bool) -> None:
     if as_json:
         click.echo(document([finding._asdict() for finding in found]))
     else:
-        Console().print(_table(found))
+        console = Console()
+        console.print(report.in_one_line(hooks), markup=False, highlight=False)
+        console.print(_table(found))
     sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
 
 
@@ -63,7 +70,7 @@ def _proven(hooks: dict[Kind, Finding], target: Target) -> Iterator[tuple[Kind, 
     """Yield the hooks again, those that are present as alive or dead."""
     with process.spawn(["sleep", str(_PROOF_SECONDS)]) as bystander:
         for hook, finding in hooks.items():
-            if finding.state != report.PRESENT:
+            if finding.state != report.PRESENT or hook is Kind.FUNCTION:
                 yield hook, finding
                 continue
             click.echo(f"proving {finding.subject}", err=True)
@@ -75,7 +82,14 @@ def _tried(kind: Kind, finding: Finding, pid: int, target: Target) -> Finding:
     name = f"check-{kind.value}"
     try:
         target.start(
-            Fault(name, kind, Scope(pids=(pid,)), limits=Limits(duration=60), dry_run=True)
+            Fault(
+                name,
+                kind,
+                Scope(pids=(pid,)),
+                limits=Limits(duration=60),
+                dry_run=True,
+                where=Where(any_file=TABLE[kind].needs_place),
+            )
         )
         target.stop(name)
     except DeadHook as error:
@@ -104,11 +118,11 @@ def _engines() -> Iterator[Finding]:
 
 
 def _table(found: list[Finding]) -> Table:
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what", no_wrap=True)
     table.add_column("usable")
-    for heading in ("found", "what would give it"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("found", overflow="fold")
+    table.add_column("what would give it", overflow="fold", min_width=_LONGEST_OPTION)
     for finding in found:
         cells = (finding.subject, _MARKS[finding.usable], finding.state, finding.remedy)
         table.add_row(*(Text(shown(cell)) for cell in cells))

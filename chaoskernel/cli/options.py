@@ -45,6 +45,7 @@ class Wanted:
     mechanism: Mechanism
     engine: EngineName
     dry_run: bool
+    stand_in: bool = False
 
     def faults(self) -> list[Fault]:
         """Return each fault for the scope."""
@@ -52,7 +53,11 @@ class Wanted:
             return [self.fault]
         return [
             chaos.fault(
-                self.scope, mechanism=self.mechanism, engine=self.engine, dry_run=self.dry_run
+                self.scope,
+                mechanism=self.mechanism,
+                engine=self.engine,
+                dry_run=self.dry_run,
+                stand_in=self.stand_in,
             )
             for chaos in self.documents
         ]
@@ -120,7 +125,9 @@ describing_a_fault = _together(
         type=click.Choice([*(kind.value for kind in Kind), *_KIND_OF]),
         default=Kind.SLAB.value,
         show_default=True,
-        help="What fails; kmalloc and alloc_page are inject.py's names of slab and page.",
+        metavar="KIND",
+        help=f"What fails: {', '.join(kind.value for kind in Kind)}; `chaoskernel faults` tells "
+        "of each.  kmalloc and alloc_page are inject.py's names of slab and page.",
     ),
     click.option(
         "--spec",
@@ -211,6 +218,11 @@ describing_a_fault = _together(
         help="What brings the program onto the kernel; none, with --dry-run, attaches nothing.",
     ),
     click.option("--dry-run", is_flag=True, help="Let everything through, and count."),
+    click.option(
+        "--stand-in",
+        is_flag=True,
+        help="Where the kernel lacks slab or page, take allocation or memory in its place.",
+    ),
     in_scope,
 )
 """Adds the options that describe faults; `wanted` reads them."""
@@ -265,7 +277,9 @@ def wanted(options: dict[str, Any]) -> Wanted:
     if file:
         _refuse_beside_a_file()
         documents = manifest.load_file(file)
-        return Wanted(documents, None, scope, mechanism, engine, options["dry_run"])
+        return Wanted(
+            documents, None, scope, mechanism, engine, options["dry_run"], options["stand_in"]
+        )
     chain = syntax.spec(options["spec"])
     fault = fault_of(
         name=options["name"],
@@ -282,11 +296,11 @@ def wanted(options: dict[str, Any]) -> Wanted:
             name: options[name]
             for name in (
                 *("duration", "function", "errno", "parameters", "paths", "devices"),
-                *("any_file", "dry_run"),
+                *("any_file", "dry_run", "stand_in"),
             )
         },
     )
-    return Wanted((), fault, scope, mechanism, engine, options["dry_run"])
+    return Wanted((), fault, scope, mechanism, engine, options["dry_run"], options["stand_in"])
 
 
 def _probability(options: dict[str, Any]) -> float:

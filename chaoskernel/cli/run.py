@@ -74,7 +74,9 @@ def _started(wanted: Wanted, target: Target, undo: contextlib.ExitStack) -> Call
     if wanted.fault:
         name = target.start(wanted.fault).fault.name
         return lambda: target.record(name).state is not State.ACTIVE
-    manner = Manner(lambda: wanted.scope, wanted.mechanism, wanted.engine, wanted.dry_run)
+    manner = Manner(
+        lambda: wanted.scope, wanted.mechanism, wanted.engine, wanted.dry_run, wanted.stand_in
+    )
     objects = [Applied(chaos, manner, target) for chaos in wanted.documents]
     registry = Registry()
     undo.callback(lambda: list(registry.delete_all()))

@@ -117,6 +117,7 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     title = Text(shown(f"fault {_cut(fault.get('name', ''))}"))
     table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
     rows = {
+        "stands in": _stands_in(fault),
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
         "targets": targets(fault.get("targets", [])),
@@ -148,6 +149,15 @@ def count(value: object) -> str:
 def _cut(value: object) -> str:
     text = shown(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _stands_in(fault: Mapping[str, Any]) -> str | None:
+    stands_for = fault.get("stand_in_for")
+    return (
+        f"{fault.get('fault', '')} for {stands_for}, which this kernel lacks"
+        if stands_for
+        else None
+    )
 
 
 def _hook(fault: Mapping[str, Any]) -> str:

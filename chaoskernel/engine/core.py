@@ -20,7 +20,13 @@ from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.engine.seed import WITNESS
-from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.errors import (
+    EngineError,
+    InvalidFault,
+    MissingHook,
+    MissingTool,
+    UnsupportedKernel,
+)
 from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf
@@ -158,6 +164,12 @@ def _users_errors(fault: Fault) -> Iterator[None]:
         lines = [line for line in refused.log.splitlines() if line.strip()]
         key = next((found for line in reversed(lines) if (found := origin(line))), "")
         verdict = _verdict(lines) or refused.message
+        if unlisted := re.search(r"\b(\w+)\(\) is not modifiable", refused.log):
+            raise MissingHook(
+                f"{unlisted[1]} cannot be overridden: this kernel lets nobody",
+                needs="CONFIG_FUNCTION_ERROR_INJECTION lists what may be; "
+                "`chaoskernel lab` boots such a kernel",
+            ) from refused
         if key and fault.object:
             raise InvalidFault(
                 key,

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe
-from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.fault.hooks import STAND_INS, Hook, Kind, Subject
+from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
+from chaoskernel.fault.hooks import Hook, Kind, Subject
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
@@ -125,7 +125,8 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
         name = _symbol(fault, hook, symbols)
         if not name:
             continue
-        _require_injectable(fault, name, features)
+        features.require_injectable(name)
+        _require_result(fault, name, features.types)
         check_parameters("parameters", fault.parameters, name, features.types)
         yield PlacedHook(
             probe=Probe(name, Mechanism.AUTO),
@@ -135,11 +136,25 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
         )
 
 
+def _require_result(fault: Fault, name: str, types: Types) -> None:
+    """Check that a function that the user named returns something, as far as is known.
+
+    :raises InvalidFault: it returns nothing, which nobody can modify.
+    """
+    if fault.kind is Kind.FUNCTION and types.returns_nothing(name):
+        raise InvalidFault(
+            "function",
+            fault.function,
+            "failed by anybody: on this kernel it returns nothing",
+            hint="name a function whose callers look at what it returns",
+        )
+
+
 def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
     """Return what this kernel calls a hook; empty where it lacks one that it may lack.
 
     :raises InvalidFault: the user named a function that is not there.
-    :raises UnsupportedKernel: the kernel lacks a hook.
+    :raises MissingHook: the kernel lacks a hook.
     """
     if fault.kind is Kind.FUNCTION:
         return symbols.resolve(hook.symbol, key="function")
@@ -151,26 +166,10 @@ def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
         return name
     if hook.optional:
         return ""
-    raise UnsupportedKernel(
+    raise MissingHook(
         f"this kernel has no function {hook.symbol}",
-        needs=f"{_nearest(fault)}a kernel with {hook.option} has it; `chaoskernel lab` boots one",
+        needs=f"a kernel with {hook.option} has it; `chaoskernel lab` boots one",
     )
-
-
-def _require_injectable(fault: Fault, name: str, features: Features) -> None:
-    """Check that the kernel lets a hook fail.
-
-    :raises UnsupportedKernel: it does not; said is what would do in the fault's place.
-    """
-    try:
-        features.require_injectable(name)
-    except UnsupportedKernel as refused:
-        raise UnsupportedKernel(refused.message, needs=_nearest(fault) + refused.hint) from refused
-
-
-def _nearest(fault: Fault) -> str:
-    stand_in = STAND_INS.get(fault.kind)
-    return f"here `fault: {stand_in.value}` is nearest; " if stand_in else ""
 
 
 def _subjects(hook: Hook, name: str, types: Types) -> tuple[int, ...]:

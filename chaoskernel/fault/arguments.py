@@ -31,6 +31,7 @@ def fault_of(
     paths: Any = None,
     devices: Any = None,
     any_file: Any = False,
+    stand_in: Any = False,
 ) -> Fault:
     """Return the fault that arguments describe, as start_injection takes them.
 
@@ -50,6 +51,7 @@ def fault_of(
         predicate=syntax.expression(predicate),
         headers=syntax.headers(headers),
         dry_run=dry_run,
+        stand_in=stand_in,
         where=Where(
             paths=listed("paths", paths), devices=listed("devices", devices), any_file=any_file
         ),

@@ -103,6 +103,7 @@ class Row:
     :param failtype: of KernelChaos.
     :param inject_py: its mode of BCC's inject.py.
     :param needs_place: it would hit standard streams and the like: where has to be said.
+    :param note: what programs get where it is not the fault's error.
     """
 
     fails: str
@@ -111,6 +112,7 @@ class Row:
     failtype: int | None = None
     inject_py: str = ""
     needs_place: bool = False
+    note: str = ""
 
     @property
     def error(self) -> int:
@@ -212,11 +214,14 @@ TABLE: dict[Kind, Row] = {
             _security("msg_msg_alloc"),
         ),
         ("ENOMEM",),
+        note="where an inode is refused, socket, pipe and accept report ENFILE, and files on tmpfs "
+        "ENOSPC, whatever the error is",
     ),
     Kind.MEMORY: Row(
         "mmap, brk, mprotect, mremap, and the memory of fork",
         (_ENOUGH_MEMORY,),
         ("ENOMEM",),
+        note="fallocate on tmpfs reports ENOSPC, whatever the error is",
     ),
     Kind.READ: Row(
         "read, pread64, readv, preadv, getdents, and read(2) on pipes and sockets",
@@ -309,6 +314,8 @@ TABLE: dict[Kind, Row] = {
             *("EACCES", "EAGAIN", "EBADF", "EEXIST", "EINVAL", "ENFILE", "ENODEV", "EOVERFLOW"),
             *("EPERM", "ETXTBSY"),
         ),
+        note="brk reports nothing but the old end of the heap, which the C library makes ENOMEM; "
+        "exec ends with SIGSEGV",
     ),
     Kind.FORK: Row(
         "fork, vfork, clone, clone3, and with them new threads",
@@ -438,25 +445,42 @@ MAX_HOOKS = max(len(row.hooks) for row in TABLE.values())
 STAND_INS = {Kind.SLAB: Kind.ALLOCATION, Kind.PAGE: Kind.MEMORY}
 """What is nearest where a kernel lacks a hook: proposed, and never taken unasked."""
 
+_OF_THE_INJECTOR = "the injector itself lives by it"
+_UNREAD = "nobody reads what it returns"
+_TOO_LATE = "the call has taken effect by then, and its failure would leave something behind"
+_OF_OTHERS = (
+    "it runs on behalf of whoever is on the CPU, not of the task in scope; system_wide: true takes "
+    "them all"
+)
+
 _REFUSED = (
-    (
-        r"security_(bpf|capable|locked_down|perf_event|ptrace)",
-        "the injector itself lives by it",
-    ),
-    (r"security_\w*_(free|committ?ing_creds|committed_creds)", "nobody reads what it returns"),
-    (
-        r"security_(inet_conn_established|sock_rcv_skb|sock_graft|inet_csk_clone|sk_clone|"
-        r"sk_getsecid|sk_classify_flow|req_classify_flow)",
-        "it runs on behalf of whoever is on the CPU, not of the task in scope",
-    ),
-    (
-        r"security_(d_instantiate|inode_post_\w+|path_post_\w+|file_post_\w+|bprm_committ\w+|"
-        r"sb_umount)",
-        "the call has taken effect by then, and its failure would leave something behind",
-    ),
+    (r"bpf(_\w+)?|capable|locked_down|perf_event_\w+|ptrace_\w+", _OF_THE_INJECTOR),
+    (r"\w+_(free|release)(_\w+)?|release_secctx|free_mnt_opts", _UNREAD),
+    (r"\w+_committ\w+", _UNREAD),
+    (r"\w+_post_\w+|d_instantiate|sb_umount", _TOO_LATE),
+)
+"""Names after `security_` of functions that nobody fails."""
+
+_IN_INTERRUPTS = (
+    r"sock_rcv_skb|inet_(conn_request|conn_established|csk_clone)|sk_(clone|getsecid|classify_flow)|"
+    r"sock_graft|req_classify_flow|skb_classify_flow|sctp_(assoc_\w+|sk_clone)|mptcp_add_subflow|"
+    r"xfrm_(decode_session|policy_lookup|state_pol_flow_match)|file_send_sigiotask"
 )
 
 
-def why_refused(symbol: str) -> str:
-    """Return why a function is never failed, whoever asks; empty where it may be."""
-    return next((why for names, why in _REFUSED if re.match(names, symbol)), "")
+def why_refused(symbol: str, *, system_wide: bool = False) -> str:
+    """Return why a function is never failed, whoever asks; empty where it may be.
+
+    :param system_wide: whether the scope is the whole host, whoever is on the CPU.
+    """
+    prefix, _, name = symbol.partition("security_")
+    if prefix or not name:
+        return ""
+    if re.fullmatch(_IN_INTERRUPTS, name) and not system_wide:
+        return _OF_OTHERS
+    return next((why for names, why in _REFUSED if re.fullmatch(names, name)), "")
+
+
+def takes_uninitialised(symbol: str) -> bool:
+    """Tell whether a function is given an object that the kernel has not filled in yet."""
+    return bool(re.fullmatch(r"security_(\w+_alloc(_\w+)?|prepare_creds)", symbol))

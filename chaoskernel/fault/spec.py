@@ -28,7 +28,15 @@ from chaoskernel.fault.checks import (
     only,
     sequence_of,
 )
-from chaoskernel.fault.hooks import TABLE, Hook, Kind, Row, why_refused
+from chaoskernel.fault.hooks import (
+    STAND_INS,
+    TABLE,
+    Hook,
+    Kind,
+    Row,
+    takes_uninitialised,
+    why_refused,
+)
 from chaoskernel.fault.scope import Scope, scope_of
 from chaoskernel.fault.where import Where, where_of
 
@@ -142,6 +150,7 @@ class Fault:
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: count what would have failed, and let it through.
     :param engine: what brings the program onto the kernel.
+    :param stand_in: where the kernel lacks the hook, arm the kind of STAND_INS in its place.
     :param object: the program with the predicates in it, for the engine `core`: an object file
         in base64; empty where it is not compiled.
     """
@@ -161,6 +170,7 @@ class Fault:
     engine: EngineName = EngineName.AUTO
     object: str = ""
     where: Where = dataclasses.field(default_factory=Where)
+    stand_in: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -190,6 +200,7 @@ class Fault:
                 hint="the engine core knows it; leave engine out",
             )
         check_object("object", self.object)
+        self._check_stand_in()
 
     @property
     def has_predicates(self) -> bool:
@@ -224,15 +235,41 @@ class Fault:
         """The error number that the hooks return; 0 where they have a value of their own."""
         return self.errno or self.row.error
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the fault asks for that may surprise, a line for each."""
+        documented = self.row.errors
+        if not self.errno or not documented or self.errno in map(error_number, documented):
+            return ()
+        name = errno.errorcode.get(self.errno, f"error {self.errno}")
+        return (
+            f"the manual pages of {self.kind.value} do not document {name}; "
+            f"they document {', '.join(documented)}",
+        )
+
+    def _check_stand_in(self) -> None:
+        check_flag("stand_in", self.stand_in)
+        if self.stand_in and self.kind not in STAND_INS:
+            each = (f"{other.value} for {kind.value}" for kind, other in STAND_INS.items())
+            raise InvalidFault(
+                "stand_in",
+                True,
+                f"possible when the fault is {self.kind.value}",
+                hint=f"leave it out; the stand-ins are {', '.join(each)}",
+            )
+
     def _check_hook(self) -> None:
-        check_kind(self.kind, self.function)
+        check_kind(self.kind, self.function, system_wide=self.scope.system_wide)
         if self.kind is not Kind.FUNCTION and self.parameters:
             raise _only_of_functions("parameters", self.parameters, self.kind)
         if self.errno and self.kind is not Kind.FUNCTION and not self.row.errors:
             raise _only_of_functions("errno", self.errno, self.kind)
         if not is_int(self.errno) or not 0 <= self.errno <= MAX_ERRNO:
             raise InvalidFault(
-                "errno", self.errno, f"an error number up to {MAX_ERRNO}", hint="ENOMEM is 12"
+                "errno",
+                self.errno,
+                f"an error number up to {MAX_ERRNO}",
+                hint=_without_sign(self.errno) or "ENOMEM is 12",
             )
         if self.predicate and self.kind is not Kind.FUNCTION and not self.row.takes_predicate:
             raise InvalidFault(
@@ -240,6 +277,14 @@ class Fault:
                 self.predicate,
                 f"possible when the fault is {self.kind.value}",
                 hint="its hooks have no arguments to ask; a frame of the call chain may have",
+            )
+
+        if self.predicate and self.kind is Kind.FUNCTION and takes_uninitialised(self.function):
+            raise InvalidFault(
+                "predicate",
+                self.predicate,
+                f"possible on {self.function}: the kernel has not filled in its arguments yet",
+                hint="leave it out; a frame of the call chain may have one",
             )
 
     def _check_where(self) -> None:
@@ -294,6 +339,7 @@ class Fault:
             "engine": self.engine.value,
             "object": self.object,
             "where": self.where.to_json(),
+            "stand_in": self.stand_in,
         }
 
     @classmethod
@@ -330,17 +376,19 @@ class Fault:
             engine=engine_named(body.get("engine", EngineName.AUTO.value)),
             object=body.get("object", ""),
             where=where_of(mapping("where", body.get("where", {}))),
+            stand_in=body.get("stand_in", False),
         )
 
 
-def check_kind(kind: Kind, function: str) -> None:
+def check_kind(kind: Kind, function: str, *, system_wide: bool = False) -> None:
     """Check that a function is named when the kind is `function`, and only then.
 
+    :param system_wide: whether the scope is the whole host.
     :raises InvalidFault: it is not, or it is one that is never failed.
     """
     if kind is Kind.FUNCTION:
         check_function("function", function)
-        if why := why_refused(function):
+        if why := why_refused(function, system_wide=system_wide):
             raise InvalidFault("function", function, f"failed by anybody: {why}")
     elif function != "":
         raise _only_of_functions("function", function, kind)
@@ -355,12 +403,31 @@ def errno_of(value: Any) -> Any:
         return value
     if re.fullmatch("[0-9]{1,9}", value):
         return int(value)
-    number = getattr(errno, value, None) if value.startswith("E") else None
-    if not isinstance(number, int):
+    number = error_number(value)
+    if not number:
         raise InvalidFault(
-            "errno", value, "the name or number of an error", hint="such as ENOMEM, EIO or 28"
+            "errno",
+            value,
+            "the name or number of an error",
+            hint=_without_sign(value) or "such as ENOMEM, EIO or 28",
         )
     return number
+
+
+def error_number(name: str) -> int:
+    """Return the number of an error's name, such as EIO; 0 where there is none of that name."""
+    number = getattr(errno, name, 0) if re.fullmatch("E[A-Z0-9]+", name) else 0
+    return number if is_int(number) else 0
+
+
+def _without_sign(given: Any) -> str:
+    """Return how to write an error that has a sign or lower case; empty for anything else."""
+    text = str(given).strip()[:20]
+    bare = text.lstrip("+-").upper()
+    number = int(bare) if re.fullmatch("[0-9]{1,9}", bare) else error_number(bare)
+    if not 0 < number <= MAX_ERRNO or bare == text:
+        return ""
+    return f"write {bare}" + (", without a sign" if text[0] in "+-" else "")
 
 
 def kind_named(name: Any) -> Kind:

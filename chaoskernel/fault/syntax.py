@@ -13,7 +13,7 @@ import durationpy
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate
-from chaoskernel.fault.checks import check_function, is_number, listed
+from chaoskernel.fault.checks import check_function, is_int, is_number, listed
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Frame, Limits, check_frames, check_headers, errno_of, frame_parts
 
@@ -166,7 +166,14 @@ def errno(given: Any) -> Any:
 
     :raises InvalidFault: there is no error of that name.
     """
-    return 0 if given == "" else errno_of(given)
+    if given == "":
+        return 0
+    number = errno_of(given)
+    if number == 0 and is_int(number):
+        raise InvalidFault(
+            "errno", given, "an error", hint="leave it out for the usual one of the fault"
+        )
+    return number
 
 
 def parameters(text: str, *, key: str = "parameters") -> str:

@@ -40,6 +40,7 @@ def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
         **{key: first.get(key, "") for key in ("hook", "mechanism", "engine")},
         # The weakest of them; in the order of the alphabet it is the first.
         "proof": min((str(message.get("proof", "")) for _, message in said if message), default=""),
+        **_stand_in(message for _, message in said),
         "name": fault.name,
         "callchain": first.get("callchain", []),
         "targets": [
@@ -56,6 +57,12 @@ def armed(fault: Fault, agents: Sequence[NodeAgent]) -> dict[str, Any]:
         "warnings": _warnings(said),
         "nodes": [agent.node for agent in agents],
     }
+
+
+def _stand_in(armed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the label of a stand-in, where a node has one armed; warnings say which nodes do."""
+    labelled = next((message for message in armed if message.get("stand_in_for")), {})
+    return {key: labelled[key] for key in ("fault", "stand_in_for") if key in labelled}
 
 
 def _warnings(said: Iterable[tuple[NodeAgent, Mapping[str, Any]]]) -> list[str]:

@@ -123,6 +123,11 @@ class Types:
             )
         ]
 
+    def returns_nothing(self, function: str) -> bool:
+        """Tell whether a function is known to return void."""
+        number = self._find(_FUNC, function)
+        return bool(number) and self._target(self._target(number)) == 0
+
     def offset(self, structure: str, member: str) -> int:
         """Return where a structure has a member, in bytes; 0 where that is not known."""
         number = self._find(_STRUCT, structure)

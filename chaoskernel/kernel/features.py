@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.kernel import advice, bpf, btf, ftrace, symbols
 from chaoskernel.kernel.btf import Types
 
@@ -16,6 +16,9 @@ _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _KPROBE_LIST = Path("/sys/kernel/debug/kprobes")
 """What a kernel with kprobes has in debugfs, where that is mounted and can be read."""
+
+_LOOKS_UP = "within_error_injection_list"
+"""A function of kernels that have such a list (lib/error-inject.c)."""
 
 _ALWAYS_MODIFIABLE = "security_"
 """Functions of that name may be overridden by fmod_ret without being on the list."""
@@ -51,17 +54,17 @@ class Features(NamedTuple):
     def require_injectable(self, function: str) -> None:
         """Check that a function's return value may be overridden.
 
-        :raises UnsupportedKernel: it may not.
+        :raises MissingHook: it may not.
         """
         if self.may_override(function):
             return
         if self.injectable is None:
-            raise UnsupportedKernel(
+            raise MissingHook(
                 f"{function} cannot be overridden: this kernel has no error-injection list",
                 needs="CONFIG_FUNCTION_ERROR_INJECTION gives it one; "
                 "`chaoskernel lab` boots such a kernel",
             )
-        raise UnsupportedKernel(
+        raise MissingHook(
             f"{function} is not on this kernel's error-injection list",
             needs=advice.allocation(function) or _on_the_list(function, self.injectable),
         )
@@ -118,8 +121,13 @@ def running() -> Features:
         injectable=_injectable(),
         kprobe_events=_KPROBE_PMU.exists(),
         kprobe_override=bpf.has_override_helper(),
-        lists_injectable=_INJECTABLE.exists() or not _KPROBE_LIST.exists(),
+        lists_injectable=_INJECTABLE.exists() or not _is_known_to_list_none(),
     )
+
+
+def _is_known_to_list_none() -> bool:
+    """Tell whether this kernel lacks the list, wherever debugfs is mounted or not."""
+    return _KPROBE_LIST.exists() or _LOOKS_UP not in symbols.running()
 
 
 def usable(function: str) -> bool:

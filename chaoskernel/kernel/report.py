@@ -5,18 +5,20 @@ Found by looking; that a hook is alive is for an engine to prove.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.errors import ChaosKernelError
-from chaoskernel.fault.hooks import TABLE, Kind
+from chaoskernel.errors import ChaosKernelError, InvalidFault
+from chaoskernel.fault.hooks import STAND_INS, TABLE, Hook, Kind
 from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols
 
 PRESENT = "present"
+_INJECTION = "CONFIG_FUNCTION_ERROR_INJECTION"
 
 
 class Finding(NamedTuple):
@@ -33,23 +35,86 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def hooks(names: Symbols, kernel: Features | None) -> dict[Kind, Finding]:
-    """Return what is found of each hook.
+class Offer(NamedTuple):
+    """What a kernel has of one kind of fault.
+
+    :param hooks: of each hook what is found, by this kernel's name for it; one that this kernel
+        lacks and may lack is left out.
+    :param finding: of the kind as a whole; its subject is the name of the kind.
+    """
+
+    hooks: tuple[Finding, ...]
+    finding: Finding
+
+
+def faults(names: Symbols, kernel: Features | None) -> dict[Kind, Offer]:
+    """Return what is found of each kind of fault.
 
     :param kernel: None when asking the kernel is not permitted.
     """
-    found = {
-        kind: _hook(row.hooks[0].symbol, names, kernel, row.hooks[0].option)
-        for kind, row in TABLE.items()
-        if row.failtype is not None
-    }
     what, remedy = ftrace.trouble()
-    if not what:
-        return found
-    return {
-        hook: each if each.usable is False else Finding(each.subject, what, False, remedy)
-        for hook, each in found.items()
-    }
+    found = {}
+    for kind, row in TABLE.items():
+        hooks = tuple(_hooks(row.hooks, names, kernel))
+        whole = _whole(kind, hooks) if row.hooks else _function(kernel)
+        if what and whole.usable is not False:
+            whole = Finding(kind.value, what, False, remedy)
+        found[kind] = Offer(hooks, whole)
+    return found
+
+
+def hooks(names: Symbols, kernel: Features | None) -> dict[Kind, Finding]:
+    """Return what is found of each kind of fault as a whole.
+
+    :param kernel: None when asking the kernel is not permitted.
+    """
+    return {kind: offer.finding for kind, offer in faults(names, kernel).items()}
+
+
+def in_one_line(found: Mapping[Kind, Finding]) -> str:
+    """Return which faults a kernel allows, and what the others need."""
+    usable = [kind.value for kind, finding in found.items() if finding.usable]
+    unknown = [kind.value for kind, finding in found.items() if finding.usable is None]
+    needs: dict[str, list[str]] = {}
+    for kind, finding in found.items():
+        if finding.usable is False:
+            needs.setdefault(finding.remedy.partition(";")[0], []).append(kind.value)
+    said = f"{len(usable)} of {len(found)} faults can be injected here"
+    parts = [f"{said}: {', '.join(usable)}" if usable else said]
+    if unknown:
+        parts.append(f"{', '.join(unknown)} could not be told")
+    parts += [
+        f"{', '.join(kinds)} {'need' if len(kinds) > 1 else 'needs'} {what or 'another kernel'}"
+        for what, kinds in needs.items()
+    ]
+    if needs:
+        parts.append("`chaoskernel lab` boots a kernel that has them all")
+    return "; ".join(parts)
+
+
+def _whole(kind: Kind, hooks: Sequence[Finding]) -> Finding:
+    """Return what the hooks of a kind amount to: all are armed, or none."""
+    wrong = next((each for each in hooks if each.usable is False), None) or next(
+        (each for each in hooks if each.usable is None), None
+    )
+    if wrong is None:
+        return Finding(kind.value, PRESENT)
+    nearest = STAND_INS.get(kind)
+    hint = f"; here {nearest.value} is nearest" if nearest and wrong.usable is False else ""
+    one = wrong.state if len(hooks) == 1 else f"{wrong.subject}: {wrong.state}"
+    return Finding(kind.value, one, wrong.usable, wrong.remedy + hint)
+
+
+def _function(kernel: Features | None) -> Finding:
+    """Return whether functions that a user names can be made to fail."""
+    subject = Kind.FUNCTION.value
+    if kernel is None:
+        return Finding(subject, "unknown", None, _who_can_tell())
+    if kernel.lists_injectable:
+        return Finding(subject, PRESENT)
+    if kernel.has_trampoline("security_file_open"):
+        return Finding(subject, "security_* alone", True, _INJECTION)
+    return Finding(subject, "no error-injection list", False, _INJECTION)
 
 
 def mechanisms(kernel: Features | None) -> Iterator[Finding]:
@@ -58,12 +123,17 @@ def mechanisms(kernel: Features | None) -> Iterator[Finding]:
         yield Finding("fmod_ret", "unknown", None, _who_can_tell())
         yield Finding("kprobe override", "unknown", None, _who_can_tell())
         return
-    yield _finding("fmod_ret", bool(kernel.types), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
+    if kernel.types and not kernel.lists_injectable:
+        yield Finding("fmod_ret", "for security_* alone", True, f"{_INJECTION} for the others")
+    else:
+        yield _finding("fmod_ret", bool(kernel.types), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
     yield _finding(
         "kprobe override",
         kernel.kprobe_override and kernel.kprobe_events,
         "bpf_override_return",
-        "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS",
+        "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS"
+        if kernel.lists_injectable
+        else f"{_INJECTION}, CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS",
     )
 
 
@@ -132,17 +202,31 @@ def kernel_symbols() -> Symbols:
         return Symbols(bytes, os.uname().machine)
 
 
+def _hooks(wanted: Iterable[Hook], names: Symbols, kernel: Features | None) -> Iterator[Finding]:
+    for hook in wanted:
+        name = hook.symbol
+        if name.startswith("sys_"):
+            with contextlib.suppress(InvalidFault):  # it is looked for by its own name, then
+                name = names.resolve(name)
+        if name in names or not hook.optional:
+            yield _hook(name, names, kernel, hook.option)
+
+
 def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Finding:
+    options = [option]
+    if kernel and not kernel.lists_injectable and not name.startswith("security_"):
+        options.append(_INJECTION)
+    remedy = " and ".join(dict.fromkeys(options))
     if name not in names:
-        clones = names.clones(name)
-        if clones:
-            remedy = "the compiler made a copy of it; another kernel may have the function itself"
-            return Finding(name, f"only as {', '.join(clones)}", False, remedy)
-        return Finding(name, "absent", False, f"{option}; `chaoskernel lab` boots a kernel with it")
+        if clones := names.clones(name):
+            why = "the compiler made a copy of it; another kernel may have the function itself"
+            return Finding(name, f"only as {', '.join(clones)}", False, why)
+        return Finding(name, "absent", False, remedy)
     if kernel is None:
         return Finding(name, "unknown", None, _who_can_tell())
     if not kernel.may_override(name):
-        remedy = option if kernel.injectable is not None else "CONFIG_FUNCTION_ERROR_INJECTION"
+        if name.startswith("security_"):
+            remedy = "CONFIG_DEBUG_INFO_BTF"
         return Finding(name, "not injectable", False, remedy)
     trampoline = kernel.has_trampoline(name)
     if not trampoline and not (kernel.kprobe_events and kernel.kprobe_override):

@@ -71,9 +71,9 @@ def test_check_finds_the_hooks_of_this_kernel_alive() -> None:
         [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=True, timeout=600
     )
     states = {finding["subject"]: finding["state"] for finding in json.loads(checked.stdout)}
-    assert states["should_failslab"] == "live"
-    assert states["should_fail_alloc_page"] == "live"
-    assert states["should_fail_bio"] == "live"
+    assert states["slab"] == "live"
+    assert states["page"] == "live"
+    assert states["bio"] == "live"
     assert states["kprobe override"] == "bpf_override_return"
 
 

@@ -135,9 +135,9 @@ def test_check_names_the_switch_for_every_hook(engine: Engine, off: Path) -> Non
     assert checked.returncode == 1
     found = {finding["subject"]: finding for finding in json.loads(checked.stdout)}
     for subject in (
-        "should_failslab",
-        "should_fail_alloc_page",
-        "should_fail_bio",
+        "slab",
+        "page",
+        "bio",
         "function tracer",
     ):
         assert found[subject]["state"] == "kernel.ftrace_enabled is 0"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.compiler.objects import with_object
-from chaoskernel.engine import ArmedFault
+from chaoskernel.engine import ArmedFault, stand_in
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.scope import Scope
@@ -39,7 +39,8 @@ def arm(lab: None) -> Iterator[Arm]:
         given = {"name": "x", "duration": "10m", **arguments}
         scope = whom if isinstance(whom, Scope) else Scope(pids=(whom,))
         fault = with_object(fault_of(scope=scope, **given))
-        armed.append(CoreEngine().arm(fault, progress=lambda step: print(step, flush=True)))
+        started = stand_in.arm(fault, CoreEngine(), print, lambda _: CoreEngine())
+        armed.append(started.armed)
         return armed[-1]
 
     yield arm_one

@@ -147,8 +147,20 @@ def test_what_takes_error_injection_is_refused_with_what_would_give_it(
     nearest = STAND_INS.get(kind)
     assert (nearest is not None) == ("is nearest" in refused.value.hint)
     if nearest:
-        assert refused.value.hint.startswith(f"here `fault: {nearest.value}` is nearest; ")
+        assert refused.value.hint.startswith(f"here `fault: {nearest.value}` is nearest, and ")
     assert loaded_programs() == before
+
+
+@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE])
+def test_a_stand_in_is_armed_where_it_is_asked_for(
+    kind: Kind, arm: Arm, victim: Caller, neighbour: Caller
+) -> None:
+    fault = arm(victim.pid, fault=kind.value, stand_in=True)
+    assert victim.calls("mmap") == errno.ENOMEM
+    assert neighbour.calls("mmap") == 0
+    assert {placed.hook.symbol for placed in fault.placement.hooks} == {
+        hook.symbol for hook in TABLE[STAND_INS[kind]].hooks
+    }
 
 
 def test_check_tells_that_no_hook_of_error_injection_is_live(lab: None) -> None:

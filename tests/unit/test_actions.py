@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel import actions
+from chaoskernel import actions, probes
 from chaoskernel.backend.local import LocalTarget
 from chaoskernel.backend.targets import sharing
 from chaoskernel.errors import MissingTool
@@ -199,6 +200,22 @@ def test_start_tells_what_was_armed() -> None:
         ({"fault": "function"}, "function: '' is not the name of a kernel function; .*"),
         ({"headers": ["../a.h"]}, "headers: '../a.h' is not a header of the kernel; .*"),
         ({"errno": "EWHAT"}, "errno: 'EWHAT' is not the name or number of an error; .*"),
+        ({"errno": "-EIO"}, "errno: '-EIO' is not the name .*; write EIO, without a sign"),
+        ({"errno": "+EIO"}, ".*; write EIO, without a sign"),
+        ({"errno": "-5"}, "errno: '-5' is not the name .*; write 5, without a sign"),
+        ({"fault": "open", "errno": -5}, "errno: -5 is not an error .*; write 5, without a sign"),
+        ({"errno": "eio"}, "errno: 'eio' is not the name .*; write EIO"),
+        ({"errno": " EIO"}, "errno: ' EIO' is not the name .*; write EIO"),
+        ({"errno": "--"}, "errno: '--' is not the name .*; such as ENOMEM, EIO or 28"),
+        ({"errno": "E"}, "errno: 'E' is not the name .*; such as .*"),
+        ({"errno": 0}, "errno: 0 is not an error; leave it out for the usual one .*"),
+        ({"errno": "0"}, "errno: '0' is not an error; leave it out for the usual one .*"),
+        ({"fault": "open", "errno": 4096}, "errno: 4096 is not an error number up to 4095; .*"),
+        ({"fault": "open", "errno": -4096}, "errno: -4096 is not an .*; ENOMEM is 12"),
+        ({"fault": "open", "errno": True}, "errno: True is not an error number .*"),
+        ({"fault": "open", "errno": 5.0}, "errno: 5.0 is not an error number .*"),
+        ({"stand_in": "true"}, "stand_in: 'true' is not true or false; .*"),
+        ({"fault": "bio", "stand_in": True}, "stand_in: True is not possible .*fault is bio; .*"),
         ({"containers": "abc"}, "containers: 'abc' is not a list; .*"),
         ({"name": "a b"}, "name: 'a b' is not a name; .*"),
         # What is absent is None or its default; nothing else passes for it.
@@ -274,3 +291,44 @@ def test_what_activities_return_is_json_without_a_key_that_the_toolkit_compares(
     assert json.loads(json.dumps([started, stopped], allow_nan=False)) == [started, stopped]
     assert "status" not in started
     assert "status" not in stopped
+
+
+def test_a_stand_in_is_asked_for_by_every_door(target: FakeTarget) -> None:
+    actions.start_injection("one", pids=[12], stand_in=True)
+    document = json.dumps(
+        {
+            "apiVersion": "chaos-mesh.org/v1alpha1",
+            "kind": "KernelChaos",
+            "metadata": {"name": "two"},
+            "spec": {
+                "mode": "one",
+                "selector": {"namespaces": ["default"]},
+                "failKernRequest": {"failtype": 1, "callchain": [], "probability": 100},
+            },
+        }
+    )
+    actions.apply_kernel_chaos(document, pids=[12], stand_in=True)
+    actions.start_injection("three", pids=[12])
+    actions.delete_kernel_chaos("two")
+    assert [(fault.name, fault.stand_in) for fault in target.started] == [
+        ("one", True),
+        ("two", True),
+        ("three", False),
+    ]
+
+
+def test_a_stand_in_is_labelled_in_the_result_and_nothing_else_is(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = actions.start_injection("plain", pids=[12])
+    assert not {"fault", "stand_in_for"} & plain.keys()
+    record = target.record("plain")
+    label = {"fault": "allocation", "stand_in_for": "slab"}
+    labelled = dataclasses.replace(record, armed={**record.armed, **label})
+    monkeypatch.setattr(target, "record", lambda _: labelled)
+    started = actions.start_injection("other", pids=[12], stand_in=True)
+    assert {key: started[key] for key in label} == label
+    assert labelled.to_json()["stand_in_for"] == "slab"
+    assert labelled.to_json()["fault"] == "allocation"
+    assert probes.counters("other")["stand_in_for"] == "slab"
+    assert probes.injected("other") == record.counters["injected"]

@@ -139,6 +139,7 @@ class KernelChaos:
         mechanism: Mechanism = Mechanism.AUTO,
         engine: EngineName = EngineName.AUTO,
         dry_run: bool = False,
+        stand_in: bool = False,
     ) -> Fault:
         """Return the fault for a scope that takes the place of the selection.
 
@@ -161,4 +162,5 @@ class KernelChaos:
             predicate=self.predicate,
             headers=self.headers,
             dry_run=dry_run,
+            stand_in=stand_in,
         )

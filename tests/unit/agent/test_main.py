@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -16,13 +17,14 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.agent import main as agent_main
 from chaoskernel.agent import protocol
 from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.agent.output import Output
 from chaoskernel.bpf.program import Placement
 from chaoskernel.engine import Progress
-from chaoskernel.errors import AgentError, EngineError
+from chaoskernel.errors import AgentError, EngineError, MissingHook
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
@@ -373,3 +375,46 @@ def test_a_line_without_end_is_refused(
     with pytest.raises(AgentError, match="a line of more than 10000 bytes came in"):
         requests.line(timeout=1)
     os.close(writer)
+
+
+class LackingEngine(FakeEngine):
+    """The engine of a kernel that has no slab hook."""
+
+    def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
+        if fault.kind is Kind.SLAB:
+            raise MissingHook("this kernel has no should_failslab", needs="CONFIG_FAILSLAB")
+        return super().arm(fault, progress=progress)
+
+
+def test_a_stand_in_is_labelled_and_warned_of(
+    pipe: tuple[Requests, int], said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, writer = pipe
+    os.write(writer, b'{"request":"stop"}\n')
+    monkeypatch.setattr(agent_main, "engine_for", lambda _: LackingEngine())
+    fault = dataclasses.replace(a_fault(), stand_in=True)
+    serve(fault, LackingEngine(), requests, said.output)
+    os.close(writer)
+    (armed,) = [each for each in said.messages() if each["type"] == "armed"]
+    assert (armed["fault"], armed["stand_in_for"]) == ("allocation", "slab")
+    assert armed["warnings"] == [
+        "this kernel has no should_failslab: allocation stands in for slab",
+        "stacks have no names",
+    ]
+    assert protocol.checked(armed) == armed
+
+
+def test_an_error_that_no_manual_page_has_is_warned_of(
+    pipe: tuple[Requests, int], said: Said
+) -> None:
+    requests, writer = pipe
+    os.write(writer, b'{"request":"stop"}\n')
+    fault = dataclasses.replace(a_fault(), kind=Kind.FORK, errno=errno.EPIPE)
+    serve(fault, FakeEngine(), requests, said.output)
+    os.close(writer)
+    (armed,) = [each for each in said.messages() if each["type"] == "armed"]
+    assert armed["warnings"] == [
+        "the manual pages of fork do not document EPIPE; they document ENOMEM, EAGAIN, EPERM",
+        "stacks have no names",
+    ]
+    assert "stand_in_for" not in armed

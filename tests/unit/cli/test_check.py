@@ -70,3 +70,32 @@ def test_what_is_missing_is_shown_with_what_would_give_it(monkeypatch: pytest.Mo
     assert target.started == []
     for text in ("should_failslab", "absent", "CONFIG_FAILSLAB"):
         assert text in result.stdout
+
+
+def test_the_first_line_says_what_can_be_injected(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {**PRESENT, Kind.WRITE: Finding("write", "absent", False, "CONFIG_SECURITY")}
+    result, _ = checked(monkeypatch, both, "--no-prove")
+    text = " ".join(result.stdout.split())
+    assert text.startswith("1 of 2 faults can be injected here: slab; write needs CONFIG_SECURITY;")
+
+
+@pytest.mark.parametrize("kind", [Kind.WRITE, Kind.ALLOCATION, Kind.FSYNC], ids=str)
+def test_named_faults_are_proven_too(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
+    found = {kind: Finding(kind.value, report.PRESENT)}
+    result, target = checked(monkeypatch, found, "--json")
+    assert (hook(result)["state"], result.exit_code) == ("live", 0)
+    assert [(fault.kind, fault.dry_run) for fault in target.started] == [(kind, True)]
+
+
+def test_a_function_that_nobody_has_named_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {Kind.FUNCTION: Finding("function", report.PRESENT)}
+    result, target = checked(monkeypatch, found, "--json")
+    assert (hook(result)["state"], result.exit_code, target.started) == ("present", 0, [])
+
+
+def test_rows_fit_a_terminal_and_options_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    remedy = "CONFIG_FAILSLAB and CONFIG_FUNCTION_ERROR_INJECTION; here allocation is nearest"
+    found = {Kind.SLAB: Finding("slab", "__x64_sys_sync_file_range: absent", False, remedy)}
+    result, _ = checked(monkeypatch, found, "--no-prove")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "CONFIG_FUNCTION_ERROR_INJECTION" in result.stdout.partition("usable")[2]

@@ -274,3 +274,19 @@ def test_of_several_documents_none_stays_when_one_is_refused(
     result, target = ran(monkeypatch, "-f", str(file), "--pid", "12", target=StuckTarget())
     assert str(result.exception) == "no room"
     assert states(target.records()) == ["ended"]
+
+
+def test_a_stand_in_is_for_a_fault_and_for_a_document(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert started(monkeypatch, "--stand-in") == fault(stand_in=True)
+    path = tmp_path / "k.yaml"
+    path.write_text(SEED, encoding="utf-8")
+    for options, wanted in (([], False), (["--stand-in"], True)):
+        assert started(monkeypatch, "-f", str(path), *options).stand_in is wanted
+
+
+def test_the_kinds_are_named_where_somebody_looks_for_them() -> None:
+    for arguments in (["--help"], ["--fault", "nope", "--pid", "12"]):
+        said = CliRunner().invoke(run.command, arguments, terminal_width=200).output
+        assert [kind.value for kind in Kind if kind.value not in said] == []

@@ -310,3 +310,12 @@ def test_a_frame_without_both_of_its_counts_is_its_symbol() -> None:
     """A notice's frames hold any texts; one with a count alone would end `ps`."""
     assert chain([{"symbol": "f", "entered": "x"}, {"symbol": "g", "matched": "y"}]) == "f → g"
     assert chain([{"symbol": "f", "entered": 3, "matched": 2}]) == "f (2 of 3)"
+
+
+def test_a_stand_in_is_labelled(tmp_path: Path) -> None:
+    label = {"fault": "allocation", "stand_in_for": "slab"}
+    path = journal(tmp_path, chaoskernel={"faults": [{**FAULT, **label}], "shortfalls": []})
+    shown = " ".join(CliRunner().invoke(command, [str(path)]).output.split())
+    assert "allocation for slab, which this kernel lacks" in shown
+    plain = journal(tmp_path, chaoskernel={"faults": [FAULT], "shortfalls": []})
+    assert "stands in" not in CliRunner().invoke(command, [str(plain)]).output

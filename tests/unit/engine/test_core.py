@@ -15,7 +15,13 @@ from chaoskernel.bpf.program import Attach, Entry
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
-from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
+from chaoskernel.errors import (
+    EngineError,
+    InvalidFault,
+    MissingHook,
+    MissingTool,
+    UnsupportedKernel,
+)
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -159,3 +165,16 @@ def test_a_host_that_does_not_tell_its_cpus_is_refused_in_one_line(
     monkeypatch.setattr(libbpf._library().functions, "libbpf_num_possible_cpus", nobody_knows)
     with pytest.raises(UnsupportedKernel, match=r"^the number of CPUs is not known \(No such file"):
         libbpf.possible_cpus()
+
+
+@pytest.mark.parametrize("engine", [EngineName.AUTO, EngineName.CORE], ids=str)
+def test_a_hook_that_the_kernel_lets_nobody_override_is_missing(engine: EngineName) -> None:
+    log = (
+        "libbpf: prog 'hook_fmod_ret_0': BPF program load failed: Invalid argument\n"
+        "should_failslab() is not modifiable\nprocessed 0 insns (limit 1000000)\n"
+    )
+    with (
+        pytest.raises(MissingHook, match="^should_failslab cannot .*CONFIG_FUNCTION_ERROR_INJEC"),
+        core._users_errors(fault_of(engine=engine)),
+    ):
+        raise libbpf.Refused("the kernel refused: Invalid argument", log)

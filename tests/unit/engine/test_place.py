@@ -8,7 +8,7 @@ import pytest
 
 from chaoskernel.bpf.program import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
-from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism, frames_of
@@ -276,3 +276,27 @@ def test_a_function_fails_in_the_way_that_the_kernel_lists() -> None:
 def test_a_function_that_does_not_fail_so_is_refused(name: str, errno: int, line: str) -> None:
     with pytest.raises(InvalidFault, match=f"^{line}"):
         function(name, errno)
+
+
+def test_a_function_that_returns_nothing_is_refused() -> None:
+    blob = Blob()
+    blob.function("security_file_set_fowner")
+    blob.function("security_file_open", blob.number("int", 4))
+    symbols = symbols_of(b"1 T security_file_set_fowner\n2 T security_file_open\n")
+    features = only(types=Types(blob.raw()))
+    for name, ends in (("security_file_set_fowner", True), ("security_file_open", False)):
+        fault = Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function=name, errno=5)
+        if ends:
+            with pytest.raises(InvalidFault, match="^function: .* it returns nothing; name a "):
+                list(placements(fault, symbols, features))
+        else:
+            assert hooks(list(placements(fault, symbols, features))) == [Mechanism.FMOD_RET]
+
+
+def test_a_hook_of_the_table_that_is_missing_has_its_own_error() -> None:
+    fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
+    with pytest.raises(MissingHook, match="no function should_failslab; a kernel with CONFIG_FAI"):
+        list(placements(fault, symbols_of(b"1 T other\n"), EVERYTHING))
+    for features in (only(injectable={}), only(injectable=None, lists_injectable=False)):
+        with pytest.raises(MissingHook, match="^should_failslab "):
+            placed(features)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
 from chaoskernel.kernel.addresses import Hidden
@@ -17,6 +17,9 @@ from chaoskernel.kernel.symbols import Symbols
 from tests.unit.kernel.types import symbols_of, types_of
 
 SLAB = "should_failslab"
+OTHERS = ("should_fail_alloc_page", "should_fail_bio")
+DRIVEN = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FUNCTION)
+"""The faults whose hooks the kernel of these tests has."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +64,7 @@ def test_a_hook_has_a_state_and_a_remedy_where_it_cannot_be_used(
     names: Symbols, kernel: Features | None, state: str, usable: bool | None
 ) -> None:
     finding = report.hooks(names, kernel)[Kind.SLAB]
-    assert (finding.subject, finding.state, finding.usable) == (SLAB, state, usable)
+    assert (finding.subject, finding.state, finding.usable) == ("slab", state, usable)
     assert bool(finding.remedy) is not bool(usable)
 
 
@@ -114,7 +117,7 @@ def test_where_the_function_tracer_is_off_no_hook_is_usable_and_the_switch_is_na
 ) -> None:
     monkeypatch.setattr(ftrace, "trouble", lambda: (ftrace.OFF, ftrace.SWITCH_ON))
     found = report.hooks(WHOLE, features(injectable=None))
-    assert {(each.state, each.usable, each.remedy) for each in found.values()} == {
+    assert {(found[kind].state, found[kind].usable, found[kind].remedy) for kind in DRIVEN} == {
         ("kernel.ftrace_enabled is 0", False, "`sysctl kernel.ftrace_enabled=1` switches it on")
     }
     absent = report.hooks(symbols_of(b"1 T other\n"), features())
@@ -131,3 +134,67 @@ def test_tracing_that_is_off_is_found_with_what_switches_it_on(
     assert (tracer.state, tracer.usable, tracer.remedy) == (ftrace.BROKEN, False, ftrace.REBOOT)
     assert kprobes.usable is False
     assert kprobes.remedy.startswith("`echo 1 >/sys/kernel/debug/kprobes/enabled`")
+
+
+SECURITY = sorted(
+    {hook.symbol for row in TABLE.values() for hook in row.hooks if hook.symbol[:3] == "sec"}
+)
+CALLS = sorted(
+    {f"__x64_{hook.symbol}" for row in TABLE.values() for hook in row.hooks}
+    - {f"__x64_{symbol}" for symbol in (*SECURITY, SLAB, *OTHERS)}
+)
+STOCK = features(types=types_of(*SECURITY, *CALLS), injectable=None, lists_injectable=False)
+STOCK_NAMES = symbols_of("".join(f"1 T {name}\n" for name in (*SECURITY, *CALLS)).encode())
+NO_LIST = "CONFIG_FUNCTION_ERROR_INJECTION"
+
+
+def test_on_a_stock_kernel_what_has_a_security_hook_can_be_injected() -> None:
+    found = report.hooks(STOCK_NAMES, STOCK)
+    not_here = [kind.value for kind, finding in found.items() if not finding.usable]
+    assert not_here == ["slab", "page", "bio", "fsync", "close", "poll", "io_uring_enter"]
+    assert all(NO_LIST in found[Kind(kind)].remedy for kind in not_here)
+    assert found[Kind.SLAB].remedy.endswith("; here allocation is nearest")
+    assert found[Kind.PAGE].remedy.endswith("; here memory is nearest")
+    assert "nearest" not in found[Kind.BIO].remedy
+    assert found[Kind.FUNCTION].state == "security_* alone"
+
+
+def test_the_first_line_says_what_can_be_injected_and_what_the_rest_needs() -> None:
+    line = report.in_one_line(report.hooks(STOCK_NAMES, STOCK))
+    assert line.startswith("24 of 31 faults can be injected here: function, allocation, memory, ")
+    assert f"; fsync, close, poll, io_uring_enter need {NO_LIST}; " in line
+    assert f"; slab needs CONFIG_FAILSLAB and {NO_LIST}; " in line
+    some = {Kind.SLAB: Finding("slab", "x", False, "a; b"), Kind.FORK: Finding("fork", "?", None)}
+    assert report.in_one_line(some) == (
+        "0 of 2 faults can be injected here; fork could not be told; slab needs a; "
+        "`chaoskernel lab` boots a kernel that has them all"
+    )
+    whole = {Kind.SLAB: Finding("slab", report.PRESENT)}
+    assert report.in_one_line(whole) == "1 of 1 faults can be injected here: slab"
+
+
+def test_a_fault_lacks_what_any_of_its_hooks_lacks_but_for_those_it_can_do_without() -> None:
+    absent = symbols_of(
+        "".join(f"1 T {name}\n" for name in SECURITY if name != "security_move_mount").encode()
+    )
+    found = report.faults(absent, STOCK)
+    assert found[Kind.MOUNT].finding.state == "security_move_mount: absent"
+    assert [hook.usable for hook in found[Kind.MOUNT].hooks] == [True, False]
+    without = symbols_of(
+        "".join(f"1 T {name}\n" for name in SECURITY if name != "security_file_truncate").encode()
+    )
+    (hook,) = report.faults(without, STOCK)[Kind.TRUNCATE].hooks
+    assert (hook.subject, hook.usable) == ("security_path_truncate", True)
+
+
+def test_the_rows_of_mechanisms_name_the_list_that_is_missing() -> None:
+    fmod_ret, kprobe = report.mechanisms(STOCK._replace(kprobe_override=False))
+    assert (fmod_ret.usable, fmod_ret.state) == (True, "for security_* alone")
+    assert fmod_ret.remedy == f"{NO_LIST} for the others"
+    assert kprobe.remedy.startswith(NO_LIST)
+
+
+def test_what_only_root_can_tell_is_not_told() -> None:
+    found = report.hooks(STOCK_NAMES, None)
+    assert {found[kind].usable for kind in (Kind.WRITE, Kind.FSYNC, Kind.FUNCTION)} == {None}
+    assert found[Kind.SLAB].usable is False

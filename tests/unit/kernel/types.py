@@ -41,9 +41,10 @@ class Blob:
         ]
         return self._add(name, STRUCT, len(items), 64, b"".join(items))
 
-    def function(self, name: str, /, **parameters: int) -> int:
+    def function(self, name: str, returns: int = 0, /, **parameters: int) -> int:
+        """Add a function; one that returns 0 is void."""
         items = [struct.pack("<II", self._string(key), kind) for key, kind in parameters.items()]
-        prototype = self._add("", FUNC_PROTO, len(items), 0, b"".join(items))
+        prototype = self._add("", FUNC_PROTO, len(items), returns, b"".join(items))
         return self._add(name, FUNC, 0, prototype)
 
     def raw(self) -> bytes:
@@ -72,10 +73,11 @@ def symbols_of(text: bytes, machine: str = "x86_64", types: Types | None = None)
 
 
 def types_of(*functions: str) -> Types:
-    """The types of a kernel with these functions."""
+    """The types of a kernel with these functions, each of which returns an int."""
     blob = Blob()
+    integer = blob.number("int", 4)
     for name in functions:
-        blob.function(name)
+        blob.function(name, integer)
     return Types(blob.raw())
 
 
