@@ -109,7 +109,8 @@ def start_injection(
     :param predicate: a C expression on the hook's own arguments: s and gfpflags of
         slab, gfp_mask and order of page, bio of bio, the parameters of a function.
     :param headers: what the predicates need, such as linux/blkdev.h.
-    :param paths: for a fault about files: files, and directories with all below them.
+    :param paths: for a fault about files: files, and directories with all below them; with
+        containers, as these see them.
     :param devices: for a fault about files: block devices that are mounted, or mount points.
     :param any_file: true hits every file, standard streams too; read and write want it said.
     :param dry_run: true lets everything through, and counts what would have failed
@@ -203,6 +204,8 @@ def start_pod_injection(
     parameters: str = "",
     predicate: str = "",
     headers: list = None,
+    paths: list = None,
+    any_file: bool = False,
     dry_run: bool = False,
     max_nodes: int = MAX_NODES,
     system_pods: bool = False,
@@ -217,7 +220,7 @@ def start_pod_injection(
     Selectors are those of KernelChaos.  All nodes are armed, or none is.
 
     :param name: names the fault in the other activities.
-    :param fault: what fails: slab, page, bio, or function.
+    :param fault: what fails, as start_injection takes it.
     :param callchain: as start_injection takes it; so are the arguments that are not here.
     :param times: how many requests fail at most on each node; 0 is no limit.
     :param duration: when the fault ends by itself.
@@ -235,6 +238,9 @@ def start_pod_injection(
     :param seed: the same one selects the same of the same pods.
     :param container_names: each pod's first where nothing is named.
     :param all_containers: true hits every container of a pod, also those that come later.
+    :param paths: for a fault about files: files, and directories with all below them, as the
+        containers see them; at least one container in scope of each pod has to have each.
+    :param any_file: true hits every file, standard streams too; read and write want it said.
     :param dry_run: true lets everything through, and counts what would have failed.
     :param max_nodes: more are refused.
     :param system_pods: true allows the cluster's own pods, and that of the experiment.
@@ -289,6 +295,8 @@ def start_pod_injection(
             parameters=parameters,
             predicate=predicate,
             headers=headers,
+            paths=paths,
+            any_file=any_file,
             dry_run=dry_run,
             stand_in=stand_in,
         )

@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -53,7 +54,7 @@ class Caller:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.file.write_bytes(b"x" * 4096)
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", __file__, str(self.file)],
+            [sys.executable, "-S", "-E", *self._program()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,6 +77,9 @@ class Caller:
         self._process.wait(timeout=30)
         self._process.stdout.close()
 
+    def _program(self) -> Sequence[str]:
+        return [__file__, str(self.file)]
+
     @property
     def pid(self) -> int:
         return self._process.pid
@@ -86,15 +90,18 @@ class Caller:
         :param file: that it acts on, or beside which; its own when None.
         :param other: where `rename` and `link` lead; beside the file when None.
         """
-        assert self._process.stdin and self._process.stdout
         file = file or self.file
         other = other or file.with_name("other")
         self._prepare(name, file, other)
-        self._process.stdin.write(json.dumps([name, str(file), str(other)]) + "\n")
-        self._process.stdin.flush()
-        answer = int(self._process.stdout.readline())
+        answer = self._ask(name, file, other)
         self._clear(file, other)
         return answer
+
+    def _ask(self, name: str, file: Path, other: Path) -> int:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps([name, str(file), str(other)]) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
 
     def _prepare(self, name: str, file: Path, other: Path) -> None:
         """Make what a call takes or takes away."""
@@ -394,7 +401,8 @@ def _checked(result: int) -> int:
     return result
 
 
-def _serve(file: Path) -> None:
+def serve(file: Path) -> None:
+    """Make the calls that standard input names; a file is where this process sees it."""
     calls = Calls(file)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     print("ready", flush=True)
@@ -404,4 +412,4 @@ def _serve(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from chaoskernel.agent import protocol
@@ -77,6 +78,8 @@ def serve(fault: Fault, engine: Engine, requests: Requests, output: Output) -> N
             output.say(message)
             if fault.scope.pods:
                 reason = _report(lifeline, armed, output)
+            elif fault.scope.has_views and fault.where.paths:
+                reason = _follow(lifeline, armed, output)
             else:
                 reason = _answer(lifeline, armed, output, until=armed.expires)
     finally:
@@ -109,10 +112,27 @@ def _report(lifeline: Lifeline, armed: ArmedFault, output: Output) -> str:
     On a node nobody can ask: what is read there is the log.
     """
     reports = Reports()
-    while True:
-        armed.follow()
+
+    def report() -> None:
         if message := reports.due(armed.counters(), time.monotonic()):
             output.say(message)
+
+    return _follow(lifeline, armed, output, report)
+
+
+def _follow(
+    lifeline: Lifeline,
+    armed: ArmedFault,
+    output: Output,
+    report: Callable[[], None] = lambda: None,
+) -> str:
+    """Follow containers, until the fault is to end; return why it ends.
+
+    :param report: called after each look.
+    """
+    while True:
+        armed.follow()
+        report()
         look = boottime.now() + round(_LOOK_SECONDS * 1e9)
         reason = _answer(lifeline, armed, output, until=min(look, armed.expires))
         if reason != DEADLINE or boottime.now() >= armed.expires:

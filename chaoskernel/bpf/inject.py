@@ -52,6 +52,9 @@ MAX_HOOKS = 12
 LEARNER, LEARNED_AT = "learn_place", "security_inode_getattr"
 """What tells the address of a file's dentry, and where it is attached."""
 
+MAX_PLACES = 1024
+"""What the table of places holds: MAX_PLACES of the program."""
+
 PLACES = 1 << 12
 """NR_PLACES: bytes of the places' bitmap."""
 

@@ -7,23 +7,25 @@ fault's program with its entry points and tables.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chaoskernel.bpf.program import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
+from chaoskernel.engine.views import Container, ContainerPlaces, Places
 from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.fault.spec import Fault, Mechanism
-from chaoskernel.kernel import boottime, bpf, features, files, ftrace, processes, symbols
-from chaoskernel.kernel.files import Place
+from chaoskernel.fault.where import Where
+from chaoskernel.kernel import boottime, bpf, features, files, ftrace, podgroups, processes, symbols
 
 
-class Module(Witness, Protocol):
+class Module(Witness, Places, Protocol):
     """A fault's program on this kernel, and its tables; closing is its maker's."""
 
     @property
@@ -39,9 +41,6 @@ class Module(Witness, Protocol):
 
     def attach(self, entry: Entry) -> Callable[[], object]:
         """Attach an entry point; return what detaches it."""
-
-    def list_places(self, files: Iterable[Place]) -> None:
-        """Enter files and directories that the fault is about."""
 
     def set_deadline(self, until: int) -> None:
         """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
@@ -128,15 +127,56 @@ def _arm_at(
         follower = None
         if fault.scope.pods and groups.hierarchy:
             follower = Follower(module, fault.scope.pods, groups.hierarchy.directory)
-        module.list_places(undo.enter_context(files.opened(fault.where)))
+        listed = module.list_places(undo.enter_context(files.opened(_of_host(fault))))
         targets = seed(module, fault.scope, groups.named, follower)
+        views = _views(fault, module, groups, follower, listed)
+        if views:
+            undo.callback(views.close)
+            views.begin()
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
         proof = prove(module, fault, placement)
         expires = boottime.now() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follower)
+        follows = Follows(follower, views)
+        return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follows)
+
+
+def _of_host(fault: Fault) -> Where:
+    """Return what is meant of the host's own files: a container has its own paths."""
+    inside = fault.scope.has_views
+    return dataclasses.replace(fault.where, paths=()) if inside else fault.where
+
+
+def _views(
+    fault: Fault, module: Module, groups: Groups, follower: Follower | None, listed: Sequence[int]
+) -> ContainerPlaces | None:
+    """Return the places of the scope's containers, where the fault has paths in them."""
+    scope, paths = fault.scope, fault.where.paths
+    if not paths or not scope.has_views:
+        return None
+    # A scope of containers with paths names no other control groups.
+    alone = [
+        Container(f"container {given}", group)
+        for given, group in zip(scope.containers, groups.named, strict=True)
+    ]
+
+    def containers() -> Iterator[Container]:
+        yield from alone
+        for pod, found in follower.found.items() if follower else ():
+            for group in podgroups.containers_in(found):
+                yield Container(f"pod {pod}", group)
+
+    owners = [*(each.owner for each in alone), *(f"pod {pod}" for pod in scope.pods)]
+    return ContainerPlaces(module, paths, owners, containers, listed)
+
+
+class Follows(NamedTuple):
+    """What is looked at again while a fault is in force."""
+
+    follower: Follower | None = None
+    views: ContainerPlaces | None = None
 
 
 class Armed:
@@ -151,9 +191,9 @@ class Armed:
         undo: contextlib.ExitStack,
         expires: int,
         proof: str,
-        follower: Follower | None,
+        follows: Follows,
     ) -> None:
-        self._follower = follower
+        self._follower, self._views = follows
         self.placement = placement
         self._fault = fault
         self._boot = time.time() - boottime.now() / 1e9
@@ -185,8 +225,12 @@ class Armed:
 
     def follow(self) -> None:
         """See `ArmedFault.follow`."""
-        if self._follower and self._final is None:
+        if self._final is not None:
+            return
+        if self._follower:
             self._follower.look()
+        if self._views:
+            self._views.look()
 
     def hold(self) -> None:
         """See `ArmedFault.hold`."""
@@ -217,6 +261,7 @@ class Armed:
                 for number, probe in enumerate(self.placement.frames)
             ],
             "processes": self._module.hits(),
+            **(self._views.counts() if self._views else {}),
             **({"pods": self._pods()} if self._fault.scope.pods else {}),
         }
 

@@ -175,9 +175,13 @@ class _Module:
         for pid in pids:
             table[ctypes.c_uint32(pid)] = ctypes.c_uint8(membership)
 
-    def list_places(self, files: Iterable[Place]) -> None:
-        """See `Tables.list_places`: this engine knows none."""
-        assert not list(files), "a fault about files is the engine core's"
+    def list_places(self, places: Iterable[Place]) -> Sequence[int]:
+        """See `Module.list_places`: this engine knows none."""
+        assert not list(places), "a fault about files is the engine core's"
+        return ()
+
+    def unlist_places(self, addresses: Iterable[int]) -> None:
+        """See `Module.unlist_places`."""
 
     def unlist_processes(self, pids: Iterable[int]) -> None:
         """See `Tables.unlist_processes`."""

@@ -19,7 +19,7 @@ from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Plac
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
-from chaoskernel.engine.seed import WITNESS
+from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -29,7 +29,7 @@ from chaoskernel.errors import (
 )
 from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.spec import Fault
-from chaoskernel.kernel import bpf, btf
+from chaoskernel.kernel import bpf, btf, files
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 
@@ -196,6 +196,7 @@ class _Module:
         self._state = module.shared(".bss", inject.State)
         per_cpu = inject.Counts * libbpf.possible_cpus()
         self._counts = module.table("counts", ctypes.c_uint32, per_cpu)
+        self._places = module.table("places", ctypes.c_uint64, ctypes.c_uint8)
         self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
 
     @property
@@ -283,29 +284,41 @@ class _Module:
         for pid in pids:
             self._state.members[pid] = membership
 
-    def list_places(self, files: Iterable[Place]) -> None:
+    def list_places(self, places: Iterable[Place]) -> Sequence[int]:
         """See `Module.list_places`: a program sees where each lies when it is asked about."""
-        files = list(files)
-        if not files:
-            return
-        self.list_processes([os.getpid()], WITNESS)
+        places = list(places)
+        if not places:
+            return ()
+        found: list[int] = []
         detach = self._object.attach(inject.LEARNER, inject.LEARNED_AT)
-        table = self._object.table("places", ctypes.c_uint64, ctypes.c_uint8)
+        self.list_processes([os.getpid()], WITNESS)
         try:
-            for place in files:
-                self._state.whole, self._state.learned = place.whole, 0
-                os.fstat(place.descriptor)
-                address = int(self._state.learned)
-                if not address:
-                    raise UnsupportedKernel(
-                        f"this kernel does not tell where a file lies: {inject.LEARNED_AT} "
-                        "was not called",
-                        needs="CONFIG_SECURITY; or leave out paths and devices",
-                    )
+            for place in places:
+                found.append(address := self._address(place))
                 self._state.places[address // 64 % inject.PLACES] = _LISTED
-                table[address] = _LISTED
+                self._places[address] = _LISTED
+        except (EngineError, OSError):
+            self.unlist_places(found)
+            raise
         finally:
+            self.list_processes([os.getpid()], EXEMPT)
             detach()
+        return found
+
+    def _address(self, place: Place) -> int:
+        self._state.whole, self._state.learned = place.whole, 0
+        files.identity(place.descriptor)
+        if address := int(self._state.learned):
+            return address
+        raise UnsupportedKernel(
+            f"this kernel does not tell where a file lies: {inject.LEARNED_AT} was not called",
+            needs="CONFIG_SECURITY; or leave out paths and devices",
+        )
+
+    def unlist_places(self, addresses: Iterable[int]) -> None:
+        """See `Module.unlist_places`; the bitmap, whose bytes places share, is left."""
+        for address in addresses:
+            self._places.pop(address)
 
     def unlist_processes(self, pids: Iterable[int]) -> None:
         """See `Tables.unlist_processes`."""

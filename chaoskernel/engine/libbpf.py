@@ -45,6 +45,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
     "bpf_map_update_elem": (_INT, (_INT, _POINTER, _POINTER, _U64)),
     "bpf_map_lookup_elem": (_INT, (_INT, _POINTER, _POINTER)),
+    "bpf_map_delete_elem": (_INT, (_INT, _POINTER)),
     "bpf_map_get_next_key": (_INT, (_INT, _POINTER, _POINTER)),
 }
 
@@ -252,6 +253,10 @@ class Table:
         )
         assert not code, "arrays have a value for every index"
         return value
+
+    def pop(self, key: Any) -> None:
+        """Take a key out; one that is not there is no error."""
+        self._calls.bpf_map_delete_elem(self._descriptor, ctypes.byref(self._in_c(key)))
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Yield what is there; what comes or goes meanwhile may or may not be among it."""

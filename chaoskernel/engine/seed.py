@@ -78,12 +78,15 @@ class Follower:
         self._root = root
         self._names = podgroups.ContainerNames()
         self._listed: set[int] = set()
+        self.found: dict[PodScope, list[Cgroup]] = {}
+        """The control groups that were there at the last look."""
 
     def look(self) -> bool:
         """Enter those that are new; tell whether there were any."""
         before = len(self._listed)
         for number, pod in enumerate(self._pods, 1):
             groups = podgroups.groups_of(pod, self._root, self._names)
+            self.found[pod] = groups
             found = {identity for group in groups for identity in cgroups.with_descendants(group)}
             self._tables.list_cgroups(found - self._listed, number)
             self._listed |= found

@@ -78,6 +78,16 @@ class Scope:
         """Whether control groups have to be told apart."""
         return bool(self.cgroups or self.containers or self.pods)
 
+    @property
+    def has_views(self) -> bool:
+        """Whether there are containers in it, each of which sees paths in its own way."""
+        return bool(self.containers or self.pods)
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether processes are named that are taken to see the host's paths."""
+        return bool(self.pids or self.pid_files or self.commands or self.cgroups)
+
     def to_json(self) -> dict[str, Any]:
         """Return the scope as a document of JSON types."""
         # Not asdict(), which copies everything below: there is a scope for each of many nodes.

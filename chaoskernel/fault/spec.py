@@ -297,6 +297,21 @@ class Fault:
                 f"possible when the fault is {self.kind.value}",
                 hint=f"these are about files: {able}",
             )
+        if where.devices and self.scope.pods:
+            raise InvalidFault(
+                "devices",
+                ", ".join(where.devices),
+                "possible for pods, which share those of their node",
+                hint="name paths, as the pods see them",
+            )
+        if where.paths and self.scope.has_views and self.scope.has_hosts:
+            raise InvalidFault(
+                "paths",
+                ", ".join(where.paths),
+                "possible for containers together with other processes: "
+                "the same path is another file to each of them",
+                hint="start one fault for the containers, and another one for the others",
+            )
         if row.needs_place and not (where.named or where.any_file or self.predicate):
             raise InvalidFault(
                 "paths",

@@ -21,6 +21,9 @@ _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _MAX_MOUNTS = 512
 _MAX_PLACES = 1024  # MAX_PLACES of inject.bpf.c
+_EMPTY_PATH, _DONT_SYNC = 0x1000, 0x4000  # AT_…, include/uapi/linux/fcntl.h
+_STATX_BYTES = 256
+_STATX_IDENTITY = struct.Struct("=32xQ96xII")  # stx_ino, stx_dev_major, stx_dev_minor
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -40,11 +43,13 @@ class Mount(NamedTuple):
     """One line of mountinfo (proc(5)).
 
     :param device: major and minor number.
+    :param propagates: it is unmounted, or unmounts others, together with other mounts.
     """
 
     device: tuple[int, int]
     point: str
     source: str
+    propagates: bool = False
 
 
 @contextlib.contextmanager
@@ -53,7 +58,7 @@ def opened(where: Where) -> Iterator[list[Place]]:
 
     :raises InvalidFault: a path is not there, a device is not mounted, or they are too many.
     """
-    mounts = list(_mounts(_MOUNTINFO.read_bytes()))
+    mounts = list(mounts_of(_MOUNTINFO.read_bytes()))
     with contextlib.ExitStack() as undo:
         places: list[Place] = []
 
@@ -94,6 +99,20 @@ def open_in(root: int, path: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)
     return int(descriptor)
+
+
+def identity(descriptor: int) -> tuple[int, int, int]:
+    """Return a file's inode number, and its file system's major and minor number.
+
+    The kernel answers from what it knows: a file system whose server hangs, as one of FUSE or
+    NFS may, is not asked.
+    """
+    found = ctypes.create_string_buffer(_STATX_BYTES)
+    if _libc.statx(descriptor, b"", _EMPTY_PATH | _DONT_SYNC, 0, found):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    inode, major, minor = _STATX_IDENTITY.unpack_from(found.raw)
+    return inode, major, minor
 
 
 def _open(key: str, path: str) -> int:
@@ -152,14 +171,16 @@ def _mount_point(device: str, mounts: Sequence[Mount]) -> str:
     )
 
 
-def _mounts(text: bytes) -> Iterator[Mount]:
-    for line in text.splitlines():
+def mounts_of(text: bytes) -> Iterator[Mount]:
+    """Yield the mounts that a mountinfo lists."""
+    for line in text.split(b"\n"):  # a name may have other ends of a line in it
         fields, _, rest = line.partition(b" - ")
         words, more = fields.split(b" "), rest.split(b" ")
         if len(words) < 5 or len(more) < 2:
             continue
         major, _, minor = words[2].partition(b":")
-        yield Mount((int(major), int(minor)), _decoded(words[4]), _decoded(more[1]))
+        propagates = any(word.startswith((b"shared:", b"master:")) for word in words[6:])
+        yield Mount((int(major), int(minor)), _decoded(words[4]), _decoded(more[1]), propagates)
 
 
 def _decoded(word: bytes) -> str:

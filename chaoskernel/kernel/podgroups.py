@@ -11,7 +11,7 @@ import collections
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from chaoskernel.errors import InvalidFault
@@ -79,6 +79,14 @@ def groups_of(pod: PodScope, root: Path, names: ContainerNames) -> list[Cgroup]:
         for identity, place in _containers_at(top)
         if _is_meant(pod, identity, place, names)
     ]
+
+
+def containers_in(groups: Iterable[Cgroup]) -> Iterator[Cgroup]:
+    """Yield the control groups of containers at or below those of a pod."""
+    for group in groups:
+        top = Path(str(group.directory).removesuffix(group.path))
+        for _, place in _containers_at(group.directory):
+            yield Cgroup(_path(place, top), place)
 
 
 def require(pods: Sequence[PodScope], root: Path, *, proc: Path = _PROC) -> None:

@@ -88,6 +88,14 @@ class ProcessDirectory:
         """
         return os.open(f"fd/{descriptor}", os.O_PATH, dir_fd=self._held)
 
+    def root(self) -> int:
+        """Return a descriptor (O_PATH) of the process's root directory."""
+        return os.open("root", os.O_PATH | os.O_DIRECTORY, dir_fd=self._held)
+
+    def mounts(self) -> int:
+        """Return a descriptor of its `mountinfo`: mount points as the process sees them."""
+        return os.open("mountinfo", os.O_RDONLY, dir_fd=self._held)
+
     def _stat(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._held)
 
@@ -100,12 +108,12 @@ class ProcessDirectory:
 
 
 @contextlib.contextmanager
-def opened(pid: int) -> Iterator[ProcessDirectory]:
+def opened(pid: int, proc: Path = _PROC) -> Iterator[ProcessDirectory]:
     """Hold a process's directory open.
 
     :raises OSError: there is no such process, or it is hidden.
     """
-    held = os.open(_PROC / str(pid), os.O_PATH | os.O_DIRECTORY)
+    held = os.open(proc / str(pid), os.O_PATH | os.O_DIRECTORY)
     try:
         yield ProcessDirectory(held)
     finally:

@@ -29,6 +29,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Limits, Mechanism
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import boottime
 from tests.unit.placed import hook_at
 
@@ -324,6 +325,21 @@ def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(
     assert engine.armed.followed == 2
     kinds = [message["type"] for message in said.messages()]
     assert kinds == ["progress", "armed", "counters", "disarmed"]
+
+
+@pytest.mark.parametrize(("where", "looks"), [(Where(paths=("/data",)), 2), (Where(), 0)])
+def test_containers_are_looked_after_where_the_fault_has_paths_in_them(
+    pipe: tuple[Requests, int], said: Said, where: Where, looks: int
+) -> None:
+    requests, _ = pipe
+    engine = FakeEngine()
+    fault = dataclasses.replace(
+        a_fault(1.5), kind=Kind.OPEN, where=where, scope=Scope(containers=("0123456789ab",))
+    )
+    serve(fault, engine, requests, said.output)
+    assert engine.armed is not None
+    assert engine.armed.followed == looks
+    assert [message["type"] for message in said.messages()] == ["progress", "armed", "disarmed"]
 
 
 @pytest.mark.parametrize("blocked_in", ["follow", "counters"])

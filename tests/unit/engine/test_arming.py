@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf.program import Placement
-from chaoskernel.engine.arming import Armed
+from chaoskernel.engine.arming import Armed, Follows
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
@@ -62,7 +62,7 @@ def armed(module: RacingModule) -> Armed:
     undo.callback(module.detach)
     placement = Placement((hook_at("should_failslab", Mechanism.KPROBE),), ())
     fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
-    return Armed(fault, placement, (), module, undo, 1, "called", None)  # type: ignore[arg-type]
+    return Armed(fault, placement, (), module, undo, 1, "called", Follows())  # type: ignore[arg-type]
 
 
 def test_what_another_cpu_was_about_to_inject_is_in_the_final_counters(

@@ -252,3 +252,30 @@ def test_a_containers_id_is_text(identity: object) -> None:
         InvalidFault, match=r"pods\.containers\.id: .* is not the id of a container"
     ):
         Fault.from_json(document)
+
+
+POD = {"namespace": "shop", "name": "db-0", "uid": "1234abcd"}
+WRITE = {"name": "a", "fault": "write", "where": {"paths": ["/data"]}}
+
+
+@pytest.mark.parametrize(
+    "beside", [{"pids": [42]}, {"pid_files": ["/p"]}, {"commands": ["sh"]}, {"cgroups": ["/a"]}]
+)
+@pytest.mark.parametrize("inside", [{"containers": ["0123456789ab"]}, {"pods": [POD]}])
+def test_a_path_of_containers_and_of_other_processes_is_refused(
+    beside: dict[str, Any], inside: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidFault, match="^paths: '/data' is not possible for containers tog"):
+        Fault.from_json({**WRITE, "scope": {**beside, **inside}})
+    for scope in (beside, inside):
+        assert Fault.from_json({**WRITE, "scope": scope}).where.paths == ("/data",)
+    everywhere = {**WRITE, "where": {"any_file": True}, "scope": {**beside, **inside}}
+    assert Fault.from_json(everywhere).where.any_file
+
+
+def test_devices_are_refused_for_pods_and_not_for_containers() -> None:
+    devices = {**WRITE, "where": {"devices": ["/dev/sda"]}}
+    with pytest.raises(InvalidFault, match="^devices: '/dev/sda' is not possible for pods"):
+        Fault.from_json({**devices, "scope": {"pods": [POD]}})
+    inside = Fault.from_json({**devices, "scope": {"containers": ["0123456789ab"]}})
+    assert inside.where.devices == ("/dev/sda",)

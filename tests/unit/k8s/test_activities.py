@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,9 +89,22 @@ def test_the_fault_of_each_node_has_its_pods_and_what_was_asked_for(cluster: Fak
     assert sorted(cluster.deleted) == sorted(cluster.manifests)
 
 
+def test_a_fault_about_files_travels_with_its_paths_and_its_error(cluster: FakeCluster) -> None:
+    start(fault="write", errno="EDQUOT", paths=["/data"])
+    for job in cluster.manifests.values():
+        container = job["spec"]["template"]["spec"]["containers"][0]
+        fault = json.loads(container["env"][0]["value"])
+        assert fault["where"] == {"paths": ["/data"], "devices": [], "any_file": False}
+        assert (fault["fault"], fault["errno"]) == ("write", errno.EDQUOT)
+    start("y", fault="read", any_file=True)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"fault": "write"}, "which would hit standard streams"),
+        ({"fault": "write", "paths": ["data"]}, "paths: 'data' is not an absolute path"),
+        ({"fault": "fork", "paths": ["/data"]}, "paths: '/data' is not possible when"),
         ({"mode": "some"}, "mode: 'some' is not one of one, all, fixed"),
         ({"label_selectors": ["app"]}, "selector.labelSelectors"),
         ({"mode": "fixed"}, "value: it is missing"),
