@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.report import (
+    COMPARED,
     FLOOR,
     NOTHING,
     Facts,
@@ -25,6 +26,7 @@ _BLOCK = re.compile(r"(<!-- facts: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _OUT, _NEVER = "core, out of scope", "core, in scope, a frame is never entered"
 _ONE = "core, in scope, 1 frame(s) that do not match"
 _TECHNIQUE = "inject.py's technique, "
+_OFF_PATH = re.compile(r"core, in scope, off the path, (\d+) levels")
 
 
 def updated(text: str, facts: Facts) -> str:
@@ -40,8 +42,28 @@ def _cost(facts: Facts) -> str:
 
 
 def _growth(facts: Facts) -> str:
-    names = [group for group in groups(facts) if group not in ("cost", "start")]
+    names = [group for group in groups(facts) if group not in (*COMPARED, "start")]
     return "\n".join(_table(rows(facts, group)) for group in names)
+
+
+def _place(facts: Facts) -> str:
+    return _table(rows(facts, "place"))
+
+
+def _place_targets(facts: Facts) -> str:
+    return _table([("target", "measured", ""), *_each_place_target(facts)])
+
+
+def _each_place_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    more = added(facts, "place")
+    floors = more[_OUT] / more[FLOOR]
+    yield "out of scope at most 1.2 times the floor", f"{floors:.3f}", _met(floors <= 1.2)
+    off = {
+        int(found[1]): cost for name, cost in more.items() if (found := _OFF_PATH.fullmatch(name))
+    }
+    least, most = min(off), max(off)
+    each = (off[most] - off[least]) / (most - least)
+    yield "at most 40 instructions for each level of the path", f"{each:.1f}", _met(each <= 40)
 
 
 def _start(facts: Facts) -> str:
@@ -122,6 +144,8 @@ def _table(lines: list[tuple[str, ...]]) -> str:
 BLOCKS: Mapping[str, Callable[[Facts], str]] = {
     "cost": _cost,
     "growth": _growth,
+    "place": _place,
+    "place-targets": _place_targets,
     "start": _start,
     "steps": _steps,
     "repeats": _repeats,

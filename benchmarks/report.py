@@ -19,7 +19,11 @@ EXPECTED = {
 }
 """Added cost as a multiple of the floor's, as docs/performance.md has it."""
 
+COMPARED = ("cost", "place")
+"""Groups whose costs are compared with a floor's."""
+
 _TOLERANCE = 0.25
+_FLOORS = "times the floor"
 
 
 def merged(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -45,9 +49,9 @@ def instructions(fact: Mapping[str, Any]) -> float:
     return float(min(fact["ns"])) / NS_PER_INSTRUCTION
 
 
-def added(facts: Facts) -> dict[str, float]:
+def added(facts: Facts, group: str = "cost") -> dict[str, float]:
     """Return by how many instructions each contender makes an iteration longer."""
-    cost = {fact["name"]: instructions(fact) for fact in of(facts, "cost") if "error" not in fact}
+    cost = {fact["name"]: instructions(fact) for fact in of(facts, group) if "error" not in fact}
     return {name: value - cost[NOTHING] for name, value in cost.items()} if cost else {}
 
 
@@ -65,10 +69,11 @@ def of(facts: Facts, group: str) -> list[Mapping[str, Any]]:
 def rows(facts: Facts, group: str) -> list[tuple[str, ...]]:
     """Return a group as a table: its head, then a row for each fact."""
     head = {
-        "cost": ("attached to should_failslab", "instructions", "added", "times the floor"),
+        "cost": ("attached to should_failslab", "instructions", "added", _FLOORS),
+        "place": ("attached to security_file_permission", "instructions", "added", _FLOORS),
         "start": ("from start to armed", "seconds", "peak memory"),
     }.get(group, (group, "instructions an iteration"))
-    more = added(facts)
+    more = added(facts, group) if group in COMPARED else {}
     return [head, *(_row(fact, more, len(head)) for fact in of(facts, group))]
 
 
@@ -78,7 +83,7 @@ def _row(fact: Mapping[str, Any], more: Mapping[str, float], width: int) -> tupl
         return (name, fact["error"], *[""] * (width - 2))
     if fact["group"] == "start":
         return (name, f"{min(fact['seconds']):.2f}", f"{fact['memory'] / 1e6:.1f} MB")
-    if fact["group"] != "cost":
+    if fact["group"] not in COMPARED:
         return (name, f"{instructions(fact):.0f}")
     floors = f"{more[name] / more[FLOOR]:.2f}" if FLOOR in more else ""
     return (name, f"{instructions(fact):.0f}", f"{more[name]:.0f}", floors)

@@ -72,6 +72,7 @@ def start_injection(
     paths: list = None,
     devices: list = None,
     any_file: bool = False,
+    peers: list = None,
     dry_run: bool = False,
     stand_in: bool = False,
 ) -> dict:
@@ -113,6 +114,9 @@ def start_injection(
         containers, as these see them.
     :param devices: for a fault about files: block devices that are mounted, or mount points.
     :param any_file: true hits every file, standard streams too; read and write want it said.
+    :param peers: for a fault of connect, send or recv: whom the socket talks to; of bind or
+        accept: its own address.  10.0.0.0/8, 10.0.0.5:5432, :5432, [2001:db8::/32]:443,
+        unix:/run/x.sock, unix:@name.
     :param dry_run: true lets everything through, and counts what would have failed
         as held_dry_run.
     :param stand_in: true arms allocation in place of slab, or memory in place of page, where
@@ -149,6 +153,7 @@ def start_injection(
             paths=paths,
             devices=devices,
             any_file=any_file,
+            peers=peers,
             dry_run=dry_run,
             stand_in=stand_in,
         )

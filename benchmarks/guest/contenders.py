@@ -58,9 +58,9 @@ SHORT = (
 class Job:
     """A process that waits for a line, does its work, and says how long an iteration took."""
 
-    def __init__(self, threads: int = 1, iterations: int = ITERATIONS) -> None:
+    def __init__(self, threads: int = 1, iterations: int = ITERATIONS, *file: str) -> None:
         self._process = subprocess.Popen(
-            ["/bench/job", str(threads), str(iterations)],
+            ["/bench/job", str(threads), str(iterations), *file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

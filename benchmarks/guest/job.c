@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The work that is measured: pipe(2) and two close(2), over and over.
- * Usage: job THREADS ITERATIONS; each line on standard input runs it once, and prints
+ * The work that is measured: pipe(2) and two close(2), over and over, or a write to a file.
+ * Usage: job THREADS ITERATIONS [FILE]; each line on standard input runs it once, and prints
  * how many nanoseconds an iteration took, as seen from each thread.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,12 +16,19 @@
 #define MAX_THREADS 64
 
 static long iterations;
+static int file = -1;
 static pthread_barrier_t start;
 
 static void iterate(long times)
 {
 	int ends[2];
 
+	if (file >= 0) {
+		while (times-- > 0)
+			if (pwrite(file, "x", 1, 0) < 0)
+				continue;
+		return;
+	}
 	while (times-- > 0) {
 		if (pipe(ends))
 			continue;
@@ -58,6 +66,8 @@ int main(int argc, char **argv)
 	double begun;
 
 	iterations = argc > 2 ? atol(argv[2]) : 0;
+	if (argc > 3 && (file = open(argv[3], O_WRONLY | O_CREAT, 0600)) < 0)
+		return 2;
 	if (threads < 1 || threads > MAX_THREADS || iterations < 10)
 		return 2;
 	pthread_barrier_init(&start, NULL, threads + 1);

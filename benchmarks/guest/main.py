@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, "/bench")
 
-from benchmarks.guest import starts
+from benchmarks.guest import places, starts
 from benchmarks.guest.contenders import (
     SHORT,
     Arm,
@@ -108,6 +109,9 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
         for name, arm in contenders(bystander):
             if "cost" in asked or name in SHORT:
                 yield job("cost", name, arm)
+    if "place" in asked:
+        for name, file, arm in places.contenders(bystander):
+            yield Step("place", name, functools.partial(places.measure, file, arm))
     if "growth" in asked:
         yield from growth(bystander)
     if "threads" in asked:

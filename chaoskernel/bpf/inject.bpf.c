@@ -14,6 +14,7 @@
 #endif
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
 /* Types and enumerators are named so that those of no kernel clash with them. */
@@ -21,6 +22,7 @@
 #define MAX_FRAMES 16
 #define MAX_HOOKS 12
 #define MAX_PLACES 1024
+#define MAX_PEERS 64
 #define MAX_LEVELS 64 /* of a path, from a file up to the root of its file system */
 #define MAX_CGROUPS 16384
 #define MAX_COMMANDS 256
@@ -40,6 +42,12 @@
 
 /* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
 #define GFP_NOFAIL 0x8000U
+#define UNSPECIFIED 0 /* families of addresses, and kinds of sockets (socket.h, net.h) */
+#define UNIX 1
+#define IPV4 2
+#define IPV6 10
+#define DATAGRAM 2
+#define UNIX_NAME 108 /* bytes (un.h) */
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
 
@@ -90,13 +98,19 @@ enum chaos_hook {
 	HOOK_FUNCTION,
 };
 
-/* The type of those arguments of a hook that say which file it is called for. */
+/* The type of those arguments of a hook that say which file or peer it is called for. */
 enum chaos_subject {
 	SUBJECT_NONE,
 	SUBJECT_FILE,
 	SUBJECT_PATH,
 	SUBJECT_DENTRY,
 	SUBJECT_PROGRAM,
+	SUBJECT_DESTINATION,
+	SUBJECT_MESSAGE,
+	SUBJECT_SOCKET,
+	SUBJECT_SERVER,
+	SUBJECT_OWN_NAME,
+	SUBJECT_LISTENER,
 };
 
 enum chaos_wider_scope {
@@ -112,6 +126,18 @@ struct chaos_hook_switches {
 	u32 kind;     /* enum chaos_hook */
 	u32 subject;  /* enum chaos_subject */
 	u32 subjects; /* which arguments are of that type, as bits */
+	u32 unless;   /* a call whose mask has one of the bits is the other request's */
+	u32 socket;   /* which argument is the socket */
+	u32 end;      /* which one tells the end that peers are compared with */
+	u32 own_ends; /* that is the socket's own, and not its peer's */
+};
+
+/* Addresses are as long as IPv6's; bytes are as they lie in memory. */
+struct chaos_peer {
+	u32 family; /* 0: any */
+	u32 port;   /* 0: any */
+	u64 address[2];
+	u64 mask[2];
 };
 
 struct chaos_switches {
@@ -127,7 +153,11 @@ struct chaos_switches {
 	u32 cgroup_subsystem;  /* of the v1 hierarchy */
 	u32 dry_run;
 	u32 has_task_pt_regs; /* Linux 5.15 */
+	u32 by_peer;	      /* only what has its end among `peers` and `names` */
+	u32 nr_peers;
+	u32 padding;
 	struct chaos_hook_switches hooks[MAX_HOOKS];
+	struct chaos_peer peers[MAX_PEERS];
 };
 
 const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
@@ -786,9 +816,12 @@ static __always_inline void *argument_of(const u64 *arguments, u32 number)
 /* Is a call of a hook the request that the fault is about, as far as its mask tells? */
 static __always_inline bool is_meant(const u64 *arguments, u32 hook)
 {
-	u64 bits = switches.hooks[hook].bits;
+	u64 bits = switches.hooks[hook].bits, mask;
 
-	return !bits || (u64)argument_of(arguments, switches.hooks[hook].argument) & bits;
+	if (!bits)
+		return true;
+	mask = (u64)argument_of(arguments, switches.hooks[hook].argument);
+	return switches.hooks[hook].unless ? !(mask & bits) : mask & bits;
 }
 
 /*
@@ -851,11 +884,265 @@ static __always_inline struct dentry *dentry_of(void *argument, u32 subject)
 	return argument;
 }
 
-/* Does the file that a hook is called for lie where the fault is meant to be? */
+/*
+ * Unix sockets: those in the file system by their dentries, like files; abstract ones by their
+ * names.  An address that has not been looked up yet has a name alone.
+ */
+struct chaos_name {
+	u32 length; /* of an abstract one, with its first byte; a path ends with a zero byte */
+	char name[UNIX_NAME + sizeof(u32)];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PEERS);
+	__type(key, struct chaos_name);
+	__type(value, u8);
+} names SEC(".maps");
+
+static __noinline bool is_named(u64 place, u32 length)
+{
+	struct chaos_name found = {};
+	long failed;
+
+	if (length == 0 || length > UNIX_NAME)
+		return false;
+	if (bpf_probe_read_kernel(found.name, 1, (void *)place))
+		return false;
+	if (found.name[0]) {
+		/* The last byte is made a zero, which an address need not have. */
+		failed = bpf_probe_read_kernel_str(found.name, length + 1, (void *)place) < 0;
+	} else {
+		found.length = length;
+		failed = bpf_probe_read_kernel(found.name, length, (void *)place);
+	}
+	return !failed && bpf_map_lookup_elem(&names, &found);
+}
+
+static __noinline bool is_unix_peer(u64 address)
+{
+	struct unix_sock *sock = (void *)address;
+	struct unix_address *named;
+	u64 dentry;
+
+	if (!sock || !bpf_core_type_exists(struct unix_sock))
+		return false;
+	dentry = (u64)BPF_CORE_READ(sock, path.dentry);
+	if (dentry)
+		return state.places[slot_of_place(dentry)] && is_place(dentry);
+	named = BPF_CORE_READ(sock, addr);
+	return named && is_named((u64)named + bpf_core_field_offset(named->name) + sizeof(u16),
+				 BPF_CORE_READ(named, len) - sizeof(u16));
+}
+
+/* One end of a socket; the unspecified address is none. */
+struct chaos_end {
+	u32 family;
+	u32 port;
+	union {
+		u32 words[4];
+		u64 address[2];
+	};
+};
+
+static __always_inline void set_ipv4(struct chaos_end *end, u32 address)
+{
+	end->family = IPV4;
+	end->address[0] = 0;
+	end->words[2] = bpf_htonl(0xffff);
+	end->words[3] = address;
+}
+
+static __always_inline bool is_unspecified(const struct chaos_end *end)
+{
+	return !end->address[0] && (end->family == IPV4 ? !end->words[3] : !end->address[1]);
+}
+
+static __noinline bool is_listed(u32 family, u32 port, u64 high, u64 low)
+{
+	const volatile struct chaos_peer *peer;
+	u32 i;
+
+	if (family == IPV6 && !high && (u32)low == bpf_htonl(0xffff))
+		family = IPV4;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < MAX_PEERS; i++) {
+		if (i >= switches.nr_peers)
+			return false;
+		peer = &switches.peers[i];
+		if (peer->port && peer->port != port)
+			continue;
+		if (peer->family && peer->family != family)
+			continue;
+		if (!(((high ^ peer->address[0]) & peer->mask[0]) |
+		      ((low ^ peer->address[1]) & peer->mask[1])))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_end_listed(const struct chaos_end *end)
+{
+	return is_listed(end->family, end->port, end->address[0], end->address[1]);
+}
+
+/* The beginning of addresses of both families (in.h, in6.h). */
+struct chaos_sockaddr {
+	u16 family;
+	u16 port;
+	u32 ipv4; /* of IPv6, its flow */
+	u32 ipv6[4];
+};
+
+#define LEAST_IPV4 16 /* bytes of an address that the kernel takes */
+#define LEAST_IPV6 24
+
+/* In place of a family: another hook is asked, with the socket that the address leads to. */
+#define LOOKED_UP ~0U
+
+/*
+ * An address of a program's, which the kernel has copied.  To send or to connect to the
+ * unspecified address means this host.
+ */
+static __noinline bool is_address_listed(u64 place, u32 length, u32 family, u32 own)
+{
+	struct chaos_sockaddr address = {};
+	struct chaos_end end = {};
+
+	if (length < sizeof(u16) ||
+	    bpf_probe_read_kernel(&address.family, sizeof(u16), (void *)place))
+		return false;
+	if (address.family == UNIX)
+		return family != LOOKED_UP && is_named(place + sizeof(u16), length - sizeof(u16));
+	if (length < LEAST_IPV4 || bpf_probe_read_kernel(&address, LEAST_IPV4, (void *)place))
+		return false;
+	if (address.family == UNSPECIFIED)
+		address.family = family;
+	end.port = bpf_ntohs(address.port);
+	if (address.family == IPV4) {
+		set_ipv4(&end, address.ipv4);
+		if (!own && is_unspecified(&end))
+			end.words[3] = bpf_htonl(0x7f000001);
+		return is_end_listed(&end);
+	}
+	if (address.family != IPV6 || length < LEAST_IPV6 ||
+	    bpf_probe_read_kernel(&address, sizeof(address), (void *)place))
+		return false;
+	end.family = IPV6;
+	__builtin_memcpy(end.words, address.ipv6, sizeof(end.words));
+	if (!own && is_unspecified(&end))
+		end.words[3] = bpf_htonl(1);
+	return is_end_listed(&end);
+}
+
+/* The end that a socket itself knows: its own, or the one that it is connected to. */
+static __noinline bool is_socket_listed(u64 place, u32 own)
+{
+	struct sock *sock = (void *)place;
+	struct chaos_end end = {};
+	u32 family = BPF_CORE_READ(sock, __sk_common.skc_family);
+
+	if (family == UNIX && bpf_core_type_exists(struct unix_sock))
+		return is_unix_peer(own ? place
+					: (u64)BPF_CORE_READ((struct unix_sock *)sock, peer));
+	if (own)
+		end.port = BPF_CORE_READ(sock, __sk_common.skc_num);
+	else
+		end.port = bpf_ntohs(BPF_CORE_READ(sock, __sk_common.skc_dport));
+	if (family == IPV4) {
+		if (own)
+			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr));
+		else
+			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_daddr));
+	} else if (family == IPV6 && bpf_core_field_exists(sock->__sk_common.skc_v6_daddr)) {
+		end.family = IPV6;
+		if (own)
+			BPF_CORE_READ_INTO(&end.words, sock, __sk_common.skc_v6_rcv_saddr);
+		else
+			BPF_CORE_READ_INTO(&end.words, sock, __sk_common.skc_v6_daddr);
+	} else {
+		return false;
+	}
+	return (own || !is_unspecified(&end)) && is_end_listed(&end);
+}
+
+/* A stream goes where its socket is connected to, whatever address is given with it. */
+static __always_inline bool is_message_listed(struct socket *socket, struct msghdr *message)
+{
+	u64 sock = (u64)BPF_CORE_READ(socket, sk), name = (u64)BPF_CORE_READ(message, msg_name);
+	u32 family = BPF_CORE_READ((struct sock *)sock, __sk_common.skc_family);
+	u16 to = UNSPECIFIED;
+
+	if (name && BPF_CORE_READ(socket, type) == DATAGRAM)
+		bpf_probe_read_kernel(&to, sizeof(to), (void *)name);
+	else if (name && family != UNIX &&
+		 !BPF_CORE_READ((struct sock *)sock, __sk_common.skc_dport))
+		bpf_probe_read_kernel(&to, sizeof(to), (void *)name); /* MSG_FASTOPEN */
+	else
+		return is_socket_listed(sock, false);
+	if (to == UNSPECIFIED && family != IPV4)
+		return is_socket_listed(sock, false);
+	return is_address_listed(name, BPF_CORE_READ(message, msg_namelen), family, false);
+}
+
+/* What an address without a family means. */
+static __always_inline u32 family_of_name(struct socket *socket, u32 subject)
+{
+	u32 family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
+
+	if (subject == SUBJECT_OWN_NAME)
+		return family == IPV4 ? IPV4 : UNSPECIFIED;
+	if (family == UNIX && BPF_CORE_READ(socket, type) != DATAGRAM)
+		return LOOKED_UP;
+	return UNSPECIFIED; /* connect(2) takes it for the end of a connection */
+}
+
+/* Has the socket that a hook is called for one of the peers that the fault is about? */
+static __noinline bool is_at_peer(u64 *ctx, u32 hook)
+{
+	u32 subject, own, length;
+	struct socket *socket;
+	u64 end;
+
+	if (hook >= MAX_HOOKS)
+		return false;
+	subject = switches.hooks[hook].subject;
+	own = switches.hooks[hook].own_ends;
+	end = (u64)argument_of(ctx, switches.hooks[hook].end);
+	if (subject == SUBJECT_SERVER)
+		return is_unix_peer(end);
+	socket = argument_of(ctx, switches.hooks[hook].socket);
+	if (subject == SUBJECT_MESSAGE)
+		return is_message_listed(socket, (void *)end);
+	if (subject != SUBJECT_DESTINATION && subject != SUBJECT_OWN_NAME)
+		return is_socket_listed((u64)BPF_CORE_READ(socket, sk), own);
+	length = (u64)argument_of(ctx, switches.hooks[hook].end + 1);
+	return is_address_listed(end, length, family_of_name(socket, subject), own);
+}
+
+/* The kernel sends and receives for itself too, on behalf of whoever is on the CPU. */
+static __always_inline bool is_kernels_own(u64 *ctx, u32 hook)
+{
+	u32 subject = switches.hooks[hook].subject;
+	struct socket *socket;
+	struct sock *sock;
+
+	if (subject != SUBJECT_MESSAGE && subject != SUBJECT_SOCKET)
+		return false;
+	socket = argument_of(ctx, switches.hooks[hook].socket);
+	sock = BPF_CORE_READ(socket, sk);
+	return BPF_CORE_READ_BITFIELD_PROBED(sock, sk_kern_sock);
+}
+
+/* Is the hook called for a file or a socket that the fault is about? */
 static __always_inline bool is_in_place(u64 *ctx, u32 hook)
 {
 	u32 number;
 
+	if (is_kernels_own(ctx, hook))
+		return false;
+	if (switches.by_peer)
+		return is_at_peer(ctx, hook);
 	if (!switches.by_place)
 		return true;
 #pragma unroll
@@ -945,15 +1232,6 @@ static __noinline bool fails_in_kprobe(struct pt_regs *ctx, u32 hook)
 	return hook < MAX_HOOKS && fails(ctx, arguments, hook);
 }
 
-static __noinline long modified(u64 *ctx, u32 hook)
-{
-	if (hook >= MAX_HOOKS)
-		return 0;
-	if (!concerns(bpf_get_current_pid_tgid(), ctx, hook) || !fails_in_trampoline(ctx, hook))
-		return 0;
-	return switches.hooks[hook].value;
-}
-
 static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
 {
 	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
@@ -969,39 +1247,46 @@ static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
  * byte is what is returned, for the compiler would make another zero if it knew what the
  * jump tells.
  */
-#define HOOK(n)                                                                                  \
-	SEC("fmod_ret")                                                                          \
-	long hook_fmod_ret_##n(u64 *ctx)                                                         \
-	{                                                                                        \
-		u64 *volatile kept = ctx;                                                        \
-		long membership = *membership_of(bpf_get_current_task_btf()->tgid);              \
-                                                                                                 \
-		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);             \
-		return membership;                                                               \
-	known:                                                                                   \
-		return modified(kept, n);                                                        \
-	}                                                                                        \
-                                                                                                 \
-	SEC("fmod_ret")                                                                          \
-	long wide_hook_fmod_ret_##n(u64 *ctx)                                                    \
-	{                                                                                        \
-		return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified(ctx, n) : 0; \
-	}                                                                                        \
-                                                                                                 \
-	SEC("kprobe")                                                                            \
-	int hook_kprobe_##n(struct pt_regs *ctx)                                                 \
-	{                                                                                        \
-		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))      \
-			bpf_override_return(ctx, switches.hooks[n].value);                       \
-		return 0;                                                                        \
-	}                                                                                        \
-                                                                                                 \
-	SEC("kprobe")                                                                            \
-	int wide_hook_kprobe_##n(struct pt_regs *ctx)                                            \
-	{                                                                                        \
-		if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))     \
-			bpf_override_return(ctx, switches.hooks[n].value);                       \
-		return 0;                                                                        \
+#define HOOK(n)                                                                                    \
+	static __noinline long modified_##n(u64 *ctx)                                              \
+	{                                                                                          \
+		if (!concerns(bpf_get_current_pid_tgid(), ctx, n) || !fails_in_trampoline(ctx, n)) \
+			return 0;                                                                  \
+		return switches.hooks[n].value;                                                    \
+	}                                                                                          \
+                                                                                                   \
+	SEC("fmod_ret")                                                                            \
+	long hook_fmod_ret_##n(u64 *ctx)                                                           \
+	{                                                                                          \
+		u64 *volatile kept = ctx;                                                          \
+		long membership = *membership_of(bpf_get_current_task_btf()->tgid);                \
+                                                                                                   \
+		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);               \
+		return membership;                                                                 \
+	known:                                                                                     \
+		return modified_##n(kept);                                                         \
+	}                                                                                          \
+                                                                                                   \
+	SEC("fmod_ret")                                                                            \
+	long wide_hook_fmod_ret_##n(u64 *ctx)                                                      \
+	{                                                                                          \
+		return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified_##n(ctx) : 0;  \
+	}                                                                                          \
+                                                                                                   \
+	SEC("kprobe")                                                                              \
+	int hook_kprobe_##n(struct pt_regs *ctx)                                                   \
+	{                                                                                          \
+		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))        \
+			bpf_override_return(ctx, switches.hooks[n].value);                         \
+		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	SEC("kprobe")                                                                              \
+	int wide_hook_kprobe_##n(struct pt_regs *ctx)                                              \
+	{                                                                                          \
+		if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))       \
+			bpf_override_return(ctx, switches.hooks[n].value);                         \
+		return 0;                                                                          \
 	}
 
 HOOK(0)

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import mmap
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from chaoskernel.bpf.program import (
 )
 from chaoskernel.fault.hooks import Kind, Subject
 from chaoskernel.fault.spec import MAX_FRAMES, Fault, Mechanism
+from chaoskernel.fault.where import MAX_PEERS, UNIX_PATH_MAX, Peer, Where, peer_of
 
 OBJECT = f"inject.{os.uname().machine}.bpf.o"
 """What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
@@ -71,6 +73,21 @@ class HookSwitches(ctypes.Structure):
         ("kind", _u32),
         ("subject", _u32),
         ("subjects", _u32),
+        ("unless", _u32),
+        ("socket", _u32),
+        ("end", _u32),
+        ("own_ends", _u32),
+    )
+
+
+class PeerSwitches(ctypes.Structure):
+    """`struct chaos_peer`: an address of 16 bytes, as IPv6 has it, and which of its bits count."""
+
+    _fields_ = (
+        ("family", _u32),
+        ("port", _u32),
+        ("address", _u8 * 16),
+        ("mask", _u8 * 16),
     )
 
 
@@ -90,7 +107,11 @@ class Switches(ctypes.Structure):
         ("cgroup_subsystem", _u32),
         ("dry_run", _u32),
         ("has_task_pt_regs", _u32),
+        ("by_peer", _u32),
+        ("nr_peers", _u32),
+        ("padding", _u32),
         ("hooks", HookSwitches * MAX_HOOKS),
+        ("peers", PeerSwitches * MAX_PEERS),
     )
 
 
@@ -133,6 +154,12 @@ class Process(ctypes.Structure):
     _fields_ = (("started", _u64), ("pid", _u64))
 
 
+class Name(ctypes.Structure):
+    """`struct chaos_name`."""
+
+    _fields_ = (("length", _u32), ("name", _u8 * (UNIX_PATH_MAX + 4)))
+
+
 class Hits(ctypes.Structure):
     """`struct chaos_hits`."""
 
@@ -168,6 +195,11 @@ def set_switches(
     switches.has_task_pt_regs = has_task_pt_regs
     for number, placed in enumerate(placement.hooks):
         _set_hook(switches.hooks[number], fault.kind, placed)
+    switches.by_peer = bool(fault.where.peers)
+    peers = [peer for peer in map(peer_of, fault.where.peers) if not peer.name]
+    switches.nr_peers = len(peers)
+    for number, peer in enumerate(peers):
+        _set_peer(switches.peers[number], peer)
 
 
 def _set_hook(switches: HookSwitches, kind: Kind, placed: PlacedHook) -> None:
@@ -177,6 +209,33 @@ def _set_hook(switches: HookSwitches, kind: Kind, placed: PlacedHook) -> None:
     switches.kind = _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
     switches.subject = _SUBJECTS.index(placed.hook.subject)
     switches.subjects = sum(1 << number for number in placed.subjects)
+    switches.unless = placed.hook.unless
+    switches.socket = placed.socket
+    switches.end = placed.subjects[0] if placed.subjects else 0
+    switches.own_ends = placed.hook.subject in (Subject.OWN_NAME, Subject.LISTENER)
+
+
+def _set_peer(switches: PeerSwitches, peer: Peer) -> None:
+    switches.port = peer.port
+    if peer.network is None:
+        return
+    mapped = peer.network.version == 4
+    switches.family = socket.AF_INET if mapped else socket.AF_INET6
+    before = b"\0" * 10 + b"\xff" * 2 if mapped else b""
+    switches.address[:] = before + peer.network.network_address.packed
+    switches.mask[:] = b"\xff" * len(before) + peer.network.netmask.packed
+
+
+def names_of(where: Where) -> list[bytes]:
+    """Return the keys of the Unix sockets among the peers in the table `names`."""
+    return [_name(peer.name) for peer in map(peer_of, where.peers) if peer.name]
+
+
+def _name(name: bytes) -> bytes:
+    key = Name()
+    key.length = 0 if name[0] else len(name)
+    key.name[: len(name)] = name
+    return bytes(key)
 
 
 def functions(placement: Placement) -> list[tuple[Probe, int]]:

@@ -104,12 +104,14 @@ class PlacedHook(NamedTuple):
     :param value: what it returns to fail, in C.
     :param hook: its entry in the table of hooks.
     :param subjects: which of its arguments are its subject; 0 is the first.
+    :param socket: which of them is the socket, where that is something else.
     """
 
     probe: Probe
     value: str
     hook: Hook
     subjects: tuple[int, ...] = ()
+    socket: int = 0
 
 
 class Placement(NamedTuple):

@@ -197,6 +197,13 @@ describing_a_fault = _together(
     ),
     click.option("--any-file", is_flag=True, help="Every file, standard streams too."),
     click.option(
+        "--peer",
+        "peers",
+        multiple=True,
+        metavar="PEER",
+        help="For faults about sockets, such as 10.0.0.0/8, :5432, [::1]:80 or unix:/run/x.sock.",
+    ),
+    click.option(
         "--name",
         default="run",
         show_default=True,
@@ -296,7 +303,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
             name: options[name]
             for name in (
                 *("duration", "function", "errno", "parameters", "paths", "devices"),
-                *("any_file", "dry_run", "stand_in"),
+                *("any_file", "peers", "dry_run", "stand_in"),
             )
         },
     )
@@ -318,7 +325,7 @@ def _refuse_beside_a_file() -> None:
     said = ("fault", "spec", "headers", "probability", "fraction", "times", "duration")
     for name in (
         *said,
-        *("function", "errno", "parameters", "paths", "devices", "any_file", "name"),
+        *("function", "errno", "parameters", "paths", "devices", "any_file", "peers", "name"),
     ):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = next(each for each in context.command.params if each.name == name)

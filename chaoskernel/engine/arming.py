@@ -146,7 +146,7 @@ def _arm_at(
 def _of_host(fault: Fault) -> Where:
     """Return what is meant of the host's own files: a container has its own paths."""
     inside = fault.scope.has_views
-    return dataclasses.replace(fault.where, paths=()) if inside else fault.where
+    return dataclasses.replace(fault.to_open, paths=()) if inside else fault.to_open
 
 
 def _views(

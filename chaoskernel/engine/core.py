@@ -112,11 +112,14 @@ def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
         for entry in wanted:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
-        if fault.where.named:
+        if fault.where.named or fault.where.sockets:
             module.want(inject.LEARNER, inject.LEARNED_AT)
         module.resize("pods", max(1, len(fault.scope.pods)))
         module.resize("walks", inject.WALKS if fault.callchain else 1)
         module.load()
+        names = module.table("names", ctypes.c_char * ctypes.sizeof(inject.Name), ctypes.c_uint8)
+        for name in inject.names_of(fault.where):
+            names[name] = _LISTED
         undo.pop_all()
     try:
         yield _Module(module, wanted)

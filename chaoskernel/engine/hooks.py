@@ -191,8 +191,10 @@ def _exec() -> None:
 
 
 def _connect() -> None:
-    with socket.socket(socket.AF_UNIX) as one, contextlib.suppress(OSError):
-        one.connect(f"\0chaoskernel-{os.getpid()}")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        other.bind("")
+        other.listen(1)
+        one.connect(other.getsockname())
 
 
 def _bind() -> None:
@@ -291,6 +293,7 @@ PROVOCATIONS: dict[str, Callable[[], None]] = {
     "security_bprm_creds_for_exec": _exec,
     "security_socket_create": _sockets,
     "security_socket_connect": _connect,
+    "security_unix_stream_connect": _connect,
     "security_socket_bind": _bind,
     "security_socket_accept": _accept,
     "security_socket_sendmsg": _send_and_receive,

@@ -132,7 +132,8 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
             probe=Probe(name, Mechanism.AUTO),
             value=_value(fault, hook, name, features),
             hook=hook,
-            subjects=_subjects(hook, name, features.types) if fault.where.named else (),
+            subjects=_subjects(hook, name, features.types) if _is_asked(fault, hook) else (),
+            socket=_socket(name, features.types) if hook.subject.is_socket else 0,
         )
 
 
@@ -148,6 +149,11 @@ def _require_result(fault: Fault, name: str, types: Types) -> None:
             "failed by anybody: on this kernel it returns nothing",
             hint="name a function whose callers look at what it returns",
         )
+
+
+def _is_asked(fault: Fault, hook: Hook) -> bool:
+    """Tell whether a hook's program looks at what it is called for."""
+    return bool(fault.where.named or fault.where.peers) or hook.subject.is_socket
 
 
 def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
@@ -173,21 +179,35 @@ def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
 
 
 def _subjects(hook: Hook, name: str, types: Types) -> tuple[int, ...]:
-    """Return which arguments of a hook tell its file: what this kernel's types say.
+    """Return which arguments of a hook tell its file or peer: what this kernel's types say.
 
     :raises UnsupportedKernel: none does.
     """
-    found = tuple(
-        number
-        for number, parameter in enumerate(types.parameters(name) or ())
-        if parameter.type.base == hook.subject and parameter.type.pointers == 1
-    )
+    found = _of_type(hook.subject.type, name, types)
+    if hook.subject is Subject.SERVER:  # who connects, to whom, and the end made for that
+        found = found[1:2]
+    elif hook.subject.is_socket:
+        found = found[:1]
     if hook.subject is Subject.NONE or not found:
+        what = "peer" if hook.subject.is_socket else "file"
         raise UnsupportedKernel(
-            f"{name} of this kernel does not tell which file it is called for",
-            needs="leave out paths and devices",
+            f"{name} of this kernel does not tell which {what} it is called for",
+            needs="leave out paths, devices and peers",
         )
     return found[-1:] if hook.last else found
+
+
+def _socket(name: str, types: Types) -> int:
+    """Return which argument of a hook is the program's own socket; the first where none is."""
+    return next(iter(_of_type(Subject.SOCKET.type, name, types)), 0)
+
+
+def _of_type(wanted: str, name: str, types: Types) -> tuple[int, ...]:
+    return tuple(
+        number
+        for number, parameter in enumerate(types.parameters(name) or ())
+        if parameter.type.base == wanted and parameter.type.pointers == 1
+    )
 
 
 def _value(fault: Fault, hook: Hook, name: str, features: Features) -> str:

@@ -32,6 +32,7 @@ def fault_of(
     devices: Any = None,
     any_file: Any = False,
     stand_in: Any = False,
+    peers: Any = None,
 ) -> Fault:
     """Return the fault that arguments describe, as start_injection takes them.
 
@@ -53,6 +54,9 @@ def fault_of(
         dry_run=dry_run,
         stand_in=stand_in,
         where=Where(
-            paths=listed("paths", paths), devices=listed("devices", devices), any_file=any_file
+            paths=listed("paths", paths),
+            devices=listed("devices", devices),
+            any_file=any_file,
+            peers=listed("peers", peers),
         ),
     )

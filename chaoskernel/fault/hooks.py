@@ -61,6 +61,27 @@ class Subject(enum.StrEnum):
     PATH = "struct path"
     DENTRY = "struct dentry"
     PROGRAM = "struct linux_binprm"
+    DESTINATION = "struct sockaddr"  # of connect
+    MESSAGE = "struct msghdr"  # its destination, or that of its socket
+    SOCKET = "struct socket"  # its other end
+    SERVER = "struct sock"  # the second: who is connected to
+    OWN_NAME = "struct sockaddr, own"
+    LISTENER = "struct socket, own"
+
+    @property
+    def type(self) -> str:
+        """The type in the kernel's words."""
+        return self.value.partition(",")[0]
+
+    @property
+    def is_file(self) -> bool:
+        """Tell whether `paths` are compared with it."""
+        return self in (Subject.FILE, Subject.PATH, Subject.DENTRY, Subject.PROGRAM)
+
+    @property
+    def is_socket(self) -> bool:
+        """Tell whether `peers` are compared with it."""
+        return self is not Subject.NONE and not self.is_file
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,14 +92,16 @@ class Hook:
     :param parameters: in C, where a predicate may be asked of them; empty where it may not:
         what an allocation hook is given is not initialised yet.
     :param value: what it returns to fail, in C; empty is the fault's error number.
-    :param subject: what `paths` are compared with.
+    :param subject: what `paths` or `peers` are compared with.
     :param argument: the place of a mask among its arguments; with `bits`, calls whose mask has
         none of them are another request's.
     :param bits: of that mask.
     :param last: of several arguments of the subject's type the last one alone says where: a
         link is made there, whatever it leads to.
+    :param unless: calls whose mask has one of `bits` are the other request's.
     :param option: of the kernel's configuration, without which it is not there or never called.
     :param optional: a kernel may lack it, and the kind is whole without it.
+    :param of_unix_peers: taken where a peer is a Unix socket, and only then.
     """
 
     symbol: str
@@ -90,6 +113,8 @@ class Hook:
     last: bool = False
     option: str = "CONFIG_SECURITY"
     optional: bool = False
+    unless: bool = False
+    of_unix_peers: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +157,12 @@ class Row:
     @property
     def takes_paths(self) -> bool:
         """Tell whether every hook knows which file it is called for."""
-        return bool(self.hooks) and all(hook.subject for hook in self.hooks)
+        return bool(self.hooks) and all(hook.subject.is_file for hook in self.hooks)
+
+    @property
+    def takes_peers(self) -> bool:
+        """Tell whether every hook knows which peer it is called for."""
+        return bool(self.hooks) and all(hook.subject.is_socket for hook in self.hooks)
 
 
 _MAY_WRITE, _MAY_READ = 2, 4  # include/linux/fs.h
@@ -140,6 +170,10 @@ _MAY_WRITE, _MAY_READ = 2, 4  # include/linux/fs.h
 
 def _security(name: str, subject: Subject = Subject.NONE, **more: object) -> Hook:
     return Hook(f"security_{name}", subject=subject, **more)  # type: ignore[arg-type]
+
+
+def _socket(name: str, subject: Subject = Subject.NONE, **more: object) -> Hook:
+    return _security(name, subject, option="CONFIG_SECURITY_NETWORK", **more)
 
 
 def _call(name: str, *, optional: bool = False) -> Hook:
@@ -334,7 +368,8 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.SOCKET: Row(
         "socket, socketpair",
-        (_security("socket_create", option="CONFIG_SECURITY_NETWORK"),),
+        # The kernel makes sockets for itself: its last argument says so.
+        (_socket("socket_create", argument=3, bits=1, unless=True),),
         (
             "EMFILE",
             *("EACCES", "EAFNOSUPPORT", "EINVAL", "ENFILE", "ENOBUFS", "ENOMEM"),
@@ -343,7 +378,10 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.CONNECT: Row(
         "connect",
-        (_security("socket_connect", option="CONFIG_SECURITY_NETWORK"),),
+        (
+            _socket("socket_connect", Subject.DESTINATION),
+            _socket("unix_stream_connect", Subject.SERVER, of_unix_peers=True),
+        ),
         (
             "ECONNREFUSED",
             *("EACCES", "EADDRINUSE", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EAGAIN", "EALREADY"),
@@ -353,7 +391,7 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.BIND: Row(
         "bind",
-        (_security("socket_bind", option="CONFIG_SECURITY_NETWORK"),),
+        (_socket("socket_bind", Subject.OWN_NAME),),
         (
             "EADDRINUSE",
             *("EADDRNOTAVAIL", "EBADF", "EINVAL", "ENOTSOCK", "EROFS", *_LOOKING_UP),
@@ -361,7 +399,7 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.ACCEPT: Row(
         "accept, accept4",
-        (_security("socket_accept", option="CONFIG_SECURITY_NETWORK"),),
+        (_socket("socket_accept", Subject.LISTENER),),
         (
             "EMFILE",
             *("EAGAIN", "EBADF", "ECONNABORTED", "EFAULT", "EINTR", "EINVAL", "ENFILE"),
@@ -370,7 +408,7 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.SEND: Row(
         "send, sendto, sendmsg, sendmmsg, and write(2) on sockets",
-        (_security("socket_sendmsg", option="CONFIG_SECURITY_NETWORK"),),
+        (_socket("socket_sendmsg", Subject.MESSAGE),),
         (
             "ECONNRESET",
             *("EACCES", "EAGAIN", "EALREADY", "EBADF", "EDESTADDRREQ", "EFAULT", "EINTR"),
@@ -380,7 +418,7 @@ TABLE: dict[Kind, Row] = {
     ),
     Kind.RECV: Row(
         "recv, recvfrom, recvmsg, recvmmsg, and read(2) on sockets",
-        (_security("socket_recvmsg", option="CONFIG_SECURITY_NETWORK"),),
+        (_socket("socket_recvmsg", Subject.SOCKET),),
         (
             "ECONNRESET",
             *("EAGAIN", "EBADF", "ECONNREFUSED", "EFAULT", "EINTR", "EINVAL", "ENOMEM"),

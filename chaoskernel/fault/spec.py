@@ -146,7 +146,7 @@ class Fault:
     :param errno: the error number that the hooks return; 0 is the usual one of the kind.
     :param parameters: the hook's parameters in C, when the kind is `function`.
     :param predicate: a C expression over the hook's own arguments; empty is true.
-    :param where: which files it is about, when the kind is about files.
+    :param where: which files or peers it is about, when the kind is about either.
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: count what would have failed, and let it through.
     :param engine: what brings the program onto the kernel.
@@ -223,7 +223,13 @@ class Fault:
         """The functions that are made to fail, system calls by their portable names."""
         if self.kind is Kind.FUNCTION:
             return (Hook(self.function, self.parameters),)
-        return self.row.hooks
+        unix = self.where.has_unix_peers
+        return tuple(hook for hook in self.row.hooks if unix or not hook.of_unix_peers)
+
+    @property
+    def to_open(self) -> Where:
+        """What is found by opening it: all that it is about, but sockets that bind makes."""
+        return dataclasses.replace(self.where, peers=()) if self.kind is Kind.BIND else self.where
 
     @property
     def symbol(self) -> str:
@@ -311,6 +317,14 @@ class Fault:
                 "possible for containers together with other processes: "
                 "the same path is another file to each of them",
                 hint="start one fault for the containers, and another one for the others",
+            )
+        if where.peers and not row.takes_peers:
+            able = ", ".join(kind.value for kind, each in TABLE.items() if each.takes_peers)
+            raise InvalidFault(
+                "peers",
+                ", ".join(where.peers),
+                f"possible when the fault is {self.kind.value}",
+                hint=f"these are about peers: {able}",
             )
         if row.needs_place and not (where.named or where.any_file or self.predicate):
             raise InvalidFault(

@@ -80,6 +80,8 @@ def opened(where: Where) -> Iterator[list[Place]]:
             descriptor = open_place("paths", path, whole=False)
             for point in _below(str(Path(f"/proc/self/fd/{descriptor}").readlink()), mounts):
                 open_place("paths", point, whole=False)
+        for path in where.sockets:
+            open_place("peers", path, whole=False)
         for device in where.devices:
             open_place("devices", _mount_point(device, mounts), whole=True)
         yield places

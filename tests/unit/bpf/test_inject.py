@@ -7,7 +7,9 @@ import errno
 import functools
 import json
 import re
+import socket
 import subprocess
+import sys
 from importlib import resources
 from typing import Any
 
@@ -20,6 +22,7 @@ from chaoskernel.fault import hooks
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
+from chaoskernel.fault.where import MAX_PEERS, Where
 from tests.unit.placed import hook_at
 
 ONE = Scope(pids=(42,))
@@ -53,6 +56,8 @@ def switched(
         ("chaos_counts", inject.Counts),
         ("chaos_hook_counts", inject.HookCounts),
         ("chaos_hook_switches", inject.HookSwitches),
+        ("chaos_peer", inject.PeerSwitches),
+        ("chaos_name", inject.Name),
         ("chaos_process", inject.Process),
         ("chaos_hits", inject.Hits),
         ("chaos_event", events.Event),
@@ -102,6 +107,33 @@ def test_a_scope_beyond_processes_is_switched() -> None:
     layout = Layout(cgroup_controller="memory", cgroup_hierarchy=5)
     by_cgroup = switched(scope=Scope(cgroups=("/a",)), layout=layout)
     assert (by_cgroup.scope, by_cgroup.cgroup_hierarchy, by_cgroup.cgroup_subsystem) == (2, 5, 3)
+
+
+def test_peers_are_addresses_of_one_length_with_the_bits_that_count() -> None:
+    where = Where(peers=("10.0.0.0/8:80", "[2001:db8::/32]", ":443", "unix:@x"))
+    fault = Fault("x", Kind.CONNECT, ONE, where=where)
+    switches = inject.Switches()
+    placement = Placement((hook_at("hook"),), ())
+    inject.set_switches(switches, fault, placement, cgroup_subsystem=0, has_task_pt_regs=False)
+    assert (switches.by_peer, switches.nr_peers, switches.by_place) == (1, 3, 0)
+    ipv4, ipv6, any_address = switches.peers[:3]
+    assert (ipv4.family, ipv4.port) == (socket.AF_INET, 80)
+    assert bytes(ipv4.address) == bytes(10) + b"\xff\xff\x0a\0\0\0"
+    assert bytes(ipv4.mask) == b"\xff" * 13 + bytes(3)
+    assert (ipv6.family, ipv6.port) == (socket.AF_INET6, 0)
+    assert bytes(ipv6.address) == b"\x20\x01\x0d\xb8" + bytes(12)
+    assert bytes(ipv6.mask) == b"\xff" * 4 + bytes(12)
+    assert (any_address.family, any_address.port, any(any_address.mask)) == (0, 443, False)
+
+
+def test_the_name_of_a_unix_socket_is_its_key() -> None:
+    abstract, path = inject.names_of(Where(peers=(":80", "unix:@x", "unix:/run/x")))
+    assert abstract == (2).to_bytes(4, sys.byteorder) + b"\0x".ljust(112, b"\0")
+    assert path == bytes(4) + b"/run/x".ljust(112, b"\0")
+
+
+def test_there_is_room_for_all_peers() -> None:
+    assert f"#define MAX_PEERS {MAX_PEERS}\n" in inject.source()
 
 
 def test_the_hook_comes_last_and_returns_before_entries() -> None:
