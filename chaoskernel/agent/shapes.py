@@ -158,8 +158,9 @@ MESSAGES: Mapping[str, Shape] = {
     "progress": _Object(optional={"step": _TEXT}),
     "armed": _Object(
         optional={
-            **dict.fromkeys(("name", "hook", "mechanism", "engine"), _TEXT),
+            **dict.fromkeys(("name", "hook", "mechanism", "engine", "proof"), _TEXT),
             **dict.fromkeys(("fault", "stand_in_for"), _TEXT),
+            **dict.fromkeys(("hooks", "left_out"), _List(_TEXT)),
             "callchain": _List(_Object({"symbol": _TEXT}, {"mechanism": _TEXT})),
             "targets": _List(_TARGET),
             "armed_at": _MOMENT,

@@ -309,7 +309,8 @@ def _is_url(text: str) -> bool:
 
 
 def _unusable(given: Connection, why: str) -> InvalidFault:
-    why = _PASSWORD.sub(r"\1…@", why)  # of a URL that stands where a name should
+    # The client shows what is not as it should be: users with their tokens, or URLs for names.
+    why = _PASSWORD.sub(r"\1…@", why.partition("{")[0])
     if given.host:
         hint = "KUBERNETES_CA_CERT_FILE, _CERT_FILE and _KEY_FILE name files in PEM"
         host = without_secrets(given.host)

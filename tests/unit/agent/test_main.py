@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.agent import main as agent_main
-from chaoskernel.agent import protocol
+from chaoskernel.agent import protocol, shapes
 from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.agent.output import Output
@@ -150,6 +150,24 @@ def test_it_answers_requests_and_reports_the_final_counters(
     assert (disarmed["type"], disarmed["reason"], disarmed["unread"]) == ("disarmed", "stop", 0)
     assert disarmed["counters"] == {"injected": 4}
     assert disarmed["leftovers"] == []
+
+
+def test_each_field_that_it_says_is_checked_where_it_is_heard(
+    pipe: tuple[Requests, int], said: Said
+) -> None:
+    requests, writer = pipe
+    os.write(
+        writer, b'{"request":"counters"}\n{"request":"events","limit":1}\n{"request":"stop"}\n'
+    )
+    serve(a_fault(), FakeEngine(), requests, said.output)
+    os.close(writer)
+    messages = said.messages()
+    assert len(messages) == 5
+    for message in messages:
+        shape = shapes.MESSAGES[message.pop("type")]
+        assert isinstance(shape, shapes._Object)
+        # protocol.warnings_of takes warnings of any form.
+        assert message.keys() <= shape.keys.keys() | shape.optional.keys() | {"warnings"}
 
 
 def test_it_ends_at_the_deadline_also_when_its_input_has_ended(

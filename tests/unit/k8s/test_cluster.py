@@ -367,6 +367,20 @@ def test_a_password_in_a_server_that_is_one_is_not_shown_either(tmp_path: Path) 
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("part", ["clusters", "users", "contexts"])
+def test_a_part_of_another_form_is_not_shown(part: str, tmp_path: Path) -> None:
+    document: dict[str, Any] = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "https://h"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    document[part] = [{"name": document[part][0]["name"], "other": {"token": "hunter2"}}]
+    file = tmp_path / "config"
+    file.write_text(json.dumps(document))
+    assert "hunter2" not in refused(Connection(kubeconfig=str(file)))
+
+
 def test_a_password_where_a_name_should_stand_is_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "config"
     context = {"name": "c", "context": {"cluster": "https://u:hunter2@h/x", "user": "u"}}
