@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 
 import click
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +26,7 @@ from chaoskernel.kernel.report import Finding
 from chaoskernel.terminal import document, shown
 
 _PROOF_SECONDS = 600.0
+_LONGEST_FOUND = 20
 _LONGEST_OPTION = len("CONFIG_FUNCTION_ERROR_INJECTION")
 _MARKS = {True: "yes", False: "no", None: "?"}
 
@@ -118,10 +118,10 @@ def _engines() -> Iterator[Finding]:
 
 
 def _table(found: list[Finding]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("what", no_wrap=True)
     table.add_column("usable")
-    table.add_column("found", overflow="fold")
+    table.add_column("found", overflow="fold", max_width=_LONGEST_FOUND)
     table.add_column("what would give it", overflow="fold", min_width=_LONGEST_OPTION)
     for finding in found:
         cells = (finding.subject, _MARKS[finding.usable], finding.state, finding.remedy)

@@ -11,6 +11,7 @@ import click
 
 from chaoskernel.chaosmesh import manifest
 from chaoskernel.chaosmesh.manifest import KernelChaos
+from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.hooks import TABLE, Kind
@@ -273,12 +274,27 @@ def scope_of(options: dict[str, Any]) -> Scope:
     return syntax.scope(**{name: options[name] for name in names})
 
 
+def _scope_of(options: dict[str, Any]) -> Scope:
+    """Return the scope; where somebody tries the command without one, say what can fail, too.
+
+    :raises InvalidFault: see `scope_of`.
+    """
+    try:
+        return scope_of(options)
+    except InvalidFault as wrong:
+        if wrong.key != "scope":
+            raise
+        kinds = ", ".join(kind.value for kind in Kind)
+        hint = f"{wrong.hint}; --fault is one of {kinds}"
+        raise InvalidFault(wrong.key, wrong.value, wrong.allowed, hint=hint) from None
+
+
 def wanted(options: dict[str, Any]) -> Wanted:
     """Return what the options describe.
 
     :raises ChaosKernelError: it is wrong somewhere.
     """
-    scope, mechanism = scope_of(options), mechanism_named(options["mechanism"])
+    scope, mechanism = _scope_of(options), mechanism_named(options["mechanism"])
     engine = engine_named(options["engine"])
     file: Path | None = options["file"]
     if file:

@@ -141,8 +141,12 @@ class ContainerPlaces:
         if not root:
             return
         look = view.looking = views.Look(root, list(view.missing))
+        try:
+            look.start()
+        except RuntimeError:  # there is no thread for it now
+            root.close()
+            return
         self._looking.append(look)
-        look.start()
         seen = look.result(max(0.0, until - time.monotonic()))
         if seen is None:
             view.missing = dict.fromkeys(view.missing, _SILENT)
@@ -151,8 +155,12 @@ class ContainerPlaces:
             addresses = self._enter(seen.places)
         except (ChaosKernelError, OSError) as refused:
             seen.close()
+            if isinstance(refused, OSError):
+                refused = EngineError(
+                    f"a file of {view.container.owner} is not to be seen: {refused}"
+                )
             if strict:
-                raise
+                raise refused from None
             view.missing = dict.fromkeys(view.missing, str(refused))
             return
         view.missing = dict(seen.missing)

@@ -487,8 +487,8 @@ _OF_THE_INJECTOR = "the injector itself lives by it"
 _UNREAD = "nobody reads what it returns"
 _TOO_LATE = "the call has taken effect by then, and its failure would leave something behind"
 _OF_OTHERS = (
-    "it runs on behalf of whoever is on the CPU, not of the task in scope; system_wide: true takes "
-    "them all"
+    "it runs on behalf of whoever is on the CPU, not of the task in scope (system_wide: true takes "
+    "them all)"
 )
 
 _REFUSED = (

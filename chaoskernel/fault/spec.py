@@ -418,7 +418,12 @@ def check_kind(kind: Kind, function: str, *, system_wide: bool = False) -> None:
     if kind is Kind.FUNCTION:
         check_function("function", function)
         if why := why_refused(function, system_wide=system_wide):
-            raise InvalidFault("function", function, f"failed by anybody: {why}")
+            raise InvalidFault(
+                "function",
+                function,
+                f"failed by anybody: {why}",
+                hint="name one whose failure a program sees; `chaoskernel faults` lists them",
+            )
     elif function != "":
         raise _only_of_functions("function", function, kind)
 
@@ -454,7 +459,7 @@ def _without_sign(given: Any) -> str:
     text = str(given).strip()[:20]
     bare = text.lstrip("+-").upper()
     number = int(bare) if re.fullmatch("[0-9]{1,9}", bare) else error_number(bare)
-    if not 0 < number <= MAX_ERRNO or bare == text:
+    if not 0 < number <= MAX_ERRNO or bare == str(given):
         return ""
     return f"write {bare}" + (", without a sign" if text[0] in "+-" else "")
 

@@ -219,7 +219,7 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
     remedy = " and ".join(dict.fromkeys(options))
     if name not in names:
         if clones := names.clones(name):
-            why = "the compiler made a copy of it; another kernel may have the function itself"
+            why = "a kernel whose compiler made no copy of it"
             return Finding(name, f"only as {', '.join(clones)}", False, why)
         return Finding(name, "absent", False, remedy)
     if kernel is None:

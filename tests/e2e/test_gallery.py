@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.gallery import EXPERIMENTS, assert_the_service_was_hit_and_is_well, outputs, played
 from tests.programs import loaded_programs
-
-CHAOS = Path(sys.executable).with_name("chaos")
-EXPERIMENTS = Path("experiments")
+from tests.stock.test_gallery import GALLERY as ON_STOCK_KERNELS
 
 pytestmark = pytest.mark.usefixtures("lab")
 
@@ -85,28 +81,6 @@ GALLERY = {
 }
 
 
-def played(path: Path, directory: Path) -> dict[str, Any]:
-    """Run an experiment; return its journal."""
-    journal = directory / "journal.json"
-    ended = subprocess.run(
-        [CHAOS, "--no-version-check", "--log-file", directory / "chaos.log",
-         "run", "--journal-path", journal, path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=400,
-    )  # fmt: skip
-    print(ended.stdout)
-    assert ended.returncode == 0
-    found: dict[str, Any] = json.loads(journal.read_text(encoding="utf-8"))
-    return found
-
-
-def outputs(journal: Mapping[str, Any]) -> dict[str, Any]:
-    return {run["activity"]["name"]: run.get("output") for run in journal["run"]}
-
-
 @pytest.fixture(scope="module")
 def journals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     return {}
@@ -117,7 +91,7 @@ def test_an_experiment_completes_and_shows_what_it_is_to_show(
     name: str, tmp_path: Path, journals: dict[str, dict[str, Any]]
 ) -> None:
     before = loaded_programs()
-    journal = journals.setdefault(name, played(EXPERIMENTS / name, tmp_path))
+    journal = journals.setdefault(name, played(name, tmp_path))
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     seen = outputs(journal)
     for probe, text in GALLERY[name].said.items():
@@ -133,7 +107,28 @@ def test_an_experiment_completes_and_shows_what_it_is_to_show(
 def test_every_shipped_experiment_is_run_by_a_test() -> None:
     shipped = {path.name for kind in ("json", "yaml") for path in EXPERIMENTS.glob(f"*.{kind}")}
     on_a_cluster = {name for name in shipped if name.startswith("kubernetes-")}
-    assert shipped - on_a_cluster == {*GALLERY, "mount-enomem.json", "stock-demo.json"}
+    elsewhere = {
+        "mount-enomem.json",
+        "stock-demo.json",
+        "database-fsync-eio.json",
+        *ON_STOCK_KERNELS,
+    }
+    assert shipped - on_a_cluster == {*GALLERY, *elsewhere}
+
+
+def test_a_database_reports_a_disk_that_confirms_nothing(tmp_path: Path) -> None:
+    before = loaded_programs()
+    assert_the_service_was_hit_and_is_well(
+        played("database-fsync-eio.json", tmp_path),
+        {
+            "add rows": "3 x Error: stepping, disk I/O error (10)\n",
+            "read meanwhile": "1 rows, 1 confirmed\n",
+            "add rows again": "3 x Success\n",
+            "read again": "4 rows, 4 confirmed\n",
+        },
+        {"fsync-eio": (3, 100)},
+    )
+    assert loaded_programs() == before
 
 
 def test_half_of_the_mounts_failed_and_no_more_were_injected(

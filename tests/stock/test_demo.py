@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.test_gallery import outputs, played
+from tests.gallery import outputs, played
 from tests.programs import loaded_programs
 
-EXPERIMENT = Path("experiments/stock-demo.json")
+EXPERIMENT = "stock-demo.json"
 
 
 def test_the_demo_shows_a_full_directory_and_mounts_without_memory(

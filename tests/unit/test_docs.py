@@ -14,7 +14,13 @@ from chaoskernel import actions, control, probes
 from chaoskernel.cli import cli
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GALLERY = ROOT / "experiments/README.md"
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    GALLERY,
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TESTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
 
 each_document = pytest.mark.parametrize(
@@ -131,6 +137,12 @@ def test_the_readme_names_every_activity_every_argument_and_every_command() -> N
     # Nobody has to start an agent by hand.
     commands = set(cli.list_commands(click.Context(cli))) - {"agent"}
     assert (activities | arguments | commands) - named == set()
+
+
+def test_every_experiment_is_in_the_table_of_the_gallery() -> None:
+    shipped = {path.name for kind in ("json", "yaml") for path in GALLERY.parent.glob(f"*.{kind}")}
+    listed = re.findall(r"\[([\w-]+\.(?:json|yaml))\]", text_of(GALLERY))
+    assert sorted(listed) == sorted(shipped)
 
 
 def test_every_room_has_its_line_in_the_architecture() -> None:

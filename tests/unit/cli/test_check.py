@@ -98,4 +98,8 @@ def test_rows_fit_a_terminal_and_options_stay_whole(monkeypatch: pytest.MonkeyPa
     found = {Kind.SLAB: Finding("slab", "__x64_sys_sync_file_range: absent", False, remedy)}
     result, _ = checked(monkeypatch, found, "--no-prove")
     assert max(map(len, result.stdout.splitlines())) <= 80
-    assert "CONFIG_FUNCTION_ERROR_INJECTION" in result.stdout.partition("usable")[2]
+    rows = result.stdout.partition("usable")[2]
+    assert "CONFIG_FUNCTION_ERROR_INJECTION" in rows
+    # Nothing is cut off.
+    assert "range: absent" in rows
+    assert "nearest" in rows

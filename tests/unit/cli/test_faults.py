@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -64,9 +65,10 @@ def test_rows_fit_a_terminal(
         monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    lines = listed(*arguments).stdout.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert not [line for line in lines if "\x1b[3" in line]
+    text = listed(*arguments).stdout
+    assert ("\x1b[" in text) is color, "headings are bold on a terminal"
+    assert not re.search(r"\x1b\[[\d;]*3\d", text), "no colour was wanted"
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in text.splitlines()) <= 80
 
 
 def test_what_is_not_usable_says_what_would_give_it_and_what_is_nearest() -> None:

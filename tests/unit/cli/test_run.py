@@ -287,6 +287,7 @@ def test_a_stand_in_is_for_a_fault_and_for_a_document(
 
 
 def test_the_kinds_are_named_where_somebody_looks_for_them() -> None:
-    for arguments in (["--help"], ["--fault", "nope", "--pid", "12"]):
-        said = CliRunner().invoke(run.command, arguments, terminal_width=200).output
+    for arguments in (["--help"], ["--fault", "nope", "--pid", "12"], []):
+        ended = CliRunner().invoke(run.command, arguments, terminal_width=200)
+        said = ended.output + str(ended.exception)
         assert [kind.value for kind in Kind if kind.value not in said] == []

@@ -222,7 +222,7 @@ def test_a_link_lies_where_it_is_made_and_a_rename_on_both_sides() -> None:
     names = [f"security_inode_{call}" for call in (*made, "link", "rename")]
     symbols = symbols_of("".join(f"{n} T {name}\n" for n, name in enumerate(names, 1)).encode())
     features = only(types=Types(blob.raw()), injectable=None)
-    subjects = {}
+    subjects: dict[str, tuple[int, ...]] = {}
     for kind in (Kind.CREATE, Kind.RENAME):
         fault = Fault("x", kind, Scope(pids=(42,)), where=Where(paths=("/tmp",)))
         (placement,) = placements(fault, symbols, features)

@@ -174,6 +174,39 @@ def test_more_places_than_the_program_has_room_for(
     places.close()
 
 
+@pytest.mark.parametrize("trouble", [OSError(5, "Input/output error"), EngineError("table")])
+def test_what_cannot_be_entered_ends_a_start_and_no_fault(
+    table: FakeTable, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def refuse(places: Iterable[Place]) -> Sequence[int]:
+        raise trouble
+
+    table.run("app")
+    monkeypatch.setattr(table, "list_places", refuse)
+    places = table.places()
+    places.look()
+    assert places.counts() == {"places": 0, "containers_without_paths": 1}
+    with pytest.raises(EngineError):
+        places.begin()
+
+
+def test_without_a_thread_to_be_had_it_is_tried_again(
+    table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(look: roots.Look) -> None:
+        raise RuntimeError("can't start new thread")
+
+    table.run("app")
+    places = table.places()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(roots.Look, "start", refuse)
+        places.look()
+        assert places.counts() == {"places": 0, "containers_without_paths": 1}
+    places.look()
+    assert places.counts() == {"places": 1, "containers_without_paths": 0}
+    places.close()
+
+
 def test_one_whose_files_do_not_answer_is_not_asked_again_meanwhile(
     table: FakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,67 +113,29 @@ def test_a_stand_in_is_a_kind_of_stock_kernels() -> None:
         }
 
 
-OF_THE_INJECTOR = [
-    "bpf",
-    "bpf_map",
-    "bpf_map_alloc",
-    "bpf_map_create",
-    "bpf_prog",
-    "bpf_prog_alloc",
-    "bpf_prog_load",
-    "bpf_token_capable",
-    "bpf_token_cmd",
-    "bpf_token_create",
-    "capable",
-    "locked_down",
-    "perf_event_alloc",
-    "perf_event_open",
-    "perf_event_read",
-    "perf_event_write",
-    "ptrace_access_check",
-    "ptrace_traceme",
-]
-TOO_LATE = [
-    "file_post_open",
-    "kernel_post_load_data",
-    "kernel_post_read_file",
-    "sb_umount",
-    "socket_post_create",
-]
-IN_INTERRUPTS = [
-    "file_send_sigiotask",
-    "inet_conn_request",
-    "mptcp_add_subflow",
-    "sctp_assoc_established",
-    "sctp_assoc_request",
-    "sock_rcv_skb",
-    "xfrm_decode_session",
-    "xfrm_policy_lookup",
-    "xfrm_state_pol_flow_match",
-]
-UNINITIALISED = [
-    "backing_file_alloc",
-    "bdev_alloc",
-    "bpf_map_alloc",
-    "bpf_prog_alloc",
-    "cred_alloc_blank",
-    "file_alloc",
-    "inode_alloc",
-    "key_alloc",
-    "msg_msg_alloc",
-    "msg_queue_alloc",
-    "perf_event_alloc",
-    "prepare_creds",
-    "sb_alloc",
-    "sem_alloc",
-    "shm_alloc",
-    "sk_alloc",
-    "task_alloc",
-    "tun_dev_alloc_security",
-    "xfrm_policy_alloc",
-    "xfrm_state_alloc",
-    "xfrm_state_alloc_acquire",
-]
+_OF_THE_INJECTOR = """
+bpf bpf_map bpf_map_alloc bpf_map_create bpf_prog bpf_prog_alloc bpf_prog_load bpf_token_capable
+bpf_token_cmd bpf_token_create capable locked_down perf_event_alloc perf_event_open
+perf_event_read perf_event_write ptrace_access_check ptrace_traceme
+"""
+_TOO_LATE = """
+file_post_open kernel_post_load_data kernel_post_read_file sb_umount socket_post_create
+"""
+_IN_INTERRUPTS = """
+file_send_sigiotask inet_conn_request mptcp_add_subflow sctp_assoc_established sctp_assoc_request
+sock_rcv_skb xfrm_decode_session xfrm_policy_lookup xfrm_state_pol_flow_match
+"""
+_UNINITIALISED = """
+backing_file_alloc bdev_alloc bpf_map_alloc bpf_prog_alloc cred_alloc_blank file_alloc inode_alloc
+key_alloc msg_msg_alloc msg_queue_alloc perf_event_alloc prepare_creds sb_alloc sem_alloc
+shm_alloc sk_alloc task_alloc tun_dev_alloc_security xfrm_policy_alloc xfrm_state_alloc
+xfrm_state_alloc_acquire
+"""
+
+OF_THE_INJECTOR = _OF_THE_INJECTOR.split()
+TOO_LATE = _TOO_LATE.split()
+IN_INTERRUPTS = _IN_INTERRUPTS.split()
+UNINITIALISED = _UNINITIALISED.split()
 
 
 def test_of_what_real_kernels_have_just_the_harmful_is_refused() -> None:

@@ -25,6 +25,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
+from chaoskernel.k8s import sums
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import Patience
@@ -401,3 +402,26 @@ def test_events_of_many_nodes_are_as_many_as_those_of_one() -> None:
 def test_a_scope_without_pods_is_refused() -> None:
     with pytest.raises(InvalidFault, match="scope"):
         target(FakeCluster()).start(Fault(name="x", kind=Kind.SLAB, scope=Scope(pids=(42,))))
+
+
+def test_a_stand_in_on_one_node_labels_the_whole() -> None:
+    label = {"fault": "allocation", "stand_in_for": "slab"}
+    fault = a_fault()
+    agents = [SaysArmed("worker-1", armed()), SaysArmed("worker-2", armed(**label))]
+    said = sums.armed(fault, agents)  # type: ignore[arg-type]
+    assert {key: said[key] for key in label} == label
+    assert not label.keys() & sums.armed(fault, agents[:1]).keys()  # type: ignore[arg-type]
+
+
+class SaysArmed:
+    """A node's agent that has said no more than that it is armed."""
+
+    def __init__(self, node: str, message: Mapping[str, Any]) -> None:
+        self.node = node
+        self._message = message
+
+    def said(self, _kind: str) -> Mapping[str, Any]:
+        return self._message
+
+    def expires_at(self) -> str:
+        return str(self._message["expires_at"])

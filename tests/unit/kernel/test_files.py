@@ -16,7 +16,8 @@ from chaoskernel.kernel import files
 @pytest.fixture
 def few_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
