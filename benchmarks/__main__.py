@@ -14,6 +14,7 @@ from benchmarks import document, report
 from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel.compiler import objects
 from chaoskernel.fault import syntax
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Limits
@@ -99,7 +100,7 @@ def _machine(console: Console, wanted: Wanted) -> Machine:
     return Machine(kernel, image)
 
 
-def _predicate() -> Fault:
+def _predicate() -> Assignment:
     """Return a fault whose predicate never holds, with its object; the pid is set in the guest."""
     fault = Fault(
         name="bench",
@@ -109,7 +110,7 @@ def _predicate() -> Fault:
         predicate=syntax.expression("s->object_size == 3 && gfpflags != 0"),
         engine=EngineName.CORE,
     )
-    return objects.with_object(fault)
+    return objects.assigned(fault)
 
 
 if __name__ == "__main__":

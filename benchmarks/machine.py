@@ -16,7 +16,7 @@ from chaoskernel import process
 from chaoskernel.compiler.clang import compile_object
 from chaoskernel.errors import TimeLimit
 from chaoskernel.lab.kernel import Kernel
-from chaoskernel.lab.leash import leashed
+from chaoskernel.lab.parent_death import tied
 from chaoskernel.process import CommandFailed
 from tools import programs
 
@@ -59,7 +59,7 @@ class Machine:
         console = self.image.with_name("console.log")
         with (
             process.spawn(
-                leashed(self._command(words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                tied(self._command(words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             ) as qemu,
             console.open("w", buffering=1, encoding="utf-8") as log,
             _ended_after(seconds, qemu),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -17,7 +15,6 @@ _INJECTS = re.compile("injecting|dry run")
 """What an injection itself costs is another scale, and a pipe(2) that fails another job."""
 
 _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-_UNDATED: Mapping[str, Mapping[str, Any]] = {"png": {}, "svg": {"Date": None}}
 
 
 def write(facts: Facts, directory: Path) -> None:
@@ -33,8 +30,7 @@ def write(facts: Facts, directory: Path) -> None:
 
 
 def _save(figure: Figure, place: Path) -> None:
-    for kind, metadata in _UNDATED.items():
-        figure.savefig(place.with_suffix(f".{kind}"), dpi=140, metadata=metadata)
+    figure.savefig(place.with_suffix(".svg"), metadata={"Date": None})
     pyplot.close(figure)
 
 

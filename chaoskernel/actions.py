@@ -8,7 +8,8 @@ plain, and annotations are evaluated: `chaos discover` shows anything else as
 import dataclasses
 import functools
 
-from chaoskernel.backend.targets import shared
+from chaoskernel.backend.backends import shared
+from chaoskernel.backend.record import Backend
 from chaoskernel.chaosmesh import applied
 from chaoskernel.chaosmesh import manifest as documents
 from chaoskernel.chaosmesh.manifest.arguments import selected_by
@@ -21,10 +22,12 @@ from chaoskernel.fault.spec import engine_named, mechanism_named
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access, bounded
 from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
+from chaoskernel.log import logger
 from chaoskernel.toolkit.activity import failing_in_one_line
 
 __all__ = [
     "apply_kernel_chaos",
+    "apply_pod_kernel_chaos",
     "delete_kernel_chaos",
     "pause_kernel_chaos",
     "resume_kernel_chaos",
@@ -174,7 +177,7 @@ def stop_injection(name: str = "") -> dict:
     """
     with failing_in_one_line():
         check_name("name", name)
-        left = [] if name else list(applied.shared().delete_all())
+        left = [] if name else applied.shared().delete_all()
         stopped = shared().stop(name)
         if left:
             raise EngineError(", and ".join(left))
@@ -313,7 +316,7 @@ def start_pod_injection(
             all_containers=all_containers,
             seed=seed,
         )
-        record = reached.target(shared()).start(dataclasses.replace(description, scope=scope))
+        record = reached.backend(shared()).start(dataclasses.replace(description, scope=scope))
         started = record.to_json()
         return {**_told(started), "nodes": record.armed["nodes"]}
 
@@ -335,7 +338,7 @@ def stop_pod_injection(name: str = "", jobs_namespace: str = "", secrets: dict =
             reached = access(secrets, namespace=jobs_namespace)
             where = reached.settings.namespace
             found = leftovers.find(reached.cluster, where, name)
-            removed = list(leftovers.remove(reached.cluster, where, found))
+            removed = leftovers.remove(reached.cluster, where, found)
         if wrong := [f"{left.job}: {trouble}" for left, trouble in removed if trouble]:
             raise EngineError("; ".join(wrong))
         return {**stopped, "removed": [left.job for left, _ in removed]}
@@ -361,7 +364,7 @@ def apply_kernel_chaos(
     secrets: dict = None,
     stand_in: bool = False,
 ) -> dict:
-    """Inject what KernelChaos and Schedule documents (chaos-mesh.org/v1alpha1) say.
+    """Inject what KernelChaos and Schedule documents (chaos-mesh.org/v1alpha1) say, on this host.
 
     On one host there are no pods: the scope of these arguments takes the place of the
     documents' selection.  A document that is paused, or has a schedule, injects later.
@@ -378,14 +381,12 @@ def apply_kernel_chaos(
     :param engine: auto, core or bcc; core takes the kernel's types (BTF), and bcc a compiler
         and the kernel's headers.  none attaches nothing: a rehearsal, with dry_run.
     :param dry_run: true lets everything through, and counts what would have failed.
-    :param kubernetes: true injects on a cluster, into the pods that the documents select at
-        each injection; the arguments after it are those of start_pod_injection.
+    :param kubernetes: deprecated, with the arguments after it: use apply_pod_kernel_chaos.
     :param stand_in: as start_injection takes it: for failtype 0 and 1.
     :returns: `applied`: the state of each, as kernel_chaos_state returns it.
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
-        how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
         given = {
             "pids": pids,
             "pid_files": pid_files,
@@ -394,37 +395,74 @@ def apply_kernel_chaos(
             "containers": containers,
             "system_wide": system_wide,
         }
+        on_cluster: dict = {
+            "max_nodes": max_nodes,
+            "system_pods": system_pods,
+            "jobs_namespace": jobs_namespace,
+            "image": image,
+            "privileged": privileged,
+            "secrets": secrets,
+        }
         check_flag("kubernetes", kubernetes)
         if not kubernetes:
-            _refuse_on_a_host(
-                max_nodes=None if max_nodes == MAX_NODES else max_nodes,
-                system_pods=system_pods,
-                jobs_namespace=jobs_namespace,
-                image=image,
-                privileged=privileged,
-                secrets=secrets,
-            )
+            unasked = {"max_nodes": None} if max_nodes == MAX_NODES else {}
+            hint = "use apply_pod_kernel_chaos, or leave it out"
+            _refuse({**on_cluster, **unasked}, "possible on one host", hint)
+            how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
             scope = syntax.scope(**given)
-            manner = applied.Manner(lambda: scope, *how)
-            new = [applied.Applied(chaos, manner, shared()) for chaos in documents.load(manifest)]
-        else:
-            _refuse_beside_pods(given)
-            max_nodes = syntax.number("max_nodes", max_nodes)
-            bounded(max_nodes, system_pods, None)
-            loaded = documents.load(manifest)
-            reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
-            choose = functools.partial(reached.scope, max_nodes=max_nodes, system_pods=system_pods)
-            target = reached.target(shared())
-            new = [
-                applied.Applied(
-                    chaos,
-                    applied.Manner(functools.partial(choose, chaos.selection), *how),
-                    target,
-                )
-                for chaos in loaded
-            ]
-        applied.shared().apply(new)
-        return {"applied": [each.state() for each in new]}
+            settings = applied.InjectionSettings(lambda: scope, *how)
+            return _applied([(each, settings) for each in documents.load(manifest)], shared())
+        _refuse(given, "possible on a cluster", "the documents select pods there")
+    logger.warning(
+        "apply_kernel_chaos: kubernetes: true is deprecated, and the next release refuses it; "
+        "use apply_pod_kernel_chaos with the same arguments"
+    )
+    return apply_pod_kernel_chaos(
+        manifest, mechanism, engine, dry_run, **on_cluster, stand_in=stand_in
+    )
+
+
+def apply_pod_kernel_chaos(
+    manifest: str,
+    mechanism: str = "auto",
+    engine: str = "auto",
+    dry_run: bool = False,
+    max_nodes: int = MAX_NODES,
+    system_pods: bool = False,
+    jobs_namespace: str = "",
+    image: str = "",
+    privileged: bool = False,
+    secrets: dict = None,
+    stand_in: bool = False,
+) -> dict:
+    """Inject what KernelChaos and Schedule documents say into the pods that they select.
+
+    Pods are selected at each injection.  delete_kernel_chaos, pause_kernel_chaos and
+    resume_kernel_chaos serve these documents too.
+
+    :param manifest: as apply_kernel_chaos takes it; so are mechanism and engine.
+    :param dry_run: true lets everything through, and counts what would have failed.
+    :param max_nodes: more are refused.
+    :param system_pods: true allows the cluster's own pods, and that of the experiment.
+    :param jobs_namespace: where the Jobs are made; else CHAOSKERNEL_NAMESPACE, else chaoskernel.
+    :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
+    :param privileged: true gives the agent every right on its node.
+    :param stand_in: as start_injection takes it: for failtype 0 and 1.
+    :returns: `applied`: the state of each, as kernel_chaos_state returns it.
+    :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
+    """
+    with failing_in_one_line():
+        how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
+        max_nodes = syntax.number("max_nodes", max_nodes)
+        bounded(max_nodes, system_pods, None)
+        loaded = documents.load(manifest)
+        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+        select = functools.partial(reached.scope, max_nodes=max_nodes, system_pods=system_pods)
+        wanted = [
+            (chaos, applied.InjectionSettings(functools.partial(select, chaos.selection), *how))
+            for chaos in loaded
+        ]
+        return _applied(wanted, reached.backend(shared()))
 
 
 def delete_kernel_chaos(name: str, namespace: str = "default") -> dict:
@@ -480,17 +518,15 @@ def _told(started: dict) -> dict:
     return {key: started[key] for key in said if key in started}
 
 
-def _refuse_on_a_host(**given: object) -> None:
+def _applied(wanted: list, target: Backend) -> dict:
+    """Apply documents, each with the settings of its injections; return their states."""
+    new = [applied.Applied(chaos, settings, target) for chaos, settings in wanted]
+    applied.shared().apply(new)
+    return {"applied": [each.state() for each in new]}
+
+
+def _refuse(given: dict, where: str, hint: str) -> None:
+    """Refuse what was given and is of no use there."""
     for key, value in given.items():
         if value is not None and value is not False and value != "":
-            raise InvalidFault(
-                key, value, "possible on one host", hint="say kubernetes: true, or leave it out"
-            )
-
-
-def _refuse_beside_pods(given: dict) -> None:
-    for key, value in given.items():
-        if value is not None and value is not False:
-            raise InvalidFault(
-                key, value, "possible on a cluster", hint="the documents select pods there"
-            )
+            raise InvalidFault(key, value, where, hint=hint)

@@ -14,11 +14,12 @@ control raises; what a person must know is logged and put into the journal.
 import dataclasses
 from datetime import UTC, datetime
 
-from chaoskernel.backend.target import Record, State
-from chaoskernel.backend.targets import shared
+from chaoskernel.backend.backends import shared
+from chaoskernel.backend.record import Record, State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.log import logger
+from chaoskernel.shared import Shared
 from chaoskernel.toolkit import evidence
 
 __all__ = [
@@ -45,18 +46,18 @@ class _Run:
         return [record for record in shared().records() if _identity(record) not in self.earlier]
 
 
-_run = _Run()
+_run = Shared(_Run)
 
 
 def before_experiment_control(context: dict, **kwargs: object) -> None:
     """Note which faults are not this experiment's."""
-    _run.earlier = frozenset(map(_identity, shared().records()))
-    _run.played = None
+    _run().earlier = frozenset(map(_identity, shared().records()))
+    _run().played = None
 
 
 def after_method_control(context: dict, state: list, **kwargs: object) -> None:
     """Note what was played: hypotheses that are tested from now on are those after the method."""
-    _run.played = state or []
+    _run().played = state or []
 
 
 def after_hypothesis_control(
@@ -67,10 +68,11 @@ def after_hypothesis_control(
     The toolkit reads the verdict from the state after this control has seen it, so
     that status, log and the choice of rollbacks are as with any other deviation.
     """
-    if _run.played is None or not state or not state.get("steady_state_met"):
+    played = _run().played
+    if played is None or not state or not state.get("steady_state_met"):
         return
     _refresh_counters()
-    short_of = evidence.shortfalls(experiment.get("method", []), _run.played, _run.records())
+    short_of = evidence.shortfalls(experiment.get("method", []), played, _run().records())
     if short_of:
         _tell(short_of)
         state["steady_state_met"] = False
@@ -86,7 +88,7 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
     _stop_all()
     if not isinstance(state, dict):
         return
-    records = _run.records()
+    records = _run().records()
     short_of = evidence.shortfalls(context.get("method", []), state.get("run") or [], records)
     state[evidence.JOURNAL_KEY] = evidence.entry(records, short_of)
     left = list(evidence.leftovers(records))
@@ -118,7 +120,7 @@ def _stop_all() -> None:
 
 
 def _refresh_counters() -> None:
-    for record in _run.records():
+    for record in _run().records():
         if record.state is State.ACTIVE:
             try:
                 shared().counters(record.fault.name)

@@ -6,8 +6,8 @@ the reason that actions.py gives.
 
 from chaoslib.exceptions import ActivityFailed
 
-from chaoskernel.backend.target import State
-from chaoskernel.backend.targets import shared
+from chaoskernel.backend.backends import shared
+from chaoskernel.backend.record import State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.fault import syntax

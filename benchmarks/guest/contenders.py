@@ -24,6 +24,7 @@ from benchmarks.guest.peers import (
 )
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
@@ -102,11 +103,14 @@ def fault(pids: Sequence[int], frames: Sequence[str] = (), **parts: Any) -> Faul
 
 
 @contextlib.contextmanager
-def armed(*faults: Fault) -> Iterator[None]:
-    """Hold faults of the engine core."""
+def armed(*faults: Fault, compiled: str = "") -> Iterator[None]:
+    """Hold faults of the engine core.
+
+    :param compiled: an object with the predicates of all of them.
+    """
     with contextlib.ExitStack() as undo:
         for each in faults:
-            undo.callback(_disarm, CoreEngine().arm(each, progress=lambda _: None))
+            undo.callback(_disarm, CoreEngine(compiled).arm(each, progress=lambda _: None))
         yield
 
 
@@ -145,8 +149,9 @@ def by_cgroup(number: int) -> Iterator[None]:
 def with_predicate(pid: int) -> contextlib.AbstractContextManager[None]:
     """Hold a fault whose predicate was compiled before the machine was booted."""
     document = json.loads(Path("/bench/predicate.json").read_text(encoding="utf-8"))
-    document["scope"]["pids"] = [pid]
-    return armed(Fault.from_json(document))
+    document["fault"]["scope"]["pids"] = [pid]
+    given = Assignment.from_json(document)
+    return armed(given.fault, compiled=given.object)
 
 
 def in_scope(frames: Sequence[str]) -> Arm:

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.scale import documents
 from chaoskernel.agent import protocol
 from chaoskernel.fault import syntax
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
@@ -120,7 +121,7 @@ def manifests(nodes: int) -> list[dict[str, Any]]:
     for node in range(nodes):
         scope = Scope(pods=tuple(_pods(node)))
         here = dataclasses.replace(fault, scope=scope)
-        made.append(job(here, _RUN, node, settings, start_seconds=180))
+        made.append(job(Assignment(here), _RUN, node, settings, start_seconds=180))
     return made
 
 

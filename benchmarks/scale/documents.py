@@ -250,5 +250,5 @@ def _now(later: float = 0) -> str:
 def fault_of(document: Mapping[str, Any]) -> Document:
     """Return the fault that an agent's pod has in its environment."""
     (container,) = document["spec"]["containers"]
-    found: Document = json.loads(container["env"][0]["value"])
+    found: Document = json.loads(container["env"][0]["value"])["fault"]
     return found

@@ -135,9 +135,7 @@ def plot(facts: Facts, directory: Path) -> None:
         place.set_ylim(bottom=0)
         place.spines[["top", "right"]].set_visible(False)
     axes[0].legend(fontsize=8, frameon=False)
-    for kind in ("png", "svg"):
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(directory / f"scale.{kind}", dpi=140, metadata=metadata)
+    figure.savefig(directory / "scale.svg", metadata={"Date": None})
     pyplot.close(figure)
 
 

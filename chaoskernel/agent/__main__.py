@@ -6,8 +6,7 @@ import os
 import sys
 
 from chaoskernel.agent.main import main
-
-FAULT_VARIABLE = "CHAOSKERNEL_FAULT"
+from chaoskernel.fault.assignment import FAULT_VARIABLE
 
 if __name__ == "__main__":
     sys.exit(main(0, os.environ.get(FAULT_VARIABLE, "")))

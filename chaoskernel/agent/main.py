@@ -22,6 +22,7 @@ from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.stand_in import Started
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import is_int
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import boottime
@@ -39,7 +40,7 @@ def main(owner: int, document: str = "") -> int:
     """Serve one fault on standard input and output; return the exit status.
 
     :param owner: the process that the fault must not outlive; 0 for none.
-    :param document: the fault; empty when it comes on standard input.
+    :param document: the fault, as an Assignment's; empty when it comes on standard input.
     """
     if owner:
         Lifeline.tie_to(owner)
@@ -50,8 +51,8 @@ def main(owner: int, document: str = "") -> int:
     requests, output = Requests(sys.stdin.fileno()), Output(sys.stdout.fileno())
     status = 0
     try:
-        fault = Fault.from_text(document) if document else _read_fault(requests)
-        serve(fault, engine_for(fault), requests, output)
+        given = Assignment.from_text(document) if document else _read_assignment(requests)
+        serve(given.fault, engine_for(given.fault, given.object), requests, output, given.object)
     except ChaosKernelError as error:
         output.say(protocol.error_message(error))
         status = FAILED
@@ -60,16 +61,20 @@ def main(owner: int, document: str = "") -> int:
     return status if written else FAILED
 
 
-def serve(fault: Fault, engine: Engine, requests: Requests, output: Output) -> None:
+def serve(
+    fault: Fault, engine: Engine, requests: Requests, output: Output, image: str = ""
+) -> None:
     """Arm a fault, answer requests while it lasts, and take it back.
 
     What is said last is said when nothing is attached any more; it is on its way on return.
+
+    :param image: the object that was compiled for the fault; a stand-in has the same chain.
     """
     started = stand_in.arm(
         fault,
         engine,
         lambda step: output.say({"type": protocol.PROGRESS, "step": step}),
-        engine_for,
+        lambda other: engine_for(other, image),
     )
     armed = started.armed
     try:
@@ -97,13 +102,13 @@ def serve(fault: Fault, engine: Engine, requests: Requests, output: Output) -> N
     )
 
 
-def _read_fault(requests: Requests) -> Fault:
+def _read_assignment(requests: Requests) -> Assignment:
     line = requests.line()
     if line is None:  # its end is that of the input: printf, or tr -d '\n'
         line = requests.rest()
     if not line:
         raise InvalidFault("the fault", "", "a JSON document", hint="write it on standard input")
-    return Fault.from_text(line)
+    return Assignment.from_text(line)
 
 
 def _report(lifeline: Lifeline, armed: ArmedFault, output: Output) -> str:

@@ -1,6 +1,6 @@
 """What the agent and the one who started it say to each other: JSON lines.
 
-In, on standard input: one Fault document, then any number of requests
+In, on standard input: one Assignment (or a Fault alone), then any number of requests
 (`{"request": "counters"}`, `{"request": "events", "limit": 100}`,
 `{"request": "stop"}`).  A request may have an `id`, a number that grows; its answer has the
 same.  Out, on standard output, one object a line, each with a `type`:

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import ChaosKernelError, InvalidFault, MissingTool, NotPermitted
-from chaoskernel.fault.spec import EngineName, Fault
+from chaoskernel.fault.assignment import Assignment
+from chaoskernel.fault.choice import Facts, choose
+from chaoskernel.fault.spec import EngineName
 
 PYTHON_VARIABLE = "CHAOSKERNEL_PYTHON"
 START_VARIABLE = "CHAOSKERNEL_START_SECONDS"
@@ -46,7 +48,7 @@ _LOOK = (
 )
 
 
-def launch_agent(fault: Fault) -> subprocess.Popen[str]:
+def launch_agent(given: Assignment) -> subprocess.Popen[str]:
     """Start an agent for a fault, whose standard streams are pipes to this process.
 
     It stays in this process's group, so that Ctrl-C and a hang-up of the terminal
@@ -57,7 +59,7 @@ def launch_agent(fault: Fault) -> subprocess.Popen[str]:
     """
     require_privilege(os.geteuid(), Path("/proc/self/status").read_text("ascii", "replace"))
     return process.start(
-        agent_command(agent_python(needs_bcc=needs_bcc(fault)), owner=os.getpid()),
+        agent_command(agent_python(needs_bcc=needs_bcc(given)), owner=os.getpid()),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,19 +76,10 @@ def agent_command(python: str, *, owner: int) -> list[str]:
     return [python, "-I", "-c", _BOOTSTRAP, package_parent, str(owner)]
 
 
-def needs_bcc(fault: Fault, *, types: Path = _TYPES, library: str = _LIBBPF) -> bool:
+def needs_bcc(given: Assignment, *, types: Path = _TYPES, library: str = _LIBBPF) -> bool:
     """Tell whether a fault's agent will need BCC, as far as can be told from outside of it."""
-    if fault.engine is not EngineName.AUTO:
-        return fault.engine is EngineName.BCC
-    if fault.row.needs_core:
-        return False
-    if (fault.has_predicates and not fault.object) or not types.exists():
-        return True
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return True
-    return False
+    facts = Facts(bool(given.object), lambda: types.exists() and _is_library(library))
+    return choose(given.fault, facts) is EngineName.BCC
 
 
 def agent_python(
@@ -167,6 +160,14 @@ def start_seconds(environment: Mapping[str, str] = os.environ) -> float:
             hint=f"unset it for {_START_SECONDS:g} s",
         )
     return seconds
+
+
+def _is_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The local target: one child agent for each fault, on this host.
+"""The local backend: one child agent for each fault, on this host.
 
 The agent owns the fault, so that the fault's end is sure: an agent ends with a
 request, with its deadline, with a signal and with the death of its parent, and the
@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
-from chaoskernel.backend.child import Agent, Waits
+from chaoskernel.backend.agent_process import Agent, Waits
 from chaoskernel.backend.launch import launch_agent, start_seconds
-from chaoskernel.backend.target import Record, State
-from chaoskernel.compiler.objects import with_object
-from chaoskernel.errors import AgentError, EngineError, InvalidFault, UnknownFault
+from chaoskernel.backend.record import Record, State
+from chaoskernel.backend.registry import Registry, stop_each
+from chaoskernel.compiler.objects import assigned
+from chaoskernel.errors import AgentError
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.spec import Fault
 
 
-class LocalTarget:
+class LocalBackend:
     """Faults of this process on this host.
 
     :param launch: starts an agent for a fault, with pipes for its standard streams.
@@ -30,13 +31,12 @@ class LocalTarget:
 
     def __init__(
         self,
-        launch: Callable[[Fault], subprocess.Popen[str]] = launch_agent,
+        launch: Callable[[Assignment], subprocess.Popen[str]] = launch_agent,
         waits: Waits | None = None,
     ) -> None:
         self._launch = launch
         self._waits = waits or Waits()
-        self._lock = threading.Lock()
-        self._held: list[_Held] = []
+        self._faults: Registry[_Held] = Registry("by this process", "start_injection")
 
     def start(self, fault: Fault) -> Record:
         """Inject a fault; return once it is in force.
@@ -46,10 +46,14 @@ class LocalTarget:
         seconds = self._waits.start
         if seconds is None:
             seconds = start_seconds()
-        fault = with_object(fault)
+        given = assigned(fault)
+
+        def launched() -> _Held:
+            return _Held(fault, Agent(self._launch(given), fault.name), self._waits)
+
         with contextlib.ExitStack() as undo:
-            held = self._hold(fault, undo)
-            held.agent.tell(fault.to_json())
+            held = self._faults.enter(fault.name, launched, undo)
+            held.agent.tell(given.to_json())
             held.agent.await_armed(seconds)
             undo.pop_all()
         return held.record()
@@ -60,37 +64,34 @@ class LocalTarget:
         :raises UnknownFault: no fault of that name was started.
         :raises AgentError: the agent did not answer.
         """
-        held = self._named(name)
+        held = self._faults.named(name)
         if held.record().state is State.ACTIVE:
             held.agent.ask(protocol.REQUEST_COUNTERS, self._waits.reply)
         return dict(held.record().counters)
 
     def events(self, name: str, limit: int) -> dict[str, Any]:
-        """Return a fault's latest injections; see `Target.events`.
+        """Return a fault's latest injections; see `Backend.events`.
 
         :raises UnknownFault: no fault of that name was started.
         :raises AgentError: the agent did not answer.
         """
-        held = self._named(name)
+        held = self._faults.named(name)
         if held.record().state is State.ACTIVE:
             answer = held.agent.ask(protocol.REQUEST_EVENTS, self._waits.reply, limit=limit)
             if answer:
                 return {"events": answer.get("events", []), "dropped": answer.get("dropped", 0)}
-        record = held.record()
-        kept = record.events[max(0, len(record.events) - limit) :]
-        return {"events": list(kept), "dropped": record.dropped}
+        return held.record().latest(limit)
 
     def record(self, name: str) -> Record:
         """Return what is known of a fault, without asking its agent.
 
         :raises UnknownFault: no fault of that name was started.
         """
-        return self._named(name).record()
+        return self._faults.named(name).record()
 
     def records(self) -> Sequence[Record]:
         """Return what is known of every fault, in the order in which they were started."""
-        with self._lock:
-            return [held.record() for held in self._held if held.agent.armed]
+        return self._faults.records()
 
     def stop(self, name: str = "") -> Sequence[Record]:
         """End a fault, or all of them, and return them with their final counters.
@@ -99,81 +100,48 @@ class LocalTarget:
 
         :param name: the fault; empty for all of them, also those that are still
             being started.
-        :raises EngineError: a program of a fault was loaded still; the agent is gone.
-        :raises AgentError: an agent could not be killed.
+        :raises EngineError: a program of a fault was loaded still, or an agent could not be killed.
         """
-        with self._lock:
-            chosen = [held for held in self._held if name in ("", held.fault.name)]
-        if name:
-            chosen = chosen[-1:]
+        chosen = self._faults.chosen(name)
         for held in chosen:
             held.agent.ask_to_stop()
-        troubles = [trouble for held in chosen for trouble in self._finish(held)]
-        if troubles:
-            raise EngineError(
-                ", and ".join(troubles), hint="`bpftool prog` lists what is loaded, and by whom"
-            )
-        return [held.record() for held in chosen if held.agent.armed]
-
-    def _finish(self, held: _Held) -> Iterator[str]:
-        """Wait for the end of an agent that was asked to stop; yield what went wrong."""
-        try:
-            held.agent.finish(self._waits)
-        except AgentError as error:
-            yield str(error)
-        leftovers = held.new_leftovers()
-        if leftovers:
-            ids = ", ".join(map(str, leftovers))
-            yield f"fault '{held.fault.name}' has ended, but its programs are loaded still: {ids}"
-
-    def _hold(self, fault: Fault, undo: contextlib.ExitStack) -> _Held:
-        """Launch an agent and enter it into the registry; both are undone with `undo`.
-
-        It is entered before it is armed, so that `stop` finds it in every state.
-        """
-        with self._lock:
-            for held in self._held:
-                if held.fault.name == fault.name and held.unfinished():
-                    raise InvalidFault(
-                        "name",
-                        fault.name,
-                        "free: a fault of that name is active",
-                        hint="stop that one first, or take another name",
-                    )
-            new = _Held(fault, Agent(self._launch(fault), fault.name))
-            self._held.append(new)
-            undo.callback(self._held.remove, new)
-            undo.callback(new.agent.end, self._waits)
-            return new
-
-    def _named(self, name: str) -> _Held:
-        with self._lock:
-            armed = [held for held in self._held if held.agent.armed]
-        for held in reversed(armed):
-            if held.fault.name == name:
-                return held
-        known = ", ".join(dict.fromkeys(held.fault.name for held in armed))
-        raise UnknownFault(
-            f"no fault named '{name}' was started by this process",
-            hint=f"there are: {known}" if known else "start_injection starts one",
-        )
+        return stop_each(chosen, hint="`bpftool prog` lists what is loaded, and by whom")
 
 
 class _Held:
     """A fault and its agent."""
 
-    def __init__(self, fault: Fault, agent: Agent) -> None:
+    def __init__(self, fault: Fault, agent: Agent, waits: Waits) -> None:
         self.fault = fault
         self.agent = agent
+        self._waits = waits
         self._leftovers_told = False
+
+    @property
+    def armed(self) -> bool:
+        return self.agent.armed
 
     def record(self) -> Record:
         return self.agent.record(self.fault)
 
-    def unfinished(self) -> bool:
-        return self.record().state is State.ACTIVE
+    def give_up(self) -> None:
+        self.agent.end(self._waits)
 
-    def new_leftovers(self) -> tuple[int, ...]:
+    def stop(self) -> list[str]:
+        """Wait for the end of an agent that was asked to stop; return what went wrong."""
+        troubles = []
+        try:
+            self.agent.finish(self._waits)
+        except AgentError as error:
+            troubles.append(str(error))
+        if leftovers := self._new_leftovers():
+            ids = ", ".join(map(str, leftovers))
+            troubles.append(
+                f"fault '{self.fault.name}' has ended, but its programs are loaded still: {ids}"
+            )
+        return troubles
+
+    def _new_leftovers(self) -> tuple[int, ...]:
         """Return what is loaded still, once: an agent that is gone cannot look again."""
         told, self._leftovers_told = self._leftovers_told, True
         return () if told else self.record().leftovers

@@ -7,12 +7,12 @@ that come before that text and the entry points that come after it.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.fault.hooks import Hook, Kind
+from chaoskernel.fault.origin import marked
 from chaoskernel.fault.spec import Fault, Mechanism
 
 COUNTERS = (
@@ -202,7 +202,7 @@ def _users(fault: Fault) -> Iterator[tuple[str, str]]:
 def _switches(fault: Fault, layout: Layout) -> str:
     clock = "" if layout.suspended is None else f"#define SUSPENDED {layout.suspended}ULL"
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
-    includes = "\n".join(f"#include <{header}> {_from('headers')}" for header in fault.headers)
+    includes = "\n".join(f"#include <{header}> {marked('headers')}" for header in fault.headers)
     return f"""\
 {includes}
 {_HOOKS[fault.kind].declarations}
@@ -274,11 +274,11 @@ def _enter(index: int, function: _Function) -> tuple[Entry, str]:
         entry = Entry(f"chaos_enter_{index}", Attach.KPROBE, symbol)
         head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
         position, back = "PT_REGS_SP(ctx)", "return_of(PT_REGS_SP(ctx))"
-    origin_of_parameters = _from(f"callchain[{min(function.predicates)}].parameters")
+    origin_of_parameters = marked(f"callchain[{min(function.predicates)}].parameters")
     named = sum(1 << frame for frame in function.predicates)
     free = sum(1 << frame for frame, predicate in function.predicates.items() if not predicate)
     tests = "".join(
-        f"\tif ({predicate}) {_from(f'callchain[{frame}].predicate')}\n"
+        f"\tif ({predicate}) {marked(f'callchain[{frame}].predicate')}\n"
         f"\t\tmatched |= {1 << frame:#x};\n"
         for frame, predicate in function.predicates.items()
         if predicate
@@ -330,14 +330,14 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
     return (
         entry,
         f"""
-{head} {_from("parameters")}
+{head} {marked("parameters")}
 {{
 	bool predicate, chosen = false;
 	struct event *event;
 
 	if (!in_scope(true))
 		return 0;
-	predicate = {fault.predicate or "true"}; {_from("predicate")}
+	predicate = {fault.predicate or "true"}; {marked("predicate")}
 	if (!matches({position}, predicate, &chosen))
 		return 0;
 	if (!should_fail({position}, chosen, guard_of_request({", ".join(source.arguments)})))
@@ -353,20 +353,6 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
 }}
 """,
     )
-
-
-def _from(key: str) -> str:
-    """Return a comment that says where a line of the program has its C from."""
-    return f"/* {key} */"
-
-
-def origin(line: str) -> str:
-    """Return the key of the fault that a line of a program has its C from; empty for ours."""
-    # At the end: a literal before it may have such text in it, too.
-    found = re.search(
-        r"/\* ((?:callchain\[\d+\]\.)?(?:predicate|parameters|headers)) \*/\s*$", line
-    )
-    return found[1] if found else ""
 
 
 def _after_comma(parameters: str) -> str:

@@ -9,17 +9,18 @@ import contextlib
 import dataclasses
 import datetime
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from chaoskernel.backend.target import Record, State, Target, in_words
+from chaoskernel.backend.record import Backend, Record, State, in_words
 from chaoskernel.chaosmesh.manifest import KernelChaos
-from chaoskernel.chaosmesh.schedule import Book, decide, remembered
+from chaoskernel.chaosmesh.schedule import ScheduleState, decide, remembered
 from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault, UnknownFault
 from chaoskernel.fault.checks import check_name
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Mechanism
 from chaoskernel.log import logger
+from chaoskernel.shared import Shared
 
 Now = Callable[[], datetime.datetime]
 
@@ -32,7 +33,7 @@ def _utc_now() -> datetime.datetime:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Manner:
+class InjectionSettings:
     """How the faults of an object are injected, which no document says.
 
     :param scope: what takes the place of the selection; asked at each injection.
@@ -52,10 +53,10 @@ class Applied:
     """
 
     def __init__(
-        self, chaos: KernelChaos, manner: Manner, target: Target, now: Now = _utc_now
+        self, chaos: KernelChaos, settings: InjectionSettings, target: Backend, now: Now = _utc_now
     ) -> None:
         self.chaos = chaos
-        self._manner = manner
+        self._settings = settings
         self._target = target
         self._now = now
         self._lock = threading.RLock()
@@ -64,7 +65,7 @@ class Applied:
         self._failure = ""
         self._pending = ""  # the name of the fault whose agent is on its way
         self._applied_at = now()
-        self._book = Book(self._applied_at)
+        self._schedule_state = ScheduleState(self._applied_at)
         self._gone = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -125,14 +126,16 @@ class Applied:
         now = self._now()
         with self._lock:
             busy = bool(self._active())
-            decision = decide(self.chaos.plan, self._book, now, busy=busy)
+            decision = decide(self.chaos.plan, self._schedule_state, now, busy=busy)
             if self._paused:
-                self._book = dataclasses.replace(self._book, until=decision.book.until)
+                self._schedule_state = dataclasses.replace(
+                    self._schedule_state, until=decision.state.until
+                )
             else:
-                self._book = decision.book
+                self._schedule_state = decision.state
             starts = decision.starts and not self._paused and not self._gone.is_set()
         if starts:
-            self._run(decision.book.started)
+            self._run(decision.state.started)
         return max(0.0, (decision.next - self._now()).total_seconds())
 
     def state(self) -> dict[str, Any]:
@@ -163,15 +166,15 @@ class Applied:
         return found | ({"schedule": self._schedule(runs)} if self.chaos.plan else {})
 
     def _schedule(self, runs: Sequence[Record]) -> dict[str, Any]:
-        plan, book = self.chaos.plan, self._book
+        plan, state = self.chaos.plan, self._schedule_state
         assert plan is not None
         over = [run.fault.name for run in runs if run.state is not State.ACTIVE]
         return {
             "cron": plan.cron.text,
-            "started": book.started,
-            "missed": book.missed,
-            "forbidden": book.forbidden,
-            "next": next(plan.cron.ticks(book.until)).isoformat(),
+            "started": state.started,
+            "missed": state.missed,
+            "forbidden": state.forbidden,
+            "next": next(plan.cron.ticks(state.until)).isoformat(),
             "active": [run.fault.name for run in runs if run.state is State.ACTIVE],
             "history": list(remembered(over, plan)),
         }
@@ -204,13 +207,13 @@ class Applied:
             self._recover()  # somebody asked for the end meanwhile
 
     def _whole(self) -> Fault:
-        manner = self._manner
+        settings = self._settings
         return self.chaos.fault(
-            manner.scope(),
-            mechanism=manner.mechanism,
-            engine=manner.engine,
-            dry_run=manner.dry_run,
-            stand_in=manner.stand_in,
+            settings.scope(),
+            mechanism=settings.mechanism,
+            engine=settings.engine,
+            dry_run=settings.dry_run,
+            stand_in=settings.stand_in,
         )
 
     def _rest(self) -> Fault | None:
@@ -306,15 +309,17 @@ class Registry:
             found = self._objects.pop((namespace, name), None)
         return found.delete() if found else ()
 
-    def delete_all(self) -> Iterator[str]:
-        """Delete every object; yield a line for each that left something behind."""
+    def delete_all(self) -> list[str]:
+        """Delete every object; return a line for each that left something behind."""
+        troubles = []
         with self._lock:
             keys = list(self._objects)
         for namespace, name in keys:
             try:
                 self.delete(name, namespace)
             except ChaosKernelError as error:
-                yield str(error)
+                troubles.append(str(error))
+        return troubles
 
     def _give_up(self, name: str, namespace: str) -> None:
         """Undo a start; what could not be undone is logged, for an error is on its way."""
@@ -336,9 +341,5 @@ class Registry:
             self._objects[key] = new
 
 
-_shared = Registry()
-
-
-def shared() -> Registry:
-    """Return the one registry of this process: it has all that its activities apply."""
-    return _shared
+shared = Shared(Registry)
+"""The one registry of this process: it has all that its activities apply."""

@@ -24,7 +24,7 @@ _Run = TypeVar("_Run")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Book:
+class ScheduleState:
     """What has become of a plan's ticks.
 
     :param until: ticks up to here have been dealt with.
@@ -43,40 +43,42 @@ class Book:
 class Decision:
     """What to do now.
 
-    :param book: with everything up to now.
+    :param state: with everything up to now.
     :param starts: a run begins now.
     :param next: when to look again.
     """
 
-    book: Book
+    state: ScheduleState
     starts: bool
     next: datetime.datetime
 
 
-def decide(plan: Plan, book: Book, now: datetime.datetime, *, busy: bool) -> Decision:
+def decide(plan: Plan, state: ScheduleState, now: datetime.datetime, *, busy: bool) -> Decision:
     """Return what to do about the ticks that have come since the last look.
 
     :param busy: a run of this plan lasts still.
     """
-    since = book.until
+    since = state.until
     if now < since - datetime.timedelta(seconds=GRACE_SECONDS):
         since = now  # the clock was set back: the plan follows it
     ticks = plan.cron.ticks(since)
     due = list(itertools.islice(itertools.takewhile(lambda tick: tick <= now, ticks), _MAX_COUNTED))
     if not due:
-        return Decision(dataclasses.replace(book, until=since), False, next(plan.cron.ticks(since)))
+        return Decision(
+            dataclasses.replace(state, until=since), False, next(plan.cron.ticks(since))
+        )
     allowed = GRACE_SECONDS if plan.deadline is None else plan.deadline
     in_time = (now - due[-1]).total_seconds() <= allowed
     forbidden = in_time and busy and plan.concurrency is Concurrency.FORBID
     starts = in_time and not forbidden
     until = due[-1] if len(due) < _MAX_COUNTED else now
-    book = Book(
+    state = ScheduleState(
         until=until,
-        started=book.started + starts,
-        missed=book.missed + len(due) - in_time,
-        forbidden=book.forbidden + forbidden,
+        started=state.started + starts,
+        missed=state.missed + len(due) - in_time,
+        forbidden=state.forbidden + forbidden,
     )
-    return Decision(book, starts, next(plan.cron.ticks(until)))
+    return Decision(state, starts, next(plan.cron.ticks(until)))
 
 
 def remembered(runs: Sequence[_Run], plan: Plan) -> Sequence[_Run]:

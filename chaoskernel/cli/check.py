@@ -12,8 +12,8 @@ from rich.text import Text
 
 from chaoskernel import process
 from chaoskernel.backend.launch import agent_python
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.target import Target
+from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.record import Backend
 from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
@@ -55,7 +55,7 @@ def command(prove: bool, as_json: bool) -> None:
     hooks = report.hooks(report.kernel_symbols(), kernel)
     others = [*report.mechanisms(kernel), *report.tracing(), *_engines(), *report.host()]
     if prove:
-        hooks = dict(_proven(hooks, LocalTarget()))
+        hooks = dict(_proven(hooks, LocalBackend()))
     found = [*hooks.values(), *others]
     if as_json:
         click.echo(document([finding._asdict() for finding in found]))
@@ -66,7 +66,7 @@ def command(prove: bool, as_json: bool) -> None:
     sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
 
 
-def _proven(hooks: dict[Kind, Finding], target: Target) -> Iterator[tuple[Kind, Finding]]:
+def _proven(hooks: dict[Kind, Finding], target: Backend) -> Iterator[tuple[Kind, Finding]]:
     """Yield the hooks again, those that are present as alive or dead."""
     with process.spawn(["sleep", str(_PROOF_SECONDS)]) as bystander:
         for hook, finding in hooks.items():
@@ -77,7 +77,7 @@ def _proven(hooks: dict[Kind, Finding], target: Target) -> Iterator[tuple[Kind, 
             yield hook, _tried(hook, finding, bystander.pid, target)
 
 
-def _tried(kind: Kind, finding: Finding, pid: int, target: Target) -> Finding:
+def _tried(kind: Kind, finding: Finding, pid: int, target: Backend) -> Finding:
     """Return what became of a dry run on a process that does nothing."""
     name = f"check-{kind.value}"
     try:

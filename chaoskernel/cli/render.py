@@ -49,7 +49,7 @@ def program_text(fault: Fault) -> str:
     hierarchy, _ = cgroups.scoped(fault.scope.cgroups, fault.scope.containers)
     names = symbols.running()
     placement = next(placements(fault, names, features.running(), hierarchy))
-    if engine_for(objects.with_object(fault)).name == "bcc":
+    if engine_for(fault, objects.assigned(fault).object).name == "bcc":
         return program.render(fault, on_this_kernel(placement)).text
     switches = inject.Switches()
     set_switches(switches, fault, placement)

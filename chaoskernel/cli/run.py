@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.target import Record, State, Target
-from chaoskernel.chaosmesh.applied import Applied, Manner, Registry
+from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.record import Backend, Record, State
+from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
 from chaoskernel.cli import logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.render import program_text
@@ -56,7 +56,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     if verbose:
         for fault in wanted.faults():
             click.echo(shown(program_text(fault), lines=True), err=as_json)
-    target = LocalTarget()
+    target = LocalBackend()
     try:
         with _ending_by_signals(), contextlib.ExitStack() as undo:
             undo.callback(target.stop)
@@ -69,22 +69,22 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     _tell(target.records(), as_json)
 
 
-def _started(wanted: Wanted, target: Target, undo: contextlib.ExitStack) -> Callable[[], bool]:
+def _started(wanted: Wanted, target: Backend, undo: contextlib.ExitStack) -> Callable[[], bool]:
     """Start what was asked for; return what tells whether it is over."""
     if wanted.fault:
         name = target.start(wanted.fault).fault.name
         return lambda: target.record(name).state is not State.ACTIVE
-    manner = Manner(
+    settings = InjectionSettings(
         lambda: wanted.scope, wanted.mechanism, wanted.engine, wanted.dry_run, wanted.stand_in
     )
-    objects = [Applied(chaos, manner, target) for chaos in wanted.documents]
+    objects = [Applied(chaos, settings, target) for chaos in wanted.documents]
     registry = Registry()
-    undo.callback(lambda: list(registry.delete_all()))
+    undo.callback(registry.delete_all)
     registry.apply(objects)
     return lambda: all(each.is_over() for each in objects)
 
 
-def _watch(target: Target, over: Callable[[], bool], show: Show) -> None:
+def _watch(target: Backend, over: Callable[[], bool], show: Show) -> None:
     while not over():
         for record in target.records():
             if record.state is State.ACTIVE:
@@ -93,7 +93,7 @@ def _watch(target: Target, over: Callable[[], bool], show: Show) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _look_at(record: Record, target: Target) -> None:
+def _look_at(record: Record, target: Backend) -> None:
     """Ask for the counters of a fault, and end it when its times are used up."""
     name, times = record.fault.name, record.fault.limits.times
     with contextlib.suppress(AgentError):  # a silent one ends by itself, or by Ctrl-C

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from chaoskernel.backend.target import in_words
+from chaoskernel.backend.record import in_words
 from chaoskernel.bpf.program import MAX_HIT
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.terminal import document as as_document

@@ -1,12 +1,11 @@
-"""A fault with predicates -> the same with an object that has them, for the engine core.
+"""A fault with predicates -> an object that has them, for the engine core.
 
-It is compiled where the experiment runs, on the types of this kernel, and travels in the
-fault's document; where the nodes' kernels have the members elsewhere, libbpf sees to it.
+It is compiled where the experiment runs, on the types of this kernel, and travels beside the
+fault; where the nodes' kernels have the members elsewhere, libbpf sees to it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import shutil
@@ -18,7 +17,10 @@ from chaoskernel import process
 from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool
 from chaoskernel.fault import predicate
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import packed
+from chaoskernel.fault.choice import Facts, choose
+from chaoskernel.fault.origin import marked, origin
 from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.process import CommandFailed
 
@@ -27,35 +29,36 @@ _HELPERS = Path("/usr/include/bpf/bpf_helpers.h")
 _STRICT = ("-Wno-everything", "-Werror=implicit-function-declaration")
 """A macro that is none is an error here, and not when the program is loaded."""
 
-_WITHOUT_OBJECT = (EngineName.BCC, EngineName.NONE)
 _MAX_PARAMETERS = 6
 _SECONDS = 60.0
 
 
-def with_object(fault: Fault) -> Fault:
-    """Return a fault with the object that it needs, if any.
+def assigned(fault: Fault) -> Assignment:
+    """Return a fault beside the object that it needs, if any.
 
-    Where it cannot be made, and no engine was asked for, the fault is left to bcc.
+    Where the object cannot be made, and bcc can do without it, the fault is left to bcc.
 
     :raises InvalidFault: the compiler does not take what the user wrote.
-    :raises MissingTool: core was asked for, and something that compiling takes is not there.
+    :raises MissingTool: the fault needs core, and something that compiling takes is missing.
     """
-    if not fault.has_predicates or fault.object or fault.engine in _WITHOUT_OBJECT:
-        return fault
-    wanted = fault.engine is EngineName.CORE
+    # Core may work on the nodes, whatever this kernel is.
+    with_it, without_it = (choose(fault, Facts(made, lambda: True)) for made in (True, False))
+    if not fault.has_predicates or with_it is not EngineName.CORE:
+        return Assignment(fault)
+    wanted = without_it is EngineName.CORE
     try:
-        require_tools()
+        require_tools(or_bcc=not fault.row.needs_core)
         image = compiled(fault)
     except MissingTool:
         if wanted:
             raise
-        return fault
+        return Assignment(fault)
     except InvalidFault:
         # Macros of a header are not among the types; bcc reads the header.
         if wanted or not fault.headers:
             raise
-        return fault
-    return dataclasses.replace(fault, object=packed(image))
+        return Assignment(fault)
+    return Assignment(fault, packed(image))
 
 
 def compiled(fault: Fault) -> bytes:
@@ -116,7 +119,7 @@ def _function(name: str, parameters: str, test: str, at: str) -> str:
 static __always_inline bool {name}(const u64 *__arguments)
 {{
 {declared}
-	return {predicate.reading(test)}; /* {at}predicate */
+	return {predicate.reading(test)}; {marked(f"{at}predicate")}
 }}
 """
 
@@ -133,33 +136,29 @@ def _parameters(parameters: str, test: str, at: str) -> Iterator[str]:
                 f"possible here: {name} is parameter {number + 1} of its function",
                 hint=f"a program sees the first {_MAX_PARAMETERS}",
             )
-        yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; /* {at}parameters */"
+        yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; {marked(f'{at}parameters')}"
 
 
-def _origin(line: str) -> str:
-    """Return the key of the fault that a line has its C from."""
-    found = re.search(r"/\* (\S+) \*/$", line)
-    return found[1] if found else ""
-
-
-def require_tools() -> None:
+def require_tools(*, or_bcc: bool = True) -> None:
     """Check that predicates can be compiled here.
 
+    :param or_bcc: whether the engine bcc is a remedy too.
     :raises MissingTool: something is not there.
     """
     absent = [tool for tool in clang.NEEDED if not shutil.which(tool)]
     absent += [str(path) for path in (_HELPERS, _TYPES) if not path.exists()]
     if absent:
+        bcc = ", or use the engine bcc" if or_bcc else ""
         raise MissingTool(
             f"predicates are compiled here, and there is no {' and no '.join(absent)}",
-            hint=f"apt-get install {clang.PACKAGES}, or use the engine bcc",
+            hint=f"apt-get install {clang.PACKAGES}{bcc}",
         )
 
 
 def _error(fault: Fault, text: str, failed: CommandFailed) -> InvalidFault | EngineError:
     found = re.search(r"(?m)users\.h:(\d+):\d+: (?:fatal )?error: (.+)$", failed.output)
     line = text.splitlines()[int(found[1]) - 1] if found else ""
-    if found and (key := _origin(line)):
+    if found and (key := origin(line)):
         return InvalidFault(
             key,
             fault.c_of(key),

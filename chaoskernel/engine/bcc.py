@@ -24,7 +24,6 @@ from chaoskernel.bpf.program import (
     Layout,
     Placement,
     Program,
-    origin,
     render,
 )
 from chaoskernel.engine import Progress, events
@@ -38,6 +37,7 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.origin import origin
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses

@@ -1,4 +1,4 @@
-"""Which engine brings a fault onto this kernel."""
+"""The engine that brings a fault onto this kernel; see `fault.choice` for the rule."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine, require_core
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import MissingTool, UnsupportedKernel
+from chaoskernel.fault.choice import Facts, choose
 from chaoskernel.fault.spec import EngineName, Fault
 
 
-def engine_for(fault: Fault) -> Engine:
-    """Return the engine that a fault asks for, or else core where it serves, and bcc elsewhere."""
-    if fault.engine is EngineName.NONE:
+def engine_for(fault: Fault, image: str = "") -> Engine:
+    """Return the engine that a fault asks for, or else core where it works, and bcc elsewhere.
+
+    :param image: the object that was compiled for the fault, packed; empty where none was.
+    """
+    chosen = choose(fault, Facts(bool(image), _core_works))
+    if chosen is EngineName.NONE:
         return RehearsalEngine()
-    if fault.engine is EngineName.CORE or (fault.engine is EngineName.AUTO and _core_serves(fault)):
-        return CoreEngine()
+    if chosen is EngineName.CORE:
+        return CoreEngine(image)
     from chaoskernel.engine.bcc import BccEngine  # noqa: PLC0415 - nobody else pays for it
 
     return BccEngine()
 
 
-def _core_serves(fault: Fault) -> bool:
-    if fault.row.needs_core:
-        return True  # what it lacks, it says
-    if fault.has_predicates and not fault.object:
-        return False
+def _core_works() -> bool:
     try:
         require_core()
     except (MissingTool, UnsupportedKernel):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Placement, origin
+from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Placement
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
@@ -28,6 +29,7 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.fault.checks import unpacked
+from chaoskernel.fault.origin import origin
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf, files
 from chaoskernel.kernel.addresses import without_addresses
@@ -37,23 +39,29 @@ _LISTED = 1
 
 
 class CoreEngine:
-    """Loads an object through libbpf; see `Engine`."""
+    """Loads an object through libbpf; see `Engine`.
+
+    :param image: the object that was compiled for the fault, packed; empty is the shipped one.
+    """
 
     name = "core"
+
+    def __init__(self, image: str = "") -> None:
+        self._image = image
 
     def arm(self, fault: Fault, *, progress: Progress) -> Armed:
         """See `Engine.arm`.
 
         :raises MissingTool: there is no libbpf, or no object.
         """
-        if fault.has_predicates and not fault.object:
+        if fault.has_predicates and not self._image:
             raise MissingTool(
                 "the fault has predicates, and no object that was compiled with them",
                 hint="apt-get install clang libbpf-dev bpftool where the experiment runs, "
                 "or use the engine bcc",
             )
         require_core()
-        return arm(fault, _loaded, progress)
+        return arm(fault, functools.partial(_loaded, self._image), progress)
 
 
 def require_core() -> None:
@@ -101,10 +109,10 @@ def shipped_object() -> bytes:
 
 
 @contextlib.contextmanager
-def _loaded(fault: Fault, placement: Placement) -> Iterator[_Module]:
-    image = unpacked(fault.object) if fault.object else shipped_object()
+def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module]:
+    image = unpacked(packed) if packed else shipped_object()
     wanted = inject.entries(fault, placement)
-    with contextlib.ExitStack() as undo, _users_errors(fault):
+    with contextlib.ExitStack() as undo, _users_errors(fault, compiled=bool(packed)):
         module = libbpf.Object(image)
         undo.callback(module.close)
         switches = module.initial(".rodata.switches", inject.Switches)
@@ -159,7 +167,7 @@ def _subsystem(placement: Placement) -> int:
 
 
 @contextlib.contextmanager
-def _users_errors(fault: Fault) -> Iterator[None]:
+def _users_errors(fault: Fault, *, compiled: bool) -> Iterator[None]:
     """Show what the verifier says of the user's own C at its key in the fault."""
     try:
         yield
@@ -173,7 +181,7 @@ def _users_errors(fault: Fault) -> Iterator[None]:
                 needs="CONFIG_FUNCTION_ERROR_INJECTION lists what may be; "
                 "`chaoskernel lab` boots such a kernel",
             ) from refused
-        if key and fault.object:
+        if key and compiled:
             raise InvalidFault(
                 key,
                 fault.c_of(key),

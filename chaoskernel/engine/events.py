@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.spec import MAX_EVENTS
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.symbols import Symbols
 
-KEPT = 256
+KEPT = MAX_EVENTS
 """How many of the latest ones a program keeps."""
 
 _MAX_STACK = 48

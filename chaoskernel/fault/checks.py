@@ -47,9 +47,18 @@ def sequence_of(key: str, value: Any) -> tuple[Any, ...]:
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
         raise InvalidFault(key, value, "a list", hint="put it in square brackets")
-    if len(value) > MAX_ITEMS:
-        raise InvalidFault(key, f"{len(value)} items", f"at most {MAX_ITEMS} items")
+    check_count(key, len(value), MAX_ITEMS, "items")
     return tuple(value)
+
+
+def check_count(key: str, number: int, most: int, what: str, *, hint: str = "") -> None:
+    """Check how many of something there are.
+
+    :param what: they are called, in the plural.
+    :raises InvalidFault: there are too many.
+    """
+    if number > most:
+        raise InvalidFault(key, f"{number} {what}", f"at most {most} {what}", hint=hint)
 
 
 def listed(key: str, value: Any) -> tuple[Any, ...]:

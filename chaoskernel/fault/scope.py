@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.checks import check_flag, is_int, only, sequence_of
+from chaoskernel.fault.checks import check_count, check_flag, is_int, only, sequence_of
 from chaoskernel.fault.pods import PodScope, pods_of
 
 MAX_PID = 2**22
@@ -108,13 +108,7 @@ class Scope:
                     f"the name of a command, up to {_COMMAND_BYTES} bytes",
                     hint="ps -e -o comm shows them; the kernel keeps no more of a name",
                 )
-        if len(self.commands) > MAX_COMMANDS:
-            raise InvalidFault(
-                "commands",
-                f"{len(self.commands)} names",
-                f"at most {MAX_COMMANDS} names",
-                hint="use a cgroup",
-            )
+        check_count("commands", len(self.commands), MAX_COMMANDS, "names", hint="use a cgroup")
 
     def _require_one_way(self) -> None:
         check_flag("system_wide", self.system_wide)

@@ -1,8 +1,8 @@
 """The Fault and its parts: what to make fail, where, how often and for how long.
 
 A Fault knows no host.  Its parts validate themselves, so a Fault that exists is
-a Fault that makes sense.  `to_json` and `from_json` are exact inverses; the JSON
-document is what travels to the agent.  Standard library only.
+a Fault that makes sense.  `to_json` and `from_json` are exact inverses; what travels to an
+agent is an Assignment.  Standard library only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Any
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.c_text import check_expression, check_header, check_parameters
 from chaoskernel.fault.checks import (
+    check_count,
     check_flag,
     check_function,
-    check_object,
-    document,
     is_int,
     is_number,
     mapping,
@@ -51,6 +50,9 @@ MAX_ERRNO = 4095
 """Largest error number that a kernel function can return (include/linux/err.h)."""
 
 MAX_HEADERS = 32
+
+MAX_EVENTS = 256
+"""How many of the latest injections are kept of a fault, wherever it is."""
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """What a fault may be called: what a label of Kubernetes may have."""
@@ -151,8 +153,6 @@ class Fault:
     :param dry_run: count what would have failed, and let it through.
     :param engine: what brings the program onto the kernel.
     :param stand_in: where the kernel lacks the hook, arm the kind of STAND_INS in its place.
-    :param object: the program with the predicates in it, for the engine `core`: an object file
-        in base64; empty where it is not compiled.
     """
 
     name: str
@@ -168,7 +168,6 @@ class Fault:
     headers: tuple[str, ...] = ()
     dry_run: bool = False
     engine: EngineName = EngineName.AUTO
-    object: str = ""
     where: Where = dataclasses.field(default_factory=Where)
     stand_in: bool = False
 
@@ -199,7 +198,6 @@ class Fault:
                 f"possible when the fault is {self.kind.value}",
                 hint="the engine core knows it; leave engine out",
             )
-        check_object("object", self.object)
         self._check_stand_in()
 
     @property
@@ -366,18 +364,9 @@ class Fault:
             "headers": list(self.headers),
             "dry_run": self.dry_run,
             "engine": self.engine.value,
-            "object": self.object,
             "where": self.where.to_json(),
             "stand_in": self.stand_in,
         }
-
-    @classmethod
-    def from_text(cls, text: str) -> Fault:
-        """Return the fault that a JSON document describes, which is bounded before it is read.
-
-        :raises InvalidFault: it is no document of a fault.
-        """
-        return cls.from_json(document("the fault", text))
 
     @classmethod
     def from_json(cls, described: Any) -> Fault:
@@ -403,7 +392,6 @@ class Fault:
             headers=sequence_of("headers", body.get("headers", [])),
             dry_run=body.get("dry_run", False),
             engine=engine_named(body.get("engine", EngineName.AUTO.value)),
-            object=body.get("object", ""),
             where=where_of(mapping("where", body.get("where", {}))),
             stand_in=body.get("stand_in", False),
         )
@@ -493,13 +481,8 @@ def check_frames(key: str, number: int) -> None:
 
     :raises InvalidFault: there are too many.
     """
-    if number > MAX_FRAMES:
-        raise InvalidFault(
-            key,
-            f"{number} frames",
-            f"at most {MAX_FRAMES} frames",
-            hint="leave out the frames that do not tell the paths apart",
-        )
+    hint = "leave out the frames that do not tell the paths apart"
+    check_count(key, number, MAX_FRAMES, "frames", hint=hint)
 
 
 def check_headers(key: str, number: int) -> None:
@@ -507,9 +490,8 @@ def check_headers(key: str, number: int) -> None:
 
     :raises InvalidFault: there are too many.
     """
-    if number > MAX_HEADERS:
-        hint = "name those alone that the predicates need"
-        raise InvalidFault(key, f"{number} headers", f"at most {MAX_HEADERS} headers", hint=hint)
+    hint = "name those alone that the predicates need"
+    check_count(key, number, MAX_HEADERS, "headers", hint=hint)
 
 
 def frames_of(callchain: Any) -> tuple[Frame, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.checks import check_flag, only, sequence_of
+from chaoskernel.fault.checks import check_count, check_flag, only, sequence_of
 
 MAX_PATHS = 64
 MAX_PEERS = 64
@@ -50,8 +50,10 @@ class Where:
         for key in ("paths", "devices"):
             for path in getattr(self, key):
                 _check_path(key, path)
-            _check_number(key, getattr(self, key), MAX_PATHS, "name a directory that has them")
-        _check_number("peers", self.peers, MAX_PEERS, "name a network that has them")
+            hint = "name a directory that has them"
+            check_count(key, len(getattr(self, key)), MAX_PATHS, key, hint=hint)
+        hint = "name a network that has them"
+        check_count("peers", len(self.peers), MAX_PEERS, "peers", hint=hint)
         for peer in self.peers:
             peer_of(peer)
         check_flag("any_file", self.any_file)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from chaoskernel.backend.target import Target
-from chaoskernel.backend.targets import Targets
+from chaoskernel.backend.backends import Backends
+from chaoskernel.backend.record import Backend
 from chaoskernel.chaosmesh.manifest import Selection
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.checks import check_flag, is_int
 from chaoskernel.fault.scope import Scope
+from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
 from chaoskernel.k8s.injection import Cluster, Waits
@@ -22,8 +23,8 @@ from chaoskernel.k8s.job import settings as job_settings
 from chaoskernel.k8s.leftovers import Jobs
 from chaoskernel.k8s.nodes import MAX_NODES, Bounds
 from chaoskernel.k8s.select import Pods, select
-from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.log import logger
+from chaoskernel.shared import Shared
 
 
 class Api(Cluster, Pods, Jobs, Protocol):
@@ -65,11 +66,11 @@ class Access:
                 logger.info("Pod %s: its first container, %s, is hit", pod, pod.containers[0].name)
         return Scope(pods=pods)
 
-    def target(self, targets: Targets, waits: Waits | None = None) -> Target:
-        """Return the target of this cluster, which is one of the process's."""
-        return targets.other(
+    def backend(self, backends: Backends, waits: Waits | None = None) -> Backend:
+        """Return the backend of this cluster, which is one of the process's."""
+        return backends.other(
             (self.connection, self.settings),
-            lambda: ClusterTarget(self.cluster, self.settings, self._owner(), waits),
+            lambda: ClusterBackend(self.cluster, self.settings, self._owner(), waits),
         )
 
     def _owner(self) -> Owner | None:
@@ -95,17 +96,14 @@ def bounded(max_nodes: Any, system_pods: Any, own: Self | None) -> Bounds:
     return Bounds(max_nodes, system_pods, own)
 
 
-_open: list[Callable[[Connection], Api]] = [ApiCluster]
+Open = Callable[[Connection], Api]
+
+_open: Shared[Open] = Shared(lambda: ApiCluster)
 
 
-@contextlib.contextmanager
-def reaching(cluster: Api) -> Iterator[None]:
+def reaching(cluster: Api) -> contextlib.AbstractContextManager[Open]:
     """Have every connection lead to a given cluster for a while."""
-    _open.append(lambda _: cluster)
-    try:
-        yield
-    finally:
-        _open.pop()
+    return _open.replaced(lambda _: cluster)
 
 
 def access(
@@ -123,4 +121,4 @@ def access(
     """
     given = connection(secrets, environment)
     settings = job_settings(namespace, image, privileged, environment)
-    return Access(_open[-1](given), given, settings, own_pod(environment))
+    return Access(_open()(given), given, settings, own_pod(environment))

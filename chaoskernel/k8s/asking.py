@@ -12,8 +12,8 @@ from typing import Any
 from chaoskernel.backend.launch import start_seconds
 from chaoskernel.errors import ClusterError
 from chaoskernel.k8s import forms, streams
+from chaoskernel.k8s.api_errors import Busy, error_of
 from chaoskernel.k8s.forms import Form
-from chaoskernel.k8s.refusal import Busy, error_of
 from chaoskernel.k8s.retry import Patience
 from chaoskernel.k8s.sparing import SparingLog
 from chaoskernel.log import logger

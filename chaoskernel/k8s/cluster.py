@@ -19,9 +19,9 @@ from chaoskernel.backend.launch import start_seconds
 from chaoskernel.chaosmesh.manifest.document import count_quickly
 from chaoskernel.errors import ClusterError, InvalidFault
 from chaoskernel.k8s import forms, streams
+from chaoskernel.k8s.api_errors import error_of, plain
 from chaoskernel.k8s.asking import CONNECT_SECONDS, READ_SECONDS, Requests, decoded, fitting
 from chaoskernel.k8s.connection import IN_POD, Connection, without_secrets
-from chaoskernel.k8s.refusal import error_of, plain
 from chaoskernel.k8s.retry import Patience
 
 _WATCH_SECONDS = 300

@@ -13,15 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from chaoskernel.backend.launch import START_VARIABLE
-from chaoskernel.backend.target import Record
+from chaoskernel.backend.record import Record
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
     ClusterError,
     TimeLimit,
 )
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.spec import Fault
-from chaoskernel.k8s import removal, sums
+from chaoskernel.k8s import aggregate, removal
+from chaoskernel.k8s.api_errors import event_trouble
 from chaoskernel.k8s.job import (
     CONTAINER,
     LABEL_FAULT,
@@ -32,13 +34,12 @@ from chaoskernel.k8s.job import (
     job,
     job_name,
 )
-from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.owner import owner_of
-from chaoskernel.k8s.refusal import event_trouble
+from chaoskernel.k8s.progress import Roll
+from chaoskernel.k8s.recent_events import Latest
 from chaoskernel.k8s.retry import Patience
-from chaoskernel.k8s.roll import Roll
 from chaoskernel.k8s.sparing import SparingLog
 from chaoskernel.log import logger
 
@@ -89,8 +90,11 @@ class Waits:
 class Injection:
     """One fault on its nodes."""
 
-    def __init__(self, fault: Fault, cluster: Cluster, settings: Settings, waits: Waits) -> None:
-        self.fault = fault
+    def __init__(
+        self, given: Assignment, cluster: Cluster, settings: Settings, waits: Waits
+    ) -> None:
+        self.fault = fault = given.fault
+        self._given = given
         self._cluster = cluster
         self._settings = settings
         self._waits = waits
@@ -118,7 +122,7 @@ class Injection:
 
     def record(self) -> Record:
         with self._roll:
-            return sums.record(self.fault, self._agents, self._latest)
+            return aggregate.record(self.fault, self._agents, self._latest)
 
     def create(self, seconds: float, owner: Owner | None) -> None:
         """Watch, then create the Jobs; a stop waits for those whose making is under way.
@@ -145,7 +149,9 @@ class Injection:
                 return
             scope = dataclasses.replace(self.fault.scope, pods=tuple(agent.pods))
             manifest = job(
-                dataclasses.replace(self.fault, scope=scope),
+                dataclasses.replace(
+                    self._given, fault=dataclasses.replace(self.fault, scope=scope)
+                ),
                 self._run,
                 number,
                 self._settings,

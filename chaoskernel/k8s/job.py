@@ -16,6 +16,7 @@ from typing import Any
 from chaoskernel import __version__
 from chaoskernel.chaosmesh.manifest.names import SUBDOMAIN
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.assignment import FAULT_VARIABLE, Assignment
 from chaoskernel.fault.checks import DNS_LABEL, check_flag
 from chaoskernel.fault.spec import EngineName, Fault
 
@@ -183,7 +184,7 @@ def job_name(fault: str, run: str, number: int) -> str:
 
 
 def job(
-    fault: Fault,
+    assigned: Assignment,
     run: str,
     number: int,
     given: Settings,
@@ -195,14 +196,14 @@ def job(
 ) -> dict[str, Any]:
     """Return the Job of one node.
 
-    :param fault: its scope has the pods of that node alone.
+    :param assigned: the scope of its fault has the pods of that node alone.
     :param run: tells this start of the fault from others.
     :param start_seconds: how long arming may take; the Job's deadline comes after it and the
         fault's duration.
     :param part: with which others it is deleted.
     :raises InvalidFault: the fault is too long for it.
     """
-    document = _document(fault)
+    document, fault = _document(assigned), assigned.fault
     seconds = math.ceil(start_seconds + fault.limits.duration + _MARGIN_SECONDS)
     node = fault.scope.pods[0].node
     labels = {
@@ -302,7 +303,7 @@ def _container(
         "name": CONTAINER,
         "image": given.image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": "CHAOSKERNEL_FAULT", "value": document}],
+        "env": [{"name": FAULT_VARIABLE, "value": document}],
         "resources": {"requests": resources, "limits": resources},
         "securityContext": _security(given.privileged, fault.engine),
         "volumeMounts": [
@@ -322,9 +323,9 @@ def _security(privileged: bool, engine: EngineName) -> dict[str, Any]:
     return {**found, "capabilities": {"drop": ["ALL"], "add": list(capabilities(engine))}}
 
 
-def _document(fault: Fault) -> str:
+def _document(assigned: Assignment) -> str:
     # Kubernetes replaces $(NAME) in the value of a variable.
-    text = json.dumps(fault.to_json(), separators=(",", ":")).replace("$", "\\u0024")
+    text = json.dumps(assigned.to_json(), separators=(",", ":")).replace("$", "\\u0024")
     if len(text) > _MAX_FAULT_BYTES:
         raise InvalidFault(
             "the fault",

@@ -72,15 +72,17 @@ def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
     return sorted([*jobs, *orphans], key=lambda left: (left.fault, left.node))
 
 
-def remove(cluster: Jobs, namespace: str, lefts: Sequence[Left]) -> Iterator[tuple[Left, str]]:
-    """Delete Jobs; yield each, with what went wrong or nothing.  It goes on past errors."""
+def remove(cluster: Jobs, namespace: str, lefts: Sequence[Left]) -> list[tuple[Left, str]]:
+    """Delete Jobs; return each, with what went wrong or nothing.  It goes on past errors."""
+    removed = []
     for left in lefts:
         trouble = ""
         try:
             cluster.delete_job(namespace, left.job)
         except ChaosKernelError as error:
             trouble = str(error)
-        yield left, trouble
+        removed.append((left, trouble))
+    return removed
 
 
 def _of_job(document: Mapping[str, Any]) -> Left:

@@ -11,10 +11,10 @@ from typing import Any
 from chaoskernel.agent import protocol
 from chaoskernel.errors import AgentError, ChaosKernelError
 from chaoskernel.fault.pods import PodScope
-from chaoskernel.k8s.latest import Latest
+from chaoskernel.k8s.api_errors import plain, pod_trouble
 from chaoskernel.k8s.owner import owner_of
-from chaoskernel.k8s.refusal import plain, pod_trouble
-from chaoskernel.k8s.roll import Roll, Standing
+from chaoskernel.k8s.progress import Roll, Standing
+from chaoskernel.k8s.recent_events import Latest
 
 SILENT_SECONDS = 45.0
 """An agent says something every 10 s; one that has not for so long is cut off."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, MissingTool, TimeLimit
-from chaoskernel.lab import leash
+from chaoskernel.lab import parent_death
 from chaoskernel.lab.progress import Progress
 
 _UPDATE_SECONDS = 300.0
@@ -148,7 +148,7 @@ class Archive:
         wanted = [f"{package.name}={package.version}" for package in packages]
         total = sum(package.size for package in packages)
         log = into / "apt.log"
-        command = leash.leashed(self._command("apt-get", "-qq", "download", *wanted))
+        command = parent_death.tied(self._command("apt-get", "-qq", "download", *wanted))
         deadline = time.monotonic() + _DOWNLOAD_SECONDS
         with (
             log.open("w", encoding="utf-8") as errors,
@@ -179,7 +179,7 @@ class Archive:
         ).stdout.split()
 
     def _run(self, *words: str, seconds: float) -> subprocess.CompletedProcess[str]:
-        command = leash.leashed(self._command(*words))
+        command = parent_death.tied(self._command(*words))
         return process.run(command, seconds=seconds, check=False, env=_environment())
 
     def _command(self, program: str, *words: str) -> list[str]:

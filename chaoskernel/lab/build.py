@@ -22,7 +22,7 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, TimeLimit
-from chaoskernel.lab import cache, leash, tools
+from chaoskernel.lab import cache, parent_death, tools
 from chaoskernel.lab.progress import Progress
 
 RECORD = "kernel.json"
@@ -188,7 +188,7 @@ def refused(options: str, config: str) -> tuple[str, ...]:
 
 
 def _compile(tree: Path, log: Path, progress: Progress) -> None:
-    command = leash.leashed(
+    command = parent_death.tied(
         [
             *("timeout", f"{_BUILD_SECONDS:g}"),
             *("make", f"-j{os.cpu_count() or 1}", f"KCFLAGS={_COMPILER_FLAGS}", "bzImage"),
@@ -239,7 +239,7 @@ def _install(tree: Path, target: Path) -> str:
 
 
 def _run(command: list[str], *, cwd: Path, seconds: float) -> None:
-    done = process.run(leash.leashed(command), cwd=cwd, seconds=seconds, check=False)
+    done = process.run(parent_death.tied(command), cwd=cwd, seconds=seconds, check=False)
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it gave no reason"]
         raise LabError(f"{command[0]} failed: {last[0]}", hint=f"remove {cwd} and build again")

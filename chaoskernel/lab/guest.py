@@ -2,7 +2,7 @@
 
 virtme-ng makes the machine; its `virtme-run` is used rather than `vng`, which
 passes every argument through a shell.  The command's exit status comes back in the
-mailbox, because virtme-ng's own status cannot tell a lost guest from a command
+work directory, because virtme-ng's own status cannot tell a lost guest from a command
 that exited with 255.
 """
 
@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, LostGuest, TimeLimit
-from chaoskernel.lab import accel, cache, leash, mailbox, script, tools
+from chaoskernel.lab import accel, cache, parent_death, script, tools, work_directory
 from chaoskernel.lab.kernel import Kernel
 
 DEFAULT_SECONDS = 600.0
@@ -103,7 +103,7 @@ def run(
     deadline = time.monotonic() + seconds
     try:
         return _boot(kernel, job, size, hardware, seconds, streams)
-    except mailbox.NeverBegan:
+    except work_directory.NeverBegan:
         # QEMU 7.2 dies under a booting kernel once in a while (an assertion of its MSI-X
         # emulation); nothing of the command has run, so it is safe to boot again.
         return _boot(kernel, job, size, hardware, deadline - time.monotonic(), streams)
@@ -125,10 +125,10 @@ def shell(
     tools.require(tools.BOOT_NEEDS)
     job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules)
     hardware = acceleration(kernel, root)
-    with mailbox.made(job) as mail, _terminal_kept():
+    with work_directory.made(job) as mail, _terminal_kept():
         command = command_line(kernel, job, machine or Machine(), hardware, mail)
         # In the terminal's own process group, or it could not read from it.
-        child = process.start(leash.leashed(command), stdin=None, own_group=False)
+        child = process.start(parent_death.tied(command), stdin=None, own_group=False)
         try:
             child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -149,7 +149,7 @@ def command_line(
 
     :param mail: the host's side of the directory that carries the script and the status.
     """
-    entry = f"{script.MAIL}/{mailbox.ENTRY}"
+    entry = f"{script.MAIL}/{work_directory.ENTRY}"
     begin = f"--script-sh=sh {entry}" if job.command else f"--shell={entry}"
     overlays = [path for path in _OVERLAYS if Path(path).is_dir() and not Path(path).is_symlink()]
     return [
@@ -166,7 +166,7 @@ def command_line(
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
         *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
         "--qemu-opt=-serial",
-        f"--qemu-opt=file:{mail / mailbox.CONSOLE}",
+        f"--qemu-opt=file:{mail / work_directory.CONSOLE}",
         begin,
     ]
 
@@ -201,8 +201,8 @@ def _boot(
     seconds: float,
     streams: tuple[BinaryIO, BinaryIO],
 ) -> int:
-    with mailbox.made(job) as mail:
-        command = leash.leashed(command_line(kernel, job, machine, hardware, mail))
+    with work_directory.made(job) as mail:
+        command = parent_death.tied(command_line(kernel, job, machine, hardware, mail))
         with process.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             try:
                 pump(child, streams, time.monotonic() + seconds)
@@ -210,7 +210,7 @@ def _boot(
                 raise TimeLimit(
                     f"the guest was ended after {seconds:g} s", hint="raise the limit (--timeout)"
                 ) from None
-        return mailbox.status(mail)
+        return work_directory.status(mail)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import LabError
-from chaoskernel.lab import apt, cache, initramfs, leash, tools
+from chaoskernel.lab import apt, cache, initramfs, parent_death, tools
 from chaoskernel.lab.progress import Progress
 
 DEFAULT_PACKAGE = "linux-image-amd64"
@@ -313,7 +313,7 @@ def _fields(file: Path) -> tuple[str, str]:
 
 def _run(command: list[str], file: Path, seconds: float) -> None:
     environment = dict(os.environ) | {"LC_ALL": "C"}
-    done = process.run(leash.leashed(command), seconds=seconds, check=False, env=environment)
+    done = process.run(parent_death.tied(command), seconds=seconds, check=False, env=environment)
     if done.returncode != 0:
         if "No space left on device" in done.stderr:
             raise apt.full_disk()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.backend.target import Record, State
+from chaoskernel.backend.record import Record, State
 
 JOURNAL_KEY = "chaoskernel"
 
@@ -19,6 +19,7 @@ _STARTS = (
     ("chaoskernel.actions", "start_injection"),
     ("chaoskernel.actions", "start_pod_injection"),
     ("chaoskernel.actions", "apply_kernel_chaos"),
+    ("chaoskernel.actions", "apply_pod_kernel_chaos"),
 )
 _ENSURE = ("chaoskernel.probes", "ensure_injected")
 # The toolkit prefixes an activity's error with its class, once for each wrapping.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from chaoskernel.fault.assignment import FAULT_VARIABLE, Assignment
 
 
 def running(name: str = "") -> list[int]:
@@ -24,6 +25,6 @@ def _fault(place: Path) -> str:
     """Return the fault that an agent has: it is in its environment."""
     for each in (place / "environ").read_bytes().split(b"\0"):
         key, _, value = each.partition(b"=")
-        if key == b"CHAOSKERNEL_FAULT":
-            return str(json.loads(value)["name"])
+        if key == FAULT_VARIABLE.encode():
+            return Assignment.from_text(value.decode()).fault.name
     return ""

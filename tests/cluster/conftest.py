@@ -18,8 +18,8 @@ from chaoskernel.chaosmesh.manifest.arguments import selected_by
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.k8s.access import access
+from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.injection import Waits
-from chaoskernel.k8s.target import ClusterTarget
 from chaoskernel.lab.progress import Lines
 from tests.cluster.kubectl import ADMIN, apply, await_ready, get, kubectl, namespace, pod
 from tests.place import require
@@ -106,10 +106,10 @@ def fault(name: str, labels: dict[str, str], *, duration: float = 60) -> Fault:
     )
 
 
-def impatient(**waits: float) -> ClusterTarget:
+def impatient(**waits: float) -> ClusterBackend:
     """Return the cluster as a target that waits for less long than activities do."""
     reached = access()
-    return ClusterTarget(reached.cluster, reached.settings, waits=Waits(**waits))
+    return ClusterBackend(reached.cluster, reached.settings, waits=Waits(**waits))
 
 
 def found(name: str) -> dict[str, set[str]]:

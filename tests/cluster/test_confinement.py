@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
@@ -52,7 +53,9 @@ PATHS = [
 def manifest() -> dict[str, Any]:
     scope = Scope(pods=(PodScope("shop", "db-0", "12345678-00", "node-1"),))
     fault = Fault(name="confined", kind=Kind.SLAB, scope=scope, engine=EngineName.CORE)
-    made = job.job(fault, "confined", 0, Settings(SPACE, images.AGENT), start_seconds=60)
+    made = job.job(
+        Assignment(fault), "confined", 0, Settings(SPACE, images.AGENT), start_seconds=60
+    )
     (container,) = made["spec"]["template"]["spec"]["containers"]
     container["command"] = ["python3", "-c", f"PATHS = {PATHS}\n{SCRIPT}"]
     status = Path("/proc/self/status").read_text(encoding="ascii")

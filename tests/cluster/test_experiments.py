@@ -27,7 +27,7 @@ EXPERIMENTS = {
     "kubernetes-kernelchaos.yaml": ["pod-mount-enomem"],
     "kubernetes-disk-full.json": ["pod-disk-full-write", "pod-disk-full-create"],
 }
-STARTS = ("start_pod_injection", "apply_kernel_chaos")
+STARTS = ("start_pod_injection", "apply_pod_kernel_chaos")
 
 
 @pytest.fixture(scope="module")

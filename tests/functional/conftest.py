@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.compiler.objects import with_object
+from chaoskernel.compiler.objects import assigned
 from chaoskernel.engine import ArmedFault, Engine
 from chaoskernel.engine.bcc import BccEngine
+from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.engine.events import KEPT
 from chaoskernel.fault.spec import EngineName, Fault
@@ -42,8 +43,9 @@ def arm(lab: None, engine: Engine) -> Iterator[Arm]:
     armed: list[ArmedFault] = []
 
     def arm_one(fault: Fault) -> ArmedFault:
-        wanted = dataclasses.replace(fault, engine=EngineName(engine.name))
-        armed.append(engine.arm(with_object(wanted), progress=lambda step: print(step, flush=True)))
+        given = assigned(dataclasses.replace(fault, engine=EngineName(engine.name)))
+        made = engine_for(given.fault, given.object)
+        armed.append(made.arm(given.fault, progress=lambda step: print(step, flush=True)))
         return armed[-1]
 
     yield arm_one

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.backend.local import LocalTarget
+from chaoskernel.backend.local import LocalBackend
 from chaoskernel.errors import UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -42,7 +42,7 @@ def a_fault(victim: Victim, engine: EngineName, kind: Kind = Kind.SLAB) -> Fault
 
 
 def test_a_fault_says_that_it_has_no_names_and_shows_no_addresses(victim: Victim) -> None:
-    target = LocalTarget()
+    target = LocalBackend()
     started = target.start(a_fault(victim, EngineName.CORE)).to_json()
     try:
         (warning,) = started["warnings"]
@@ -61,7 +61,7 @@ def test_a_fault_says_that_it_has_no_names_and_shows_no_addresses(victim: Victim
 
 def test_the_engine_bcc_does_not_fail_slab_requests_without_its_guard(victim: Victim) -> None:
     with pytest.raises(UnsupportedKernel) as caught:
-        LocalTarget().start(a_fault(victim, EngineName.BCC))
+        LocalBackend().start(a_fault(victim, EngineName.BCC))
     assert str(caught.value) == (
         "the guard of the slab cache that caches are made from needs its address: "
         "kernel.kptr_restrict=2 hides kernel addresses; sysctl kernel.kptr_restrict=1 shows them "

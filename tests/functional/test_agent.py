@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.target import State
+from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.record import State
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -148,7 +148,7 @@ def test_a_core_agent_whose_output_nobody_reads_ends_its_fault(victim: Victim, e
 
 
 def test_the_local_target_stops_twice_and_refuses_what_is_wrong(victim: Victim) -> None:
-    target = LocalTarget()
+    target = LocalBackend()
     with pytest.raises(InvalidFault, match="is not a running process"):
         target.start(fault("nobody", Scope(pids=(4_000_000,))))
     before = loaded_programs()
@@ -188,7 +188,7 @@ def a_strangers_notice(content: bytes) -> Iterator[int]:
     "content", [b"[" * 50_000, b'{"type": "armed", "name": "real", "programs": []}']
 )
 def test_a_strangers_notice_keeps_no_fault_in_force(victim: Victim, content: bytes) -> None:
-    target = LocalTarget()
+    target = LocalBackend()
     record = target.start(fault("real", Scope(pids=(victim.pid,))))
     try:
         with a_strangers_notice(content) as pid:

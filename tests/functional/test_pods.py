@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.agent.__main__ import FAULT_VARIABLE
 from chaoskernel.backend.launch import agent_python
+from chaoskernel.fault.assignment import FAULT_VARIABLE, Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
@@ -141,7 +141,7 @@ def test_an_agent_needs_no_more_than_the_capabilities_of_its_job(
         contain(victim, pods[0], APP)
         agent = subprocess.Popen(
             ["setpriv", f"--bounding-set=-all,{allowed}", agent_python(), "-I", "-c", start],
-            env={**os.environ, FAULT_VARIABLE: json.dumps(fault.to_json())},
+            env={**os.environ, FAULT_VARIABLE: json.dumps(Assignment(fault).to_json())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -28,7 +28,7 @@ _SAY_SECONDS = 5.0
 @click.option("--inputs", "count", default=200_000, show_default=True, help="Of all targets.")
 @click.option("--seed", default=1, show_default=True, help="The same one makes the same inputs.")
 @click.option(
-    "--only", multiple=True, type=click.Choice(sorted(TARGETS)), help="Targets; all by default."
+    "--only", multiple=True, type=click.Choice(sorted(TARGETS)), help="Backends; all by default."
 )
 @click.option(
     "--replay",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.compiler.objects import with_object
+from chaoskernel.compiler.objects import assigned
 from chaoskernel.engine import ArmedFault, stand_in
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.fault.arguments import fault_of
@@ -38,8 +38,9 @@ def arm(lab: None) -> Iterator[Arm]:
     def arm_one(whom: int | Scope, **arguments: object) -> ArmedFault:
         given = {"name": "x", "duration": "10m", **arguments}
         scope = whom if isinstance(whom, Scope) else Scope(pids=(whom,))
-        fault = with_object(fault_of(scope=scope, **given))
-        started = stand_in.arm(fault, CoreEngine(), print, lambda _: CoreEngine())
+        wanted = assigned(fault_of(scope=scope, **given))
+        engine = CoreEngine(wanted.object)
+        started = stand_in.arm(wanted.fault, engine, print, lambda _: engine)
         armed.append(started.armed)
         return armed[-1]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.agent.__main__ import FAULT_VARIABLE
 from chaoskernel.backend.launch import agent_python
-from chaoskernel.compiler.objects import with_object
+from chaoskernel.compiler.objects import assigned
 from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.arguments import fault_of
+from chaoskernel.fault.assignment import FAULT_VARIABLE
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.k8s.job import CAPABILITIES
@@ -56,8 +56,10 @@ def start(lab: None) -> Iterator[list[ArmedFault]]:
 
 def arm(started: list[ArmedFault], scope: Scope, **arguments: object) -> ArmedFault:
     given = {"name": "x", "duration": "10m", "fault": "write", "paths": ["/data"], **arguments}
-    fault = with_object(fault_of(scope=scope, **given))
-    started.append(CoreEngine().arm(fault, progress=lambda step: print(step, flush=True)))
+    wanted = assigned(fault_of(scope=scope, **given))
+    started.append(
+        CoreEngine(wanted.object).arm(wanted.fault, progress=lambda step: print(step, flush=True))
+    )
     return started[-1]
 
 

@@ -90,7 +90,7 @@ def _serve(behaviour: dict[str, Any], counters: dict[str, int]) -> str:
 def _main(behaviour: dict[str, Any]) -> int:
     if behaviour.get("immortal"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    fault = json.loads(_INPUT.readline())
+    fault = json.loads(_INPUT.readline())["fault"]
     for line in behaviour.get("before", []):
         print(line, flush=True)
     if "error" in behaviour:

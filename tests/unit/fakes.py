@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chaoskernel.backend.target import Record, State
+from chaoskernel.backend.record import Record, State
 from chaoskernel.errors import AgentError, EngineError, UnknownFault
 from chaoskernel.fault.spec import Fault
 
@@ -13,7 +13,7 @@ PROGRAMS = [41, 42]
 EVENTS = [{"pid": 42, "command": "sleep", "stack": [f"f{n}+0x1"]} for n in range(3)]
 
 
-class FakeTarget:
+class FakeBackend:
     """Faults that exist on paper.
 
     :param counters: what each fault counts.

@@ -12,25 +12,25 @@ from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
+from chaoskernel.backend.local import LocalBackend
 from chaoskernel.errors import MissingTool
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.fake_agent import launcher
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 
 @pytest.fixture
-def target() -> Iterator[FakeTarget]:
-    target = FakeTarget()
+def target() -> Iterator[FakeBackend]:
+    target = FakeBackend()
     with sharing(target):
         yield target
 
 
 def test_start_tells_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = LocalTarget(launcher(warnings=["stacks have no names"]))
+    target = LocalBackend(launcher(warnings=["stacks have no names"]))
     monkeypatch.setattr(actions, "shared", lambda: target)
     try:
         started = actions.start_injection("mount", callchain=["sys_mount"], pids=[12])
@@ -39,7 +39,7 @@ def test_start_tells_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None
     assert started["warnings"] == ["stacks have no names"]
 
 
-def test_arguments_become_a_fault(target: FakeTarget) -> None:
+def test_arguments_become_a_fault(target: FakeBackend) -> None:
     actions.start_injection(
         "mount",
         fault="bio",
@@ -63,7 +63,7 @@ def test_arguments_become_a_fault(target: FakeTarget) -> None:
     ]
 
 
-def test_numbers_from_the_environment_are_text_and_are_taken(target: FakeTarget) -> None:
+def test_numbers_from_the_environment_are_text_and_are_taken(target: FakeBackend) -> None:
     configuration = {"p": "12.5", "t": "3", "d": "90", "pid": "34", "e": "28"}
     actions.start_injection(
         "mount",
@@ -87,7 +87,7 @@ def test_numbers_from_the_environment_are_text_and_are_taken(target: FakeTarget)
     ("key", "given"), [("probability", "half"), ("times", "3 "), ("pids", ["1e3"])]
 )
 def test_other_text_for_a_number_names_the_remedy(
-    target: FakeTarget, key: str, given: object
+    target: FakeBackend, key: str, given: object
 ) -> None:
     arguments: dict[str, Any] = {"pids": [34], key: given}
     with pytest.raises(
@@ -98,7 +98,7 @@ def test_other_text_for_a_number_names_the_remedy(
 
 
 def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(
-    target: FakeTarget,
+    target: FakeBackend,
 ) -> None:
     actions.start_injection("mount", system_wide=True)
     assert target.started == [
@@ -111,7 +111,7 @@ def test_what_is_left_out_is_a_slab_fault_that_always_hits_for_five_minutes(
     ]
 
 
-def test_c_arrives_parsed_and_the_whole_scope_with_it(target: FakeTarget) -> None:
+def test_c_arrives_parsed_and_the_whole_scope_with_it(target: FakeBackend) -> None:
     actions.start_injection(
         "open",
         fault="function",
@@ -238,7 +238,7 @@ def test_start_tells_what_was_armed() -> None:
     ],
 )
 def test_bad_input_is_one_line_with_a_remedy_and_starts_nothing(
-    target: FakeTarget, arguments: dict[str, Any], line: str
+    target: FakeBackend, arguments: dict[str, Any], line: str
 ) -> None:
     with pytest.raises(ActivityFailed, match=rf"^{line}$") as failure:
         actions.start_injection(**{"name": "mount", "pids": [12], **arguments})
@@ -248,7 +248,7 @@ def test_bad_input_is_one_line_with_a_remedy_and_starts_nothing(
 
 def test_a_targets_error_becomes_a_failed_activity_with_the_same_line() -> None:
     with (
-        sharing(FakeTarget(refuse=MissingTool("no bcc", hint="install it"))),
+        sharing(FakeBackend(refuse=MissingTool("no bcc", hint="install it"))),
         pytest.raises(ActivityFailed, match=r"^no bcc; install it$"),
     ):
         actions.start_injection("mount", pids=[12])
@@ -264,7 +264,7 @@ def test_stop_returns_the_final_counters_of_each_fault() -> None:
     assert stopped[0]["reason"] == "stop"
 
 
-def test_stop_stops_the_named_fault_only(target: FakeTarget) -> None:
+def test_stop_stops_the_named_fault_only(target: FakeBackend) -> None:
     actions.start_injection("a", pids=[12])
     actions.start_injection("b", pids=[12])
     assert [fault["name"] for fault in actions.stop_injection("b")["faults"]] == ["b"]
@@ -278,7 +278,7 @@ def test_nothing_to_stop_is_no_failure() -> None:
 
 
 def test_a_fault_that_stays_fails_the_stop() -> None:
-    with sharing(FakeTarget(stuck=True)):
+    with sharing(FakeBackend(stuck=True)):
         actions.start_injection("mount", pids=[12])
         with pytest.raises(ActivityFailed, match=r"^programs are loaded still: 41, 42$"):
             actions.stop_injection()
@@ -293,7 +293,7 @@ def test_what_activities_return_is_json_without_a_key_that_the_toolkit_compares(
     assert "status" not in stopped
 
 
-def test_a_stand_in_is_asked_for_by_every_door(target: FakeTarget) -> None:
+def test_a_stand_in_is_asked_for_by_every_door(target: FakeBackend) -> None:
     actions.start_injection("one", pids=[12], stand_in=True)
     document = json.dumps(
         {
@@ -318,7 +318,7 @@ def test_a_stand_in_is_asked_for_by_every_door(target: FakeTarget) -> None:
 
 
 def test_a_stand_in_is_labelled_in_the_result_and_nothing_else_is(
-    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+    target: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = actions.start_injection("plain", pids=[12])
     assert not {"fault", "stand_in_for"} & plain.keys()

@@ -13,15 +13,15 @@ from chaoslib.experiment import run_experiment
 from chaoslib.types import Dry, Strategy
 
 from chaoskernel import control
-from chaoskernel.backend.child import Waits
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.target import State, Target
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.agent_process import Waits
+from chaoskernel.backend.backends import sharing
+from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.record import Backend, State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import UnsupportedKernel
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, schedule
 from tests.unit.fake_agent import COUNTERS, launcher
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 NOTHING = {"reached": 9, "matched": 0, "injected": 0}
 ALWAYS = {"runtime": {"rollbacks": {"strategy": "always"}}}
@@ -77,14 +77,14 @@ def experiment(*method: Document, **parts: Any) -> Document:
     }
 
 
-def run(document: Document, target: Target, strategy: Strategy = Strategy.DEFAULT) -> Document:
+def run(document: Document, target: Backend, strategy: Strategy = Strategy.DEFAULT) -> Document:
     with sharing(target):
         journal: Document = run_experiment(document, settings=ALWAYS, strategy=strategy)
     return journal
 
 
 def test_the_journal_tells_what_where_when_and_how_often() -> None:
-    journal = run(experiment(START, STOP), FakeTarget())
+    journal = run(experiment(START, STOP), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     assert journal["chaoskernel"] == {
         "faults": [
@@ -118,21 +118,21 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
 
 
 def test_a_run_with_a_real_child_process_is_stopped_and_counted() -> None:
-    target = LocalTarget(launcher(), Waits(start=10))
+    target = LocalBackend(launcher(), Waits(start=10))
     journal = run(experiment(START), target)
     assert journal["chaoskernel"]["faults"][0]["counters"] == COUNTERS
     assert target.record("mount").state is State.ENDED
 
 
 def test_what_the_method_left_is_stopped_at_the_end() -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     run(experiment(START), target)
     assert target.record("mount").state is State.ENDED
 
 
 @pytest.mark.parametrize("ending", [interrupted, terminated, left_early])
 def test_what_is_left_is_stopped_when_the_run_is_interrupted(ending: Callable[[], None]) -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     last = activity("last", f"{__name__}.{ending.__name__}")
     journal = run(experiment(START, last), target)
     assert target.record("mount").state is State.ENDED
@@ -145,7 +145,7 @@ def test_what_is_left_is_stopped_after_an_error_that_the_toolkit_does_not_handle
     nothing = activity("calm", f"{__name__}.nothing_at_first", "probe")
     document["steady-state-hypothesis"]["probes"] = [nothing | {"tolerance": [0, 1]}]
     _answers[:] = [1, None]
-    target = FakeTarget()
+    target = FakeBackend()
     with pytest.raises(TypeError):
         run(document, target)
     assert target.record("mount").state is State.ENDED
@@ -159,7 +159,7 @@ def nothing_at_first() -> int | None:
 
 
 def test_stopping_twice_is_safe() -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     journal = run(experiment(START, STOP, rollbacks=[STOP]), target)
     assert [played["status"] for played in journal["rollbacks"]] == ["succeeded"]
     assert len(target.stops) == 4  # the method, the rollback, and both ends of the control
@@ -170,7 +170,7 @@ def test_a_fault_that_injected_nothing_makes_the_experiment_deviate(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, logger="chaostoolkit"):
-        journal = run(experiment(START, STOP), FakeTarget(NOTHING))
+        journal = run(experiment(START, STOP), FakeBackend(NOTHING))
     line = "fault 'mount' injected nothing (reached 9, matched 0)"
     assert (journal["status"], journal["deviated"]) == ("completed", True)
     assert journal["chaoskernel"]["shortfalls"] == [line]
@@ -181,7 +181,7 @@ def test_a_fault_that_injected_nothing_makes_the_experiment_deviate(
 
 def test_a_fault_that_could_not_be_started_makes_the_experiment_deviate() -> None:
     refusal = UnsupportedKernel("no hook", needs="CONFIG_FAILSLAB")
-    journal = run(experiment(START), FakeTarget(refuse=refusal))
+    journal = run(experiment(START), FakeBackend(refuse=refusal))
     assert journal["deviated"] is True
     assert journal["chaoskernel"] == {
         "faults": [],
@@ -190,7 +190,7 @@ def test_a_fault_that_could_not_be_started_makes_the_experiment_deviate() -> Non
 
 
 def test_too_few_injections_make_the_experiment_deviate() -> None:
-    journal = run(experiment(START, ensure(4)), FakeTarget())
+    journal = run(experiment(START, ensure(4)), FakeBackend())
     assert journal["deviated"] is True
     assert journal["chaoskernel"]["shortfalls"][0].startswith(
         "'ensure' failed: fault 'mount' injected 3 of at least 4: reached 7,"
@@ -198,15 +198,15 @@ def test_too_few_injections_make_the_experiment_deviate() -> None:
 
 
 def test_enough_injections_complete_the_experiment() -> None:
-    journal = run(experiment(START, ensure(3)), FakeTarget())
+    journal = run(experiment(START, ensure(3)), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
 
 
 def test_without_a_hypothesis_after_the_method_the_run_deviates_all_the_same() -> None:
     document = experiment(START)
     del document["steady-state-hypothesis"]
-    assert run(document, FakeTarget(NOTHING))["deviated"] is True
-    journal = run(experiment(START), FakeTarget(NOTHING), Strategy.BEFORE_METHOD)
+    assert run(document, FakeBackend(NOTHING))["deviated"] is True
+    journal = run(experiment(START), FakeBackend(NOTHING), Strategy.BEFORE_METHOD)
     assert journal["deviated"] is True
 
 
@@ -214,20 +214,20 @@ def test_a_method_that_was_not_played_makes_the_experiment_deviate() -> None:
     """The toolkit calls a run completed whose hypothesis was not met before the method."""
     document = experiment(START)
     document["steady-state-hypothesis"]["probes"] = [CALM | {"tolerance": False}]
-    journal = run(document, FakeTarget())
+    journal = run(document, FakeBackend())
     assert journal["deviated"] is True
     assert journal["chaoskernel"]["shortfalls"] == ["'start' was not played"]
 
 
 def test_an_experiment_that_starts_no_fault_is_left_alone() -> None:
-    journal = run(experiment(CALM), FakeTarget())
+    journal = run(experiment(CALM), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     assert journal["chaoskernel"] == {"faults": [], "shortfalls": []}
 
 
 @pytest.mark.parametrize("dry", list(Dry))
 def test_a_dry_run_completes_and_starts_nothing_but_what_the_toolkit_plays(dry: Dry) -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     journal = run(experiment(START, STOP, dry=dry), target)
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     played = dry not in (Dry.ACTIONS, Dry.ACTIVITIES)
@@ -235,25 +235,25 @@ def test_a_dry_run_completes_and_starts_nothing_but_what_the_toolkit_plays(dry: 
 
 
 def test_a_fault_that_stays_fails_the_run() -> None:
-    journal = run(experiment(START), FakeTarget(stuck=True))
+    journal = run(experiment(START), FakeBackend(stuck=True))
     assert journal["status"] == "failed"
     assert journal["chaoskernel"]["faults"][0]["state"] == "active"
 
 
 def test_faults_of_an_earlier_experiment_are_not_this_ones() -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     run(experiment(START), target)
     journal = run(experiment(CALM), target)
     assert journal["chaoskernel"]["faults"] == []
 
 
 def test_a_silent_agent_does_not_keep_the_run_from_its_end() -> None:
-    journal = run(experiment(START), FakeTarget(silent=True))
+    journal = run(experiment(START), FakeBackend(silent=True))
     assert (journal["status"], journal["deviated"]) == ("completed", False)
 
 
 def test_the_clean_up_works_although_nothing_was_run() -> None:
-    with sharing(FakeTarget()):
+    with sharing(FakeBackend()):
         control.cleanup_control()
 
 
@@ -262,16 +262,16 @@ def apply(text: str) -> Document:
 
 
 def test_what_was_applied_is_evidence_and_is_deleted_in_the_end() -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     journal = run(experiment(apply(SEED)), target)
     (fault,) = journal["chaoskernel"]["faults"]
     assert (fault["name"], fault["state"]) == ("kernel-chaos-example", "ended")
     assert (journal["status"], journal["deviated"]) == ("completed", False)
-    assert list(applied.shared().delete_all()) == []
+    assert applied.shared().delete_all() == []
 
 
 def test_a_schedule_that_never_ticked_has_shown_nothing() -> None:
-    target = FakeTarget()
+    target = FakeBackend()
     journal = run(experiment(apply(as_json(schedule(schedule="@yearly")))), target)
     assert journal["chaoskernel"]["shortfalls"] == ["'apply' injected nothing"]
     assert journal["deviated"] is True

@@ -28,6 +28,7 @@ def names(kind: str) -> list[str]:
 def test_actions_are_discovered_as_actions() -> None:
     assert names("action") == [
         "apply_kernel_chaos",
+        "apply_pod_kernel_chaos",
         "delete_kernel_chaos",
         "pause_kernel_chaos",
         "resume_kernel_chaos",

@@ -9,14 +9,14 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.backend.targets import sharing
-from tests.unit.fakes import FakeTarget
+from chaoskernel.backend.backends import sharing
+from tests.unit.fakes import FakeBackend
 
 
 @pytest.fixture
-def target() -> Iterator[FakeTarget]:
+def target() -> Iterator[FakeBackend]:
     """Share a target on which the fault `mount` is active."""
-    target = FakeTarget({"reached": 7, "matched": 5, "injected": 3, "held_probability": 2})
+    target = FakeBackend({"reached": 7, "matched": 5, "injected": 3, "held_probability": 2})
     with sharing(target):
         actions.start_injection("mount", pids=[12])
         yield target
@@ -95,14 +95,14 @@ def test_too_few_injections_fail_with_what_held_them_back() -> None:
 
 def test_nothing_hit_says_that_nothing_was_reached() -> None:
     counters = {"reached": 0, "matched": 0, "injected": 0, "held_times": 0}
-    with sharing(FakeTarget(counters)):
+    with sharing(FakeBackend(counters)):
         actions.start_injection("mount", pids=[12])
         with pytest.raises(ActivityFailed, match=r"0 of at least 1: reached 0, matched 0;"):
             probes.ensure_injected("mount")
 
 
 def test_a_silent_agent_fails_the_probe() -> None:
-    with sharing(FakeTarget(silent=True)):
+    with sharing(FakeBackend(silent=True)):
         actions.start_injection("mount", pids=[12])
         with pytest.raises(ActivityFailed, match=r"^no answer$"):
             probes.injected("mount")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chaoskernel import process
-from chaoskernel.lab import cache, leash
+from chaoskernel.lab import cache, parent_death
 from chaoskernel.lab.progress import Progress
 from tools import programs
 
@@ -138,5 +138,5 @@ def _import(root: Path, images: Sequence[Path]) -> None:
         Path(state, "config.toml").write_text(_IMPORTER, encoding="utf-8")
         names = shlex.join(str(image.absolute()) for image in images)
         script = _IMPORT.format(root=shlex.quote(str(root)), images=names)
-        command = leash.leashed(["sh", "-ec", script])
+        command = parent_death.tied(["sh", "-ec", script])
         process.run(command, cwd=Path(state), seconds=_IMPORT_SECONDS)

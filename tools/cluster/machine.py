@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaoskernel.lab import build, guest, kernel, leash, tools
+from chaoskernel.lab import build, guest, kernel, parent_death, tools
 from chaoskernel.lab.accel import Acceleration
 from chaoskernel.lab.kernel import Kernel
 from chaoskernel.lab.progress import Progress
@@ -60,7 +60,7 @@ class Machine(Lifetime):
         self._progress = progress
         self._tap = f"machine{number}"
         line = command_line(booted, directory, self._tap, guest.acceleration(booted))
-        self._qemu = Daemon(f"machine {name}", leash.leashed(line), directory / "console.log")
+        self._qemu = Daemon(f"machine {name}", parent_death.tied(line), directory / "console.log")
 
     def _begin(self, undo: contextlib.ExitStack) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

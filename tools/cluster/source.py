@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, MissingTool, TimeLimit
-from chaoskernel.lab import cache, leash
+from chaoskernel.lab import cache, parent_death
 from chaoskernel.lab.progress import Progress
 
 VERSION = "1.20.2"
@@ -213,7 +213,7 @@ class _Compiler:
         with (
             self._log.open("a", encoding="utf-8") as log,
             process.spawn(
-                leash.leashed(limited),
+                parent_death.tied(limited),
                 cwd=self._tree,
                 env=self._environment,
                 stdout=subprocess.PIPE,
@@ -236,7 +236,7 @@ class _Compiler:
 
 
 def _run(command: list[str], cwd: Path | None = None) -> None:
-    done = process.run(leash.leashed(command), cwd=cwd, seconds=_FETCH_SECONDS, check=False)
+    done = process.run(parent_death.tied(command), cwd=cwd, seconds=_FETCH_SECONDS, check=False)
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it gave no reason"]
         raise LabError(f"{command[0]} failed: {last[0]}", hint="is Debian's mirror reachable?")

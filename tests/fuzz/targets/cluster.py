@@ -11,16 +11,17 @@ from typing import Any
 
 from chaoskernel.chaosmesh.manifest import Mode, Selection, Selector
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import leftovers, nodes
+from chaoskernel.k8s.api_errors import error_of, event_trouble
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection
 from chaoskernel.k8s.injection import Injection, Waits
 from chaoskernel.k8s.job import Settings
-from chaoskernel.k8s.refusal import error_of, event_trouble
 from chaoskernel.k8s.select import select
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require, require_clean, require_told
@@ -105,7 +106,7 @@ class _OnlyOnce(threading.Event):
 def _try_watch(given: str, _: Path) -> None:
     """Watch a stream with a line before an event that is well."""
     cluster, server = _cluster()
-    injection = Injection(_FAULT, cluster, Settings("chaos", "image"), Waits(retry=0.0))
+    injection = Injection(Assignment(_FAULT), cluster, Settings("chaos", "image"), Waits(retry=0.0))
     (agent,) = injection._agents
     injection._over = _OnlyOnce()
     injection._know(agent, _UID)

@@ -14,9 +14,10 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, errors
 from chaoskernel.agent import protocol
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
 from chaoskernel.chaosmesh import manifest
 from chaoskernel.cli import convert, summary
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import nodes
@@ -27,7 +28,7 @@ from chaoskernel.toolkit.evidence import JOURNAL_KEY
 from chaoskernel.toolkit.experiment import experiment
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked, loaded, require, require_told
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 from tests.unit.k8s.fake_cluster import FakeCluster, pod
 
 DEEP = (
@@ -210,7 +211,6 @@ _FAULT = {
     "headers": ["linux/fs.h"],
     "dry_run": True,
     "engine": "core",
-    "object": "",
 }
 _POD_FAULT = {
     "name": "pods",
@@ -227,6 +227,7 @@ _POD_FAULT = {
         ]
     },
 }
+_ASSIGNMENT = {"fault": _FAULT, "object": ""}
 _FAULT_WORDS = (
     *("name", "fault", "callchain", "limits", "scope", "mechanism", "engine", "object", "pods"),
     *("slab", "page", "bio", "function", "none", "auto", "kprobe", "times", "duration", "errno"),
@@ -235,9 +236,9 @@ _FAULT_WORDS = (
 
 
 def _try_fault(given: str, _: Path) -> None:
-    fault = Fault.from_json(protocol.decode(given))
-    again = Fault.from_json(protocol.decode(protocol.encode(fault.to_json())))
-    require(again == fault, "it reads otherwise again")
+    read = Assignment.from_json(protocol.decode(given))
+    again = Assignment.from_json(protocol.decode(protocol.encode(read.to_json())))
+    require(again == read, "it reads otherwise again")
 
 
 _ERRORS = (
@@ -293,7 +294,7 @@ def _try_arguments(given: str, _: Path) -> None:
     arguments = loaded(given)
     known = dict(arguments) if isinstance(arguments, dict) else {}
     known = {key: value for key, value in known.items() if key in _ARGUMENTS}
-    with sharing(FakeTarget()):
+    with sharing(FakeBackend()):
         try:
             actions.start_injection(**{"name": "demo", **known})
         except ActivityFailed as failed:
@@ -425,9 +426,9 @@ TARGETS = (
     Target(
         "agent-documents",
         18,
-        mutate.documents((_FAULT, _POD_FAULT), _FAULT_WORDS),
+        mutate.documents((_FAULT, _POD_FAULT, _ASSIGNMENT), _FAULT_WORDS),
         _try_fault,
-        (json.dumps(_FAULT), json.dumps(_POD_FAULT)),
+        tuple(map(json.dumps, (_FAULT, _POD_FAULT, _ASSIGNMENT))),
         DEEP,
     ),
     Target(

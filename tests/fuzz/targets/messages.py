@@ -20,18 +20,18 @@ from chaoskernel.agent import main as agent
 from chaoskernel.agent import notice
 from chaoskernel.agent.lifeline import Requests
 from chaoskernel.agent.output import Output
-from chaoskernel.backend.child import Agent, Waits
-from chaoskernel.backend.target import Record
+from chaoskernel.backend.agent_process import Agent, Waits
+from chaoskernel.backend.record import Record
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits
-from chaoskernel.k8s import sums
-from chaoskernel.k8s.latest import Latest
+from chaoskernel.k8s import aggregate
 from chaoskernel.k8s.node import NodeAgent
-from chaoskernel.k8s.roll import Roll
+from chaoskernel.k8s.progress import Roll
+from chaoskernel.k8s.recent_events import Latest
 from chaoskernel.kernel import processes
 from chaoskernel.kernel.processes import Process, parsed
 from chaoskernel.toolkit.evidence import leftovers, shortfalls
@@ -91,7 +91,7 @@ _COUNTED: dict[str, Any] = {"counters": counted(5)}
 
 def _look(node: NodeAgent, latest: Latest) -> None:
     """Ask for everything that is known of a node's fault."""
-    record = sums.record(_FAULT, [node], latest)
+    record = aggregate.record(_FAULT, [node], latest)
     _journalled(record)
     if error := node.error():
         require_told(error)

@@ -425,7 +425,7 @@ def test_a_stand_in_is_labelled_and_warned_of(
 ) -> None:
     requests, writer = pipe
     os.write(writer, b'{"request":"stop"}\n')
-    monkeypatch.setattr(agent_main, "engine_for", lambda _: LackingEngine())
+    monkeypatch.setattr(agent_main, "engine_for", lambda *_: LackingEngine())
     fault = dataclasses.replace(a_fault(), stand_in=True)
     serve(fault, LackingEngine(), requests, said.output)
     os.close(writer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -14,9 +13,10 @@ from typing import Any
 import pytest
 
 from chaoskernel.agent import protocol
-from chaoskernel.backend.child import Waits
-from chaoskernel.backend.local import LocalTarget
-from chaoskernel.backend.target import State
+from chaoskernel.backend import local as backend
+from chaoskernel.backend.agent_process import Waits
+from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.record import State
 from chaoskernel.errors import (
     AgentError,
     EngineError,
@@ -25,6 +25,7 @@ from chaoskernel.errors import (
     UnknownFault,
     UnsupportedKernel,
 )
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -48,15 +49,15 @@ class Launched:
         self._launch = launcher(**behaviour)
         self.agents: list[Any] = []
 
-    def __call__(self, fault: Fault) -> Any:
-        self.agents.append(self._launch(fault))
+    def __call__(self, given: Assignment) -> Any:
+        self.agents.append(self._launch(given))
         return self.agents[-1]
 
     def alive(self) -> list[int]:
         return [agent.pid for agent in self.agents if agent.poll() is None]
 
 
-Local = Callable[..., LocalTarget]
+Local = Callable[..., LocalBackend]
 
 
 @pytest.fixture
@@ -64,9 +65,9 @@ def local() -> Iterator[Local]:
     """Make targets whose agents are gone after the test."""
     made: list[Launched] = []
 
-    def make(waits: Waits = PATIENT, **behaviour: Any) -> LocalTarget:
+    def make(waits: Waits = PATIENT, **behaviour: Any) -> LocalBackend:
         made.append(Launched(**behaviour))
-        return LocalTarget(made[-1], waits)
+        return LocalBackend(made[-1], waits)
 
     yield make
     for launched in made:
@@ -100,7 +101,7 @@ def test_counters_of_an_active_fault_are_asked_for(local: Local) -> None:
 
 def test_stop_returns_the_final_counters_and_reaps_the_agent() -> None:
     launched = Launched()
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     target.start(fault())
     (record,) = target.stop("mount")
     assert (record.state, record.reason, record.counters) == (State.ENDED, "stop", COUNTERS)
@@ -165,7 +166,7 @@ def test_an_error_of_the_agent_is_raised_as_it_is_and_nothing_is_kept() -> None:
     launched = Launched(
         error={"error": "UnsupportedKernel", "message": "no such hook", "hint": "CONFIG_X"}
     )
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     with pytest.raises(UnsupportedKernel, match=r"no such hook; CONFIG_X"):
         target.start(fault())
     assert target.records() == []
@@ -180,7 +181,7 @@ def test_the_last_words_of_an_agent_that_dies_are_in_the_error(local: Local) -> 
 
 def test_an_agent_that_does_not_arm_in_time_is_ended() -> None:
     launched = Launched(hang=True)
-    target = LocalTarget(launched, HASTY)
+    target = LocalBackend(launched, HASTY)
     with pytest.raises(TimeLimit, match=r"not armed within 0.3 s"):
         target.start(fault())
     assert launched.alive() == []
@@ -188,7 +189,7 @@ def test_an_agent_that_does_not_arm_in_time_is_ended() -> None:
 
 def test_an_interrupted_start_ends_the_agent() -> None:
     launched = Launched(hang=True)
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
@@ -201,7 +202,7 @@ def test_an_interrupted_start_ends_the_agent() -> None:
 
 def test_stop_also_ends_a_fault_that_is_being_started() -> None:
     launched = Launched(hang=True)
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     failures: list[Exception] = []
 
     def start() -> None:
@@ -246,7 +247,7 @@ def test_a_fault_ends_by_itself_at_its_deadline(local: Local) -> None:
 
 def test_a_fault_whose_agent_is_killed_is_lost_with_its_last_counters() -> None:
     launched = Launched()
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     target.start(fault())
     target.counters("mount")
     launched.agents[0].kill()
@@ -258,7 +259,7 @@ def test_a_fault_whose_agent_is_killed_is_lost_with_its_last_counters() -> None:
 
 def test_an_agent_that_takes_no_requests_is_ended_by_a_signal() -> None:
     launched = Launched(deaf=True)
-    target = LocalTarget(launched, HASTY_REPLIES)
+    target = LocalBackend(launched, HASTY_REPLIES)
     target.start(fault())
     with pytest.raises(AgentError, match=r"did not answer within 0.2 s"):
         target.counters("mount")
@@ -269,7 +270,7 @@ def test_an_agent_that_takes_no_requests_is_ended_by_a_signal() -> None:
 
 def test_an_agent_that_ignores_sigterm_is_killed() -> None:
     launched = Launched(deaf=True, immortal=True)
-    target = LocalTarget(launched, HASTY_REPLIES)
+    target = LocalBackend(launched, HASTY_REPLIES)
     target.start(fault())
     target.stop("mount")
     assert launched.agents[0].returncode == -signal.SIGKILL
@@ -286,10 +287,10 @@ def test_leftover_programs_are_an_error_that_names_them_once(local: Local) -> No
 def test_leftovers_of_one_fault_do_not_keep_the_others_from_being_stopped() -> None:
     launches = iter([launcher(leftovers=[41]), launcher()])
 
-    def launch(fault: Fault) -> Any:
-        return next(launches)(fault)
+    def launch(given: Assignment) -> Any:
+        return next(launches)(given)
 
-    target = LocalTarget(launch, PATIENT)
+    target = LocalBackend(launch, PATIENT)
     target.start(fault("a"))
     target.start(fault("b"))
     with pytest.raises(EngineError, match=r"'a'"):
@@ -371,31 +372,34 @@ def test_a_last_message_of_wrong_types_is_not_believed(
     assert "is skipped: disarmed." in caplog.text
 
 
-def test_an_agent_that_reads_nothing_does_not_hold_its_owner_up() -> None:
+def test_an_agent_that_reads_nothing_does_not_hold_its_owner_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A fault with an object is larger than a pipe."""
     agents: list[subprocess.Popen[str]] = []
 
-    def launch(fault: Fault) -> subprocess.Popen[str]:
+    def launch(_: Assignment) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         agents.append(
             subprocess.Popen(["sleep", "60"], text=True, stdin=pipe, stdout=pipe, stderr=pipe)
         )
         return agents[-1]
 
-    large = dataclasses.replace(fault(), object=packed(b"\x7fELF" + os.urandom(300_000)))
+    image = packed(b"\x7fELF" + os.urandom(300_000))
+    monkeypatch.setattr(backend, "assigned", lambda fault: Assignment(fault, image))
     began = time.monotonic()
     with pytest.raises(TimeLimit, match="not armed within 0.3 s"):
-        LocalTarget(launch, HASTY).start(large)
+        LocalBackend(launch, HASTY).start(fault())
     assert time.monotonic() - began < 5
     assert [agent.returncode for agent in agents] == [-signal.SIGTERM]
 
 
 def test_an_agent_that_was_stopped_does_not_hold_a_stop_up() -> None:
     launched = Launched()
-    target = LocalTarget(launched, HASTY_REPLIES)
+    target = LocalBackend(launched, HASTY_REPLIES)
     target.start(fault())
     launched.agents[0].send_signal(signal.SIGSTOP)
-    held = target._named("mount")
+    held = target._faults.named("mount")
     for _ in range(5000):
         held.agent.tell({"request": "counters"})
     began = time.monotonic()
@@ -407,7 +411,7 @@ def test_an_agent_that_was_stopped_does_not_hold_a_stop_up() -> None:
 
 def test_a_signal_without_a_name_is_named_by_its_number() -> None:
     launched = Launched()
-    target = LocalTarget(launched, PATIENT)
+    target = LocalBackend(launched, PATIENT)
     target.start(fault())
     launched.agents[0].send_signal(signal.SIGRTMIN + 1)
     assert eventually(lambda: target.record("mount").state is State.LOST)

@@ -21,7 +21,7 @@ from chaoskernel.engine import events
 from chaoskernel.fault import hooks
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import MAX_EVENTS, Fault, Limits, Mechanism, frames_of
 from chaoskernel.fault.where import MAX_PEERS, Where
 from tests.unit.placed import hook_at
 
@@ -78,6 +78,32 @@ def test_the_counters_are_in_the_same_order() -> None:
         *(f"COUNT_{name.upper()}" for name in COUNTERS),
         "NR_COUNTERS",
     ]
+
+
+def enumerators(name: str) -> list[str]:
+    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    found = re.search(rf"enum {name} \{{\n(.*?)\}};", text, re.DOTALL)
+    assert found, f"inject.bpf.c has no enum {name}"
+    return re.findall(r"(?m)^\t(\w+)", found[1])
+
+
+def test_subjects_are_in_the_same_order() -> None:
+    assert enumerators("chaos_subject") == [f"SUBJECT_{each.name}" for each in hooks.Subject]
+
+
+def test_what_a_kind_is_asked_for_is_told_of_each_that_the_program_knows() -> None:
+    *kinds, function = enumerators("chaos_hook")
+    assert kinds == [f"HOOK_{kind.name}" for kind in inject._KINDS]
+    assert function == f"HOOK_{Kind.FUNCTION.name}"
+    for kind in inject._KINDS:
+        assert kind in events._ARGUMENTS, f"engine/events.py: _ARGUMENTS has none for {kind}"
+    assert set(events._ARGUMENTS) == set(inject._KINDS)
+
+
+@pytest.mark.parametrize("file", ["inject.bpf.c", "event.bcc.c"])
+def test_both_programs_keep_as_many_events(file: str) -> None:
+    text = resources.files("chaoskernel.bpf").joinpath(file).read_text(encoding="utf-8")
+    assert re.findall(r"#define MAX_EVENTS (\d+)", text) == [str(MAX_EVENTS)]
 
 
 def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:

@@ -14,10 +14,10 @@ from chaoskernel.bpf.program import (
     Placement,
     Probe,
     Program,
-    origin,
     render,
 )
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.origin import origin
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
 from tests.unit.placed import hook_at, hook_of

@@ -12,16 +12,16 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.backend.target import Record
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
+from chaoskernel.backend.record import Record
 from chaoskernel.chaosmesh import applied, manifest
-from chaoskernel.chaosmesh.applied import Applied, Manner
+from chaoskernel.chaosmesh.applied import Applied, InjectionSettings
 from chaoskernel.errors import EngineError, MissingTool
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 SCOPE = Scope(pids=(12,))
 NAME, NAMESPACE = "kernel-chaos-example", "chaos-testing"
@@ -44,23 +44,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def target() -> Iterator[FakeTarget]:
-    target = FakeTarget()
+def target() -> Iterator[FakeBackend]:
+    target = FakeBackend()
     with sharing(target):
         yield target
-    assert list(applied.shared().delete_all()) == []
+    assert applied.shared().delete_all() == []
 
 
-def object_of(given: dict[str, Any], target: FakeTarget, clock: Clock) -> Applied:
+def object_of(given: dict[str, Any], target: FakeBackend, clock: Clock) -> Applied:
     (chaos,) = manifest.parse(as_json(given))
-    return Applied(chaos, Manner(lambda: SCOPE), target, clock)
+    return Applied(chaos, InjectionSettings(lambda: SCOPE), target, clock)
 
 
-def active(target: FakeTarget) -> list[str]:
+def active(target: FakeBackend) -> list[str]:
     return [each.fault.name for each in target.records() if each.state.value == "active"]
 
 
-def test_a_manifest_becomes_a_fault_in_the_scope_that_is_given(target: FakeTarget) -> None:
+def test_a_manifest_becomes_a_fault_in_the_scope_that_is_given(target: FakeBackend) -> None:
     actions.apply_kernel_chaos(SEED, pids=["12"], mechanism="kprobe", dry_run=True)
     assert target.started == [
         Fault(
@@ -97,7 +97,7 @@ def test_the_state_is_told_in_the_words_of_chaos_mesh() -> None:
     assert "status" not in state
 
 
-def test_deleting_recovers_and_forgets(target: FakeTarget) -> None:
+def test_deleting_recovers_and_forgets(target: FakeBackend) -> None:
     actions.apply_kernel_chaos(SEED, pids=[12])
     (fault,) = actions.delete_kernel_chaos(NAME, NAMESPACE)["faults"]
     assert (fault["name"], fault["state"], fault["counters"]["injected"]) == (NAME, "ended", 3)
@@ -107,7 +107,7 @@ def test_deleting_recovers_and_forgets(target: FakeTarget) -> None:
         probes.kernel_chaos_state(NAME, NAMESPACE)
 
 
-def test_pausing_recovers_and_resuming_injects_again(target: FakeTarget) -> None:
+def test_pausing_recovers_and_resuming_injects_again(target: FakeBackend) -> None:
     actions.apply_kernel_chaos(SEED, pids=[12])
     paused = actions.pause_kernel_chaos(NAME, NAMESPACE)
     assert (paused["paused"], paused["allRecovered"], paused["desiredPhase"]) == (
@@ -125,7 +125,7 @@ def test_pausing_recovers_and_resuming_injects_again(target: FakeTarget) -> None
     assert len(target.started) == 2
 
 
-def test_what_is_annotated_as_paused_waits_until_it_is_resumed(target: FakeTarget) -> None:
+def test_what_is_annotated_as_paused_waits_until_it_is_resumed(target: FakeBackend) -> None:
     given = document()
     given["metadata"]["annotations"] = {"experiment.chaos-mesh.org/pause": "true"}
     (state,) = actions.apply_kernel_chaos(as_json(given), pids=[12])["applied"]
@@ -136,7 +136,7 @@ def test_what_is_annotated_as_paused_waits_until_it_is_resumed(target: FakeTarge
 
 
 def test_a_pause_does_not_lengthen_the_duration_nor_give_back_times(clock: Clock) -> None:
-    target = FakeTarget({"reached": 9, "matched": 9, "injected": 3})
+    target = FakeBackend({"reached": 9, "matched": 9, "injected": 3})
     chaos = object_of(document({"times": 10}, duration="60s"), target, clock)
     chaos.start()
     clock.seconds = 20
@@ -150,7 +150,7 @@ def test_a_pause_does_not_lengthen_the_duration_nor_give_back_times(clock: Clock
 def test_of_what_is_used_up_nothing_is_left_to_resume(
     clock: Clock, times: int, seconds: float
 ) -> None:
-    target = FakeTarget({"reached": 9, "matched": 9, "injected": 3})
+    target = FakeBackend({"reached": 9, "matched": 9, "injected": 3})
     chaos = object_of(document({"times": times}, duration="60s"), target, clock)
     chaos.start()
     chaos.pause()
@@ -170,7 +170,7 @@ def test_a_name_is_taken_until_it_is_deleted_or_over() -> None:
     actions.apply_kernel_chaos(SEED, pids=[12])
 
 
-def test_of_several_documents_all_are_applied_or_none(target: FakeTarget) -> None:
+def test_of_several_documents_all_are_applied_or_none(target: FakeBackend) -> None:
     second = SEED.replace(NAME, "second")
     actions.apply_kernel_chaos(second, pids=[12])
     with pytest.raises(ActivityFailed, match="'second' is not free"):
@@ -193,7 +193,7 @@ def test_of_several_documents_all_are_applied_or_none(target: FakeTarget) -> Non
     ],
 )
 def test_what_is_wrong_is_one_line_and_starts_nothing(
-    target: FakeTarget, text: str, scope: dict[str, Any], line: str
+    target: FakeBackend, text: str, scope: dict[str, Any], line: str
 ) -> None:
     with pytest.raises(ActivityFailed, match=f"^{line}$"):
         actions.apply_kernel_chaos(text, **scope)
@@ -212,7 +212,7 @@ def test_what_is_wrong_is_one_line_and_starts_nothing(
     ],
 )
 def test_what_is_no_name_is_refused_and_ends_nothing(
-    target: FakeTarget, look_up: Callable[..., object], name: object
+    target: FakeBackend, look_up: Callable[..., object], name: object
 ) -> None:
     actions.apply_kernel_chaos(SEED, pids=[12])
     with pytest.raises(ActivityFailed, match="^name: .* is not a name; put it in quotes$"):
@@ -221,16 +221,16 @@ def test_what_is_no_name_is_refused_and_ends_nothing(
 
 
 def test_a_target_that_refuses_leaves_no_object() -> None:
-    with sharing(FakeTarget(refuse=MissingTool("no bcc", hint="install it"))):
+    with sharing(FakeBackend(refuse=MissingTool("no bcc", hint="install it"))):
         with pytest.raises(ActivityFailed, match="^no bcc; install it$"):
             actions.apply_kernel_chaos(SEED, pids=[12])
         assert actions.delete_kernel_chaos(NAME, NAMESPACE) == {"faults": []}
 
 
 def test_what_stays_attached_fails_the_pause() -> None:
-    target = FakeTarget(stuck=True)
+    target = FakeBackend(stuck=True)
     (chaos,) = manifest.parse(SEED)
-    stuck = Applied(chaos, Manner(lambda: SCOPE), target)
+    stuck = Applied(chaos, InjectionSettings(lambda: SCOPE), target)
     stuck.start()
     with pytest.raises(EngineError, match="programs are loaded still"):
         stuck.pause()
@@ -241,7 +241,9 @@ def at(chaos: Applied, clock: Clock, seconds: float) -> float:
     return chaos.look()
 
 
-def test_each_tick_of_a_schedule_injects_for_the_duration(target: FakeTarget, clock: Clock) -> None:
+def test_each_tick_of_a_schedule_injects_for_the_duration(
+    target: FakeBackend, clock: Clock
+) -> None:
     chaos = object_of(schedule(historyLimit=1), target, clock)
     assert at(chaos, clock, 0) == 600
     assert target.started == []
@@ -264,24 +266,24 @@ def test_each_tick_of_a_schedule_injects_for_the_duration(target: FakeTarget, cl
     }
 
 
-def test_what_no_tick_could_inject_is_refused_when_it_is_applied(target: FakeTarget) -> None:
+def test_what_no_tick_could_inject_is_refused_when_it_is_applied(target: FakeBackend) -> None:
     with pytest.raises(ActivityFailed, match="^engine: 'none' is not core, bcc or auto where"):
         actions.apply_kernel_chaos(as_json(schedule()), pids=[12], engine="none")
     with pytest.raises(ActivityFailed, match="^no KernelChaos apps/demo was applied"):
         probes.kernel_chaos_state("demo", "apps")
 
 
-def test_each_tick_asks_for_the_scope_again(target: FakeTarget, clock: Clock) -> None:
+def test_each_tick_asks_for_the_scope_again(target: FakeBackend, clock: Clock) -> None:
     scopes = iter([Scope(pids=(12,)), Scope(pids=(13,))])
     (chaos,) = manifest.parse(as_json(schedule(concurrencyPolicy="Allow")))
-    scheduled = Applied(chaos, Manner(lambda: next(scopes)), target, clock)
+    scheduled = Applied(chaos, InjectionSettings(lambda: next(scopes)), target, clock)
     at(scheduled, clock, 600)
     at(scheduled, clock, 1200)
     assert [fault.scope.pids for fault in target.started] == [(12,), (13,)]
     assert active(target) == ["demo-1", "demo-2"]
 
 
-def test_a_run_that_lasts_forbids_the_next(target: FakeTarget, clock: Clock) -> None:
+def test_a_run_that_lasts_forbids_the_next(target: FakeBackend, clock: Clock) -> None:
     chaos = object_of(schedule(), target, clock)
     at(chaos, clock, 600)
     at(chaos, clock, 1200)
@@ -289,7 +291,7 @@ def test_a_run_that_lasts_forbids_the_next(target: FakeTarget, clock: Clock) -> 
     assert chaos.state()["schedule"]["forbidden"] == 1
 
 
-def test_a_paused_schedule_lets_its_ticks_pass(target: FakeTarget, clock: Clock) -> None:
+def test_a_paused_schedule_lets_its_ticks_pass(target: FakeBackend, clock: Clock) -> None:
     chaos = object_of(schedule(), target, clock)
     at(chaos, clock, 600)
     chaos.pause()
@@ -304,7 +306,7 @@ def test_a_paused_schedule_lets_its_ticks_pass(target: FakeTarget, clock: Clock)
 
 
 def test_a_tick_that_fails_is_told_and_the_next_one_tries_again(clock: Clock) -> None:
-    target = FakeTarget(refuse=MissingTool("no bcc", hint="install it"))
+    target = FakeBackend(refuse=MissingTool("no bcc", hint="install it"))
     chaos = object_of(schedule(), target, clock)
     at(chaos, clock, 600)
     assert chaos.state()["failedMessage"] == "no bcc; install it"
@@ -314,7 +316,7 @@ def test_a_tick_that_fails_is_told_and_the_next_one_tries_again(clock: Clock) ->
 
 
 def test_a_schedule_outlives_whatever_a_tick_comes_to(clock: Clock) -> None:
-    target = FakeTarget(refuse=BlockingIOError(11, "Resource temporarily unavailable"))
+    target = FakeBackend(refuse=BlockingIOError(11, "Resource temporarily unavailable"))
     chaos = object_of(schedule(), target, clock)
     at(chaos, clock, 600)
     assert "Resource temporarily unavailable" in chaos.state()["failedMessage"]
@@ -324,15 +326,15 @@ def test_the_cause_of_a_failed_start_is_told_and_not_what_undoing_it_came_to(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     second = SEED.replace(NAME, "second")
-    with sharing(FakeTarget(stuck=True)):
+    with sharing(FakeBackend(stuck=True)):
         actions.apply_kernel_chaos(second, pids=[12])
         with pytest.raises(ActivityFailed, match="'second' is not free"):
             actions.apply_kernel_chaos(f"{SEED}---\n{second}", pids=[12])
         assert "loaded still" in caplog.text
-        assert len(list(applied.shared().delete_all())) == 1
+        assert len(applied.shared().delete_all()) == 1
 
 
-def test_a_schedule_runs_by_itself_until_all_is_stopped(target: FakeTarget) -> None:
+def test_a_schedule_runs_by_itself_until_all_is_stopped(target: FakeBackend) -> None:
     given = schedule(schedule="@every 1s", concurrencyPolicy="Allow")
     actions.apply_kernel_chaos(as_json(given), pids=[12])
     for _ in range(500):
@@ -347,7 +349,7 @@ def test_a_schedule_runs_by_itself_until_all_is_stopped(target: FakeTarget) -> N
     assert len(target.started) == count
 
 
-class SlowTarget(FakeTarget):
+class SlowTarget(FakeBackend):
     """Its agents are on their way until they are told to stop."""
 
     def __init__(self) -> None:
@@ -368,7 +370,7 @@ class SlowTarget(FakeTarget):
 def test_deleting_does_not_wait_for_a_tick_that_is_being_injected() -> None:
     target = SlowTarget()
     (chaos,) = manifest.parse(as_json(schedule(schedule="@every 1s")))
-    slow = Applied(chaos, Manner(lambda: SCOPE), target)
+    slow = Applied(chaos, InjectionSettings(lambda: SCOPE), target)
     slow.start()
     assert target.starting.wait(10)
     assert slow.delete() == []

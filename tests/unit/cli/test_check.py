@@ -12,7 +12,7 @@ from chaoskernel.errors import ChaosKernelError, DeadHook, EngineError
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Finding
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 PRESENT = {Kind.SLAB: Finding("should_failslab", report.PRESENT)}
 ABSENT = {Kind.SLAB: Finding("should_failslab", "absent", False, "CONFIG_FAILSLAB gives it")}
@@ -23,10 +23,10 @@ def checked(
     hooks: dict[Kind, Finding],
     *arguments: str,
     refuse: ChaosKernelError | None = None,
-) -> tuple[Result, FakeTarget]:
-    target = FakeTarget(refuse=refuse)
+) -> tuple[Result, FakeBackend]:
+    target = FakeBackend(refuse=refuse)
     monkeypatch.setattr(report, "hooks", lambda *_: hooks)
-    monkeypatch.setattr(check, "LocalTarget", lambda: target)
+    monkeypatch.setattr(check, "LocalBackend", lambda: target)
     return CliRunner().invoke(check.command, arguments), target
 
 

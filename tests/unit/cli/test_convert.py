@@ -13,14 +13,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 from chaoskernel import actions
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
 from chaoskernel.chaosmesh.manifest import parse
 from chaoskernel.cli import logger
 from chaoskernel.cli.convert import command
 from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.fault.scope import Scope
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, document, schedule
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 CHAOS = Path(sys.executable).with_name("chaos")
 
@@ -105,7 +105,7 @@ def test_of_several_faults_the_longest_is_held(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [SEED, FULL])
 def test_it_injects_what_the_document_says(tmp_path: Path, text: str) -> None:
     found = experiment(tmp_path, text, "--pid", "12")
-    target = FakeTarget()
+    target = FakeBackend()
     with sharing(target):
         actions.start_injection(**found["method"][0]["provider"]["arguments"])
     (chaos,) = parse(text)

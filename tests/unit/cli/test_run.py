@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from chaoskernel.backend.target import Record
+from chaoskernel.backend.record import Record
 from chaoskernel.cli import logger, run
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 
-class BriefTarget(FakeTarget):
+class BriefTarget(FakeBackend):
     """Its faults end by themselves when they have been looked at so often."""
 
     def __init__(self, looks: int = 2, **counters: int) -> None:
@@ -41,10 +41,10 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ran(
-    monkeypatch: pytest.MonkeyPatch, *arguments: str, target: FakeTarget | None = None
-) -> tuple[Result, FakeTarget]:
+    monkeypatch: pytest.MonkeyPatch, *arguments: str, target: FakeBackend | None = None
+) -> tuple[Result, FakeBackend]:
     used = target or BriefTarget(injected=3)
-    monkeypatch.setattr(run, "LocalTarget", lambda: used)
+    monkeypatch.setattr(run, "LocalBackend", lambda: used)
     return CliRunner().invoke(run.command, arguments), used
 
 
@@ -200,12 +200,12 @@ def test_json_is_the_faults_and_nothing_else(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_ends_when_its_times_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = FakeTarget({"reached": 9, "matched": 9, "injected": 3})
+    target = FakeBackend({"reached": 9, "matched": 9, "injected": 3})
     result, _ = ran(monkeypatch, "--pid", "12", "-c", "3", "--json", target=target)
     assert json.loads(result.stdout)[0]["state"] == "ended"
 
 
-class InterruptedTarget(FakeTarget):
+class InterruptedTarget(FakeBackend):
     """Ctrl-C comes while its counters are read."""
 
     def counters(self, name: str) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def test_ctrl_c_ends_it_and_the_counters_are_told(monkeypatch: pytest.MonkeyPatc
     assert [record["state"] for record in json.loads(result.stdout)] == ["ended"]
 
 
-class EndedTarget(FakeTarget):
+class EndedTarget(FakeBackend):
     """A signal comes while its counters are read."""
 
     def counters(self, name: str) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def test_the_program_is_printed_when_it_is_asked_for(monkeypatch: pytest.MonkeyP
     assert result.output.startswith("/* run */\n")
 
 
-class StuckTarget(FakeTarget):
+class StuckTarget(FakeBackend):
     """It refuses the second fault."""
 
     def start(self, fault: Fault) -> Record:

@@ -22,6 +22,7 @@ from chaoskernel.errors import (
     MissingTool,
     UnsupportedKernel,
 )
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -31,9 +32,8 @@ from chaoskernel.kernel import bpf, btf
 OBJECT = packed(b"\x7fELF and so on")
 
 
-def fault_of(predicate: str = "", image: str = "", engine: EngineName = EngineName.AUTO) -> Fault:
-    scope = Scope(pids=(42,))
-    return Fault("x", Kind.PAGE, scope, predicate=predicate, object=image, engine=engine)
+def fault_of(predicate: str = "", engine: EngineName = EngineName.AUTO) -> Fault:
+    return Fault("x", Kind.PAGE, Scope(pids=(42,)), predicate=predicate, engine=engine)
 
 
 def test_the_verifiers_word_on_the_users_c_is_shown_there() -> None:
@@ -46,7 +46,7 @@ def test_the_verifiers_word_on_the_users_c_is_shown_there() -> None:
     )
     with (
         pytest.raises(InvalidFault, match="^predicate: .* is not accepted by the kernel"),
-        core._users_errors(fault_of("order == 1", OBJECT)),
+        core._users_errors(fault_of("order == 1"), compiled=True),
     ):
         raise libbpf.Refused("the kernel refused: Permission denied", log)
 
@@ -55,7 +55,7 @@ def test_another_refusal_is_one_line() -> None:
     log = "R2 invalid mem access 'scalar'\nprocessed 12 insns (limit 1000000)\n"
     with (
         pytest.raises(EngineError, match="^the kernel refused: no: R2 invalid mem .*r.$"),
-        core._users_errors(fault_of()),
+        core._users_errors(fault_of(), compiled=False),
     ):
         raise libbpf.Refused("the kernel refused: no", log)
 
@@ -71,25 +71,25 @@ def test_what_is_no_object_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "serves", "engine"),
+    ("given", "serves", "engine"),
     [
-        (fault_of(), True, CoreEngine),
-        (fault_of(), False, BccEngine),
-        (fault_of("order == 1"), True, BccEngine),
-        (fault_of("order == 1", OBJECT), True, CoreEngine),
-        (fault_of(engine=EngineName.CORE), False, CoreEngine),
-        (fault_of(engine=EngineName.BCC), True, BccEngine),
+        (Assignment(fault_of()), True, CoreEngine),
+        (Assignment(fault_of()), False, BccEngine),
+        (Assignment(fault_of("order == 1")), True, BccEngine),
+        (Assignment(fault_of("order == 1"), OBJECT), True, CoreEngine),
+        (Assignment(fault_of(engine=EngineName.CORE)), False, CoreEngine),
+        (Assignment(fault_of(engine=EngineName.BCC)), True, BccEngine),
     ],
 )
 def test_core_is_chosen_where_it_serves(
-    monkeypatch: pytest.MonkeyPatch, fault: Fault, serves: bool, engine: type[object]
+    monkeypatch: pytest.MonkeyPatch, given: Assignment, serves: bool, engine: type[object]
 ) -> None:
     def require() -> None:
         if not serves:
             raise UnsupportedKernel("no types", needs="them")
 
     monkeypatch.setattr(choice, "require_core", require)
-    assert isinstance(choice.engine_for(fault), engine)
+    assert isinstance(choice.engine_for(given.fault, given.object), engine)
 
 
 def test_an_installation_without_the_object_says_how_to_get_it(
@@ -175,6 +175,6 @@ def test_a_hook_that_the_kernel_lets_nobody_override_is_missing(engine: EngineNa
     )
     with (
         pytest.raises(MissingHook, match="^should_failslab cannot .*CONFIG_FUNCTION_ERROR_INJEC"),
-        core._users_errors(fault_of(engine=engine)),
+        core._users_errors(fault_of(engine=engine), compiled=False),
     ):
         raise libbpf.Refused("the kernel refused: Invalid argument", log)

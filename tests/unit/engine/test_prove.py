@@ -14,7 +14,7 @@ from chaoskernel.engine import hooks, prove
 from chaoskernel.engine.hooks import provocation
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
-from chaoskernel.fault.hooks import TABLE, Kind
+from chaoskernel.fault.hooks import TABLE, Hook, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.fault.where import Where
@@ -153,18 +153,56 @@ def test_a_function_is_not_proven_while_tracing_is_off(monkeypatch: pytest.Monke
         shown("f")
 
 
-def test_every_hook_of_the_table_has_a_provocation() -> None:
+EVERY = [(kind, hook) for kind, row in TABLE.items() for hook in row.hooks]
+
+
+@pytest.mark.parametrize(
+    ("kind", "hook"), EVERY, ids=[f"{kind}-{hook.symbol}-{hook.bits}" for kind, hook in EVERY]
+)
+def test_every_hook_of_the_table_has_a_provocation(kind: Kind, hook: Hook) -> None:
     """An entry of one table without its other half would arm a hook that nobody has proven."""
-    for kind, row in TABLE.items():
-        for hook in row.hooks:
-            there = hook.symbol in hooks.BY_ANOTHER_PROCESS or provocation(hook)
-            assert there, f"engine/hooks.py has none for {kind}: {hook.symbol}"
+    if hook.bits and not hook.unless:  # a call with another mask would not prove it
+        there = (hook.symbol, hook.bits) in hooks.BY_MASK
+    else:
+        there = hook.symbol in hooks.BY_ANOTHER_PROCESS or hook.symbol in hooks.PROVOCATIONS
+    assert there, f"engine/hooks.py: no provocation for {kind}: {hook.symbol}, mask {hook.bits}"
+
+
+def test_no_provocation_is_of_a_hook_that_is_none() -> None:
     named = {hook.symbol for row in TABLE.values() for hook in row.hooks}
     assert {
         *hooks.PROVOCATIONS,
         *hooks.BY_ANOTHER_PROCESS,
         *(symbol for symbol, _ in hooks.BY_MASK),
     } == named
+
+
+def test_a_hook_without_a_provocation_is_not_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(hooks.PROVOCATIONS, "should_failslab")
+    with pytest.raises(KeyError, match="should_failslab"):
+        proven(FakeProgram(calls=1), Kind.SLAB)
+
+
+def test_each_hook_of_a_fault_has_to_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is called does not prove the others."""
+
+    class OnlyTheFirst(FakeProgram):
+        def hook(self, number: int) -> dict[str, int]:
+            return {"provoked": int(number == 0)}
+
+    calls = (*hooks.PROVOCATIONS,)
+    for symbol in calls:
+        monkeypatch.setitem(hooks.PROVOCATIONS, symbol, lambda: None)
+    # Hooks of Unix peers are armed for those alone.
+    several = [
+        kind
+        for kind, row in TABLE.items()
+        if len([hook for hook in row.hooks if not hook.of_unix_peers]) > 1
+    ]
+    assert several
+    for kind in several:
+        with pytest.raises(UnsupportedKernel):
+            proven(OnlyTheFirst(calls=1), kind)
 
 
 def test_every_provocation_is_harmless() -> None:

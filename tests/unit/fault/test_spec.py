@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism
@@ -192,12 +193,12 @@ def test_a_wrong_document_is_refused_with_key_value_and_what_is_allowed(
 def test_a_document_is_bounded_before_it_is_read(text: str, line: str) -> None:
     begun = time.process_time()
     with pytest.raises(InvalidFault, match=rf"^{line}$"):
-        Fault.from_text(text)
+        Assignment.from_text(text)
     assert time.process_time() - begun < 0.5
 
 
 def test_a_document_is_the_fault_that_it_was() -> None:
-    assert Fault.from_text(json.dumps(FULL.to_json())) == FULL
+    assert Assignment.from_text(json.dumps(FULL.to_json())).fault == FULL
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_what_is_no_peer_is_refused_in_one_line(text: Any) -> None:
 
 def test_so_many_peers_are_refused_before_they_are_read() -> None:
     assert len(Where(peers=(":1",) * MAX_PEERS).peers) == MAX_PEERS
-    with pytest.raises(InvalidFault, match="^peers: '65 of them' is not at most 64"):
+    with pytest.raises(InvalidFault, match="^peers: '65 peers' is not at most 64"):
         Where(peers=("nonsense",) * (MAX_PEERS + 1))
 
 

@@ -13,12 +13,12 @@ from chaoslib.exceptions import ActivityFailed
 from click.testing import CliRunner, Result
 
 from chaoskernel import actions, control, probes
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
 from chaoskernel.chaosmesh import applied
 from chaoskernel.cli import ps, stop
 from chaoskernel.errors import EngineError, UnknownFault
 from chaoskernel.k8s.access import reaching
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 from tests.unit.k8s.fake_cluster import FakeCluster, pod
 
 MANIFEST = """
@@ -41,9 +41,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
     found = FakeCluster(
         None, pod("db-0", "worker-1", metadata=labels), pod("db-1", "worker-2", metadata=labels)
     )
-    with reaching(found), sharing(FakeTarget()):
+    with reaching(found), sharing(FakeBackend()):
         yield found
-        list(applied.shared().delete_all())
+        applied.shared().delete_all()
 
 
 def deep(levels: int) -> list[object]:
@@ -80,7 +80,7 @@ def test_the_fault_of_each_node_has_its_pods_and_what_was_asked_for(cluster: Fak
     start(callchain=["sys_mount"], times=3, duration="30s")
     for job in cluster.manifests.values():
         spec = job["spec"]["template"]["spec"]
-        fault = json.loads(spec["containers"][0]["env"][0]["value"])
+        fault = json.loads(spec["containers"][0]["env"][0]["value"])["fault"]
         assert [p["node"] for p in fault["scope"]["pods"]] == [spec["nodeName"]]
         assert fault["scope"]["system_wide"] is False
         assert fault["limits"] == {"probability": 100.0, "times": 3, "duration": 30.0}
@@ -93,8 +93,8 @@ def test_a_fault_about_files_travels_with_its_paths_and_its_error(cluster: FakeC
     start(fault="write", errno="EDQUOT", paths=["/data"])
     for job in cluster.manifests.values():
         container = job["spec"]["template"]["spec"]["containers"][0]
-        fault = json.loads(container["env"][0]["value"])
-        assert fault["where"] == {"paths": ["/data"], "devices": [], "any_file": False}
+        fault = json.loads(container["env"][0]["value"])["fault"]
+        assert (fault["where"]["paths"], fault["where"]["any_file"]) == (["/data"], False)
         assert (fault["fault"], fault["errno"]) == ("write", errno.EDQUOT)
     start("y", fault="read", any_file=True)
 
@@ -144,7 +144,7 @@ def test_bad_input_is_refused_before_the_cluster_is_asked(
             {"kubernetes": "false"},
             "kubernetes: 'false' is not true or false; .* \"env_var_type\": .*",
         ),
-        ({"image": 5}, "image: 5 is not possible on one host; say kubernetes: true, .*"),
+        ({"image": 5}, "image: 5 is not possible on one host; use apply_pod_kernel_chaos, .*"),
         ({"max_nodes": "x"}, "max_nodes: 'x' is not possible on one host; .*"),
         ({"kubernetes": True, "pids": []}, r"pids: \[\] is not possible on a cluster; .*"),
     ],
@@ -180,7 +180,7 @@ def test_stopping_what_was_never_started_is_no_failure(cluster: FakeCluster) -> 
 
 def test_what_an_earlier_run_has_left_is_removed(cluster: FakeCluster) -> None:
     start()
-    with sharing(FakeTarget()):  # another process knows nothing of it
+    with sharing(FakeBackend()):  # another process knows nothing of it
         removed = actions.stop_pod_injection("x")["removed"]
     assert sorted(removed) == sorted(cluster.manifests) == sorted(cluster.deleted)
 
@@ -197,7 +197,7 @@ def test_the_control_stops_what_is_left_on_a_cluster(cluster: FakeCluster) -> No
 
 
 def test_a_kernel_chaos_is_applied_paused_resumed_and_deleted(cluster: FakeCluster) -> None:
-    (state,) = actions.apply_kernel_chaos(MANIFEST, kubernetes=True)["applied"]
+    (state,) = actions.apply_pod_kernel_chaos(MANIFEST)["applied"]
     assert [record["id"] for record in state["containerRecords"]] == ["shop/db-0 (app)"] * 2
     assert actions.pause_kernel_chaos("kc", "shop")["allRecovered"]
     cluster.documents.pop()  # what is resumed selects anew
@@ -210,6 +210,45 @@ def test_a_kernel_chaos_is_applied_paused_resumed_and_deleted(cluster: FakeClust
 def test_a_scope_of_this_host_is_refused_on_a_cluster(cluster: FakeCluster) -> None:
     with pytest.raises(ActivityFailed, match="pids: .* is not possible on a cluster"):
         actions.apply_kernel_chaos(MANIFEST, kubernetes=True, pids=[42])
+
+
+def test_the_old_way_to_a_cluster_works_with_a_warning(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: dict[str, Any] = {
+        "max_nodes": 2,
+        "jobs_namespace": "faults",
+        "dry_run": True,
+        "engine": "core",
+    }
+    (old,) = actions.apply_kernel_chaos(MANIFEST, kubernetes=True, **asked)["applied"]
+    assert "use apply_pod_kernel_chaos" in caplog.text
+    jobs = [*cluster.manifests.values()]
+    assert {job["metadata"]["namespace"] for job in jobs} == {"faults"}
+    actions.delete_kernel_chaos("kc", "shop")
+    caplog.clear()
+    (new,) = actions.apply_pod_kernel_chaos(MANIFEST, **asked)["applied"]
+    assert "apply_pod_kernel_chaos" not in caplog.text
+    assert new == old
+    actions.delete_kernel_chaos("kc", "shop")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"max_nodes": 0}, "max_nodes: 0 is not a whole number above 0"),
+        ({"max_nodes": 1}, "max_nodes: .*"),
+        ({"system_pods": "true"}, "system_pods: 'true' is not true or false; .*"),
+        ({"engine": "none"}, "engine: 'none' is not .*"),
+        ({"mechanism": "x"}, "mechanism: 'x' is not one of .*"),
+    ],
+)
+def test_documents_on_a_cluster_are_bounded_as_faults_are(
+    cluster: FakeCluster, given: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ActivityFailed, match=rf"^{line}$"):
+        actions.apply_pod_kernel_chaos(MANIFEST, **given)
+    assert cluster.manifests == {}
 
 
 def invoke(command: object, *arguments: str) -> Result:

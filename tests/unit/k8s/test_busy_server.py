@@ -18,11 +18,11 @@ from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import asking
+from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import LONGEST_SECONDS, Patience, retry_after
-from chaoskernel.k8s.target import ClusterTarget
 from tests.unit.k8s.api_server import Answer, Make, a_pod, refusal
 from tests.waiting import within
 
@@ -116,7 +116,7 @@ def test_a_start_that_waits_for_a_busy_server_is_stopped(serving: Make) -> None:
         return (200, []) if "watch" in query else (200, {})
 
     cluster, server = serving(answer)
-    target = ClusterTarget(cluster, Settings("c", "i"), waits=Waits(start=60, stop=5, retry=0.01))
+    target = ClusterBackend(cluster, Settings("c", "i"), waits=Waits(start=60, stop=5, retry=0.01))
     scope = Scope(pods=(PodScope("shop", "db-0", "1234abcd", "n"),))
     raised: list[Exception] = []
 

@@ -17,6 +17,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from chaoskernel.errors import ClusterError, InvalidFault, NotPermitted
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
@@ -51,7 +52,7 @@ def test_a_job_is_created_and_deleted_with_its_pod(serving: Make) -> None:
     scope = Scope(pods=(PodScope("shop", "db-0", "1234abcd", "n"),))
     fault = Fault(name="x", kind=Kind.SLAB, scope=scope)
     owner = Owner("chaos", "u")
-    manifest = job(fault, "r", 0, Settings("c", "i"), start_seconds=9, owner=owner)
+    manifest = job(Assignment(fault), "r", 0, Settings("c", "i"), start_seconds=9, owner=owner)
     cluster.create_job("c", manifest)
     cluster.delete_job("c", "j")
     assert server.bodies[0] == manifest

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.k8s import forms, leftovers, nodes, refusal
+from chaoskernel.k8s import api_errors, forms, leftovers, nodes
 from chaoskernel.k8s.forms import Form
-from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.k8s.owner import owner_of
-from chaoskernel.k8s.roll import Roll
+from chaoskernel.k8s.progress import Roll
+from chaoskernel.k8s.recent_events import Latest
 from tests.unit.k8s.fake_cluster import pod
 from tests.unit.k8s.test_nodes import with_sidecars
 
@@ -84,7 +84,7 @@ def read_pod(document: dict[str, Any]) -> None:
     nodes.read(document)
     leftovers._of_pod(document)
     owner_of(document)
-    refusal.pod_trouble(document)
+    api_errors.pod_trouble(document)
 
 
 def see_pod(document: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ READERS: dict[str, tuple[Form, list[dict[str, Any]], Any]] = {
     ),
     "pods that are watched": (forms.POD, [POD, WAITING, FAILED], see_pod),
     "jobs": (forms.JOB, [JOB], leftovers._of_job),
-    "events": (forms.EVENT, [EVENT], refusal.event_trouble),
+    "events": (forms.EVENT, [EVENT], api_errors.event_trouble),
 }
 
 

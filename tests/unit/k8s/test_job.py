@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
@@ -25,7 +26,7 @@ def a_fault(**more: Any) -> Fault:
 
 def made(fault: Fault | None = None, *, privileged: bool = False, **more: Any) -> dict[str, Any]:
     given = Settings("chaoskernel", "i@sha256:1", privileged)
-    return job.job(fault or a_fault(), "abc123", 2, given, start_seconds=60, **more)
+    return job.job(Assignment(fault or a_fault()), "abc123", 2, given, start_seconds=60, **more)
 
 
 def of_engine(engine: EngineName) -> Fault:
@@ -130,7 +131,8 @@ def test_room_and_priority_are_the_environments() -> None:
         "CHAOSKERNEL_MEMORY": "1Gi",
         "CHAOSKERNEL_PRIORITY_CLASS": "chaos.high",
     }
-    document = job.job(a_fault(), "r", 0, settings(environment=environment), start_seconds=60)
+    given = settings(environment=environment)
+    document = job.job(Assignment(a_fault()), "r", 0, given, start_seconds=60)
     spec = pod_of(document)
     wanted = {"cpu": "0.5", "memory": "1Gi"}
     assert spec["containers"][0]["resources"] == {"requests": wanted, "limits": wanted}
@@ -183,7 +185,7 @@ def test_the_agent_gets_the_fault_as_it_is() -> None:
     fault = a_fault(predicate='STRNCMP(name, "$(HOME)", 8)')
     (variable,) = pod_of(made(fault))["containers"][0]["env"]
     assert "$" not in variable["value"]
-    assert Fault.from_json(json.loads(variable["value"])) == fault
+    assert Assignment.from_json(json.loads(variable["value"])) == Assignment(fault)
 
 
 def test_a_fault_that_no_environment_can_hold_is_refused() -> None:

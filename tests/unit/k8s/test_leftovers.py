@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaoskernel.errors import ClusterError
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
@@ -15,7 +16,8 @@ from tests.unit.k8s.fake_cluster import FakeCluster
 def left_by(name: str, node: str, cluster: FakeCluster) -> str:
     pod = PodScope("shop", "db-0", "1234abcd", node)
     fault = Fault(name=name, kind=Kind.SLAB, scope=Scope(pods=(pod,)), limits=Limits(duration=30))
-    manifest = job.job(fault, "r", 0, Settings("c", "i"), start_seconds=10, started_by="me")
+    given = Settings("c", "i")
+    manifest = job.job(Assignment(fault), "r", 0, given, start_seconds=10, started_by="me")
     manifest["metadata"]["name"] += node
     manifest["status"] = {"startTime": "2026-01-01T00:00:00Z"}
     cluster.create_job("c", manifest)
@@ -73,6 +75,6 @@ def test_removing_goes_on_past_errors() -> None:
     left_by("a", "n1", cluster)
     left_by("a", "n2", cluster)
     cluster.refuse["delete_job"] = lambda node: ClusterError("no") if node == "n1" else None
-    outcome = list(leftovers.remove(cluster, "c", leftovers.find(cluster, "c")))
+    outcome = leftovers.remove(cluster, "c", leftovers.find(cluster, "c"))
     assert [(left.node, trouble) for left, trouble in outcome] == [("n1", "no"), ("n2", "")]
     assert [left.node for left in leftovers.find(cluster, "c")] == ["n1"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import LAST_WORDS_SECONDS, NodeAgent
-from chaoskernel.k8s.roll import Roll
+from chaoskernel.k8s.progress import Roll
+from chaoskernel.k8s.recent_events import Latest
 
 OURS = {"kind": "Job", "name": "j", "uid": "u", "controller": True}
 RUNNING = {

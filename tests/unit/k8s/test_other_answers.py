@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.backend.target import State
+from chaoskernel.backend.record import State
 from chaoskernel.errors import ChaosKernelError, ClusterError, TimeLimit
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import streams
+from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import Patience
-from chaoskernel.k8s.target import ClusterTarget
 from tests.unit.k8s.api_server import Answer, Make, Server, a_pod
 from tests.unit.k8s.fake_cluster import FakeCluster, Script, armed, counted, disarmed
 
@@ -237,10 +237,10 @@ POD = PodScope("shop", "db-0", "1234abcd", "n", (PodContainer("app"),))
 FAULT = Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=(POD,)))
 
 
-def reached(api: Api, serving: Make, *, start: float = 20.0) -> ClusterTarget:
+def reached(api: Api, serving: Make, *, start: float = 20.0) -> ClusterBackend:
     cluster, api.server = serving(api)
     waits = Waits(start=start, stop=10, retry=0.05)
-    return ClusterTarget(cluster, Settings("c", "i"), waits=waits)
+    return ClusterBackend(cluster, Settings("c", "i"), waits=waits)
 
 
 @pytest.mark.parametrize("kind", ["html", "a list", "deep lists", "binary", "a million bytes"])
@@ -299,8 +299,8 @@ def test_a_pod_that_its_job_does_not_control_is_not_listened_to(serving: Make) -
 QUICK = Waits(start=5.0, stop=1.0, retry=0.01)
 
 
-def fake(cluster: FakeCluster, waits: Waits = QUICK) -> ClusterTarget:
-    return ClusterTarget(cluster, Settings("c", "i"), waits=waits)
+def fake(cluster: FakeCluster, waits: Waits = QUICK) -> ClusterBackend:
+    return ClusterBackend(cluster, Settings("c", "i"), waits=waits)
 
 
 class Stumbling(FakeCluster):

@@ -14,6 +14,7 @@ from cel_expr_python import cel
 
 from chaoskernel.backend import launch
 from chaoskernel.fault import checks
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
@@ -82,7 +83,7 @@ def agent(engine: EngineName = EngineName.CORE, **settings: Any) -> dict[str, An
     )
     start = settings.pop("start_seconds", 60)
     given = Settings("chaoskernel", settings.pop("image", IMAGE), **settings)
-    made = job.job(fault, "abc123", 2, given, start_seconds=start, started_by="me")
+    made = job.job(Assignment(fault), "abc123", 2, given, start_seconds=start, started_by="me")
     template: dict[str, Any] = made["spec"]["template"]
     # As the server does before it asks for admission.
     template["spec"]["serviceAccountName"] = "default"
@@ -389,8 +390,8 @@ def test_a_fault_without_a_program_brings_none(engine: EngineName) -> None:
 
 def test_a_fault_with_a_program_brings_one() -> None:
     image = checks.packed(b"\x7fELF" + b"x" * 100)
-    fault = Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=(POD,)), object=image)
-    made = job.job(fault, "r", 0, Settings("c", IMAGE), start_seconds=60)
+    fault = Fault(name="x", kind=Kind.SLAB, scope=Scope(pods=(POD,)))
+    made = job.job(Assignment(fault, image), "r", 0, Settings("c", IMAGE), start_seconds=60)
     (variable,) = made["spec"]["template"]["spec"]["containers"][0]["env"]
     assert brings_a_program(variable["value"])
 

@@ -220,7 +220,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'APT::Update::Post-Invoke-Success {{"touch {tmp_path}/hook";}};\n'
     )
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    monkeypatch.setattr("chaoskernel.lab.leash.leashed", list)
+    monkeypatch.setattr("chaoskernel.lab.parent_death.tied", list)
     return sources
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from chaoskernel import process
 from chaoskernel.errors import LabError
-from chaoskernel.lab import guest, leash, script
+from chaoskernel.lab import guest, parent_death, script
 from chaoskernel.lab.kernel import Kernel
 
 KERNEL = Kernel(Path("/cache/boot/vmlinuz-6.1"), "6.1", None, "cached")
@@ -113,6 +113,6 @@ def test_a_directory_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_root_goes_without_a_user_namespace() -> None:
-    assert "--user" not in leash.leashed(["true"], root=True)
-    assert "--user" in leash.leashed(["true"], root=False)
-    assert leash.leashed(["true"], root=True)[-1] == "true"
+    assert "--user" not in parent_death.tied(["true"], root=True)
+    assert "--user" in parent_death.tied(["true"], root=False)
+    assert parent_death.tied(["true"], root=True)[-1] == "true"

@@ -9,7 +9,7 @@ from chaoskernel.lab import script
 
 
 def perform(job: script.Job, mail: Path) -> subprocess.CompletedProcess[str]:
-    """Run the part of the script that needs no guest, with its mailbox on this host."""
+    """Run the part of the script that needs no guest, with its work directory on this host."""
     _, _, ending = script.text(job, "dumb").partition("\ncd /\n")
     local = ending.replace(script.MAIL, str(mail))
     return subprocess.run(["sh", "-c", local], capture_output=True, text=True, check=False)

@@ -118,7 +118,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setattr("chaoskernel.lab.leash.leashed", list)
+    monkeypatch.setattr("chaoskernel.lab.parent_death.tied", list)
     return made
 
 

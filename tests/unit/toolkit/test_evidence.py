@@ -8,9 +8,9 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
-from chaoskernel.backend.targets import sharing
+from chaoskernel.backend.backends import sharing
 from chaoskernel.toolkit.evidence import chain_end, shortfalls
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 
 def frame(symbol: str, entered: int, matched: int) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_the_first_function_that_did_not_match_is_where_a_chain_ends(
 
 def test_a_fault_without_effect_is_told_with_the_end_of_its_chain() -> None:
     counters = {"reached": 9, "matched": 0, "injected": 0, "frames": [frame("a", 0, 0)]}
-    with sharing(target := FakeTarget(counters)):
+    with sharing(target := FakeBackend(counters)):
         actions.start_injection("mount", pids=[12])
         line = "(reached 9, matched 0): a was never called"
         assert shortfalls([], [], target.records()) == [f"fault 'mount' injected nothing {line}"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chaoskernel.errors import ClusterError, NotPermitted
-from chaoskernel.k8s.refusal import error_of, pod_trouble
+from chaoskernel.k8s.api_errors import error_of, pod_trouble
 
 
 def status(message: str) -> str:

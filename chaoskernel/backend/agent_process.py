@@ -15,7 +15,7 @@ from typing import IO, Any
 from chaoskernel.agent import protocol
 from chaoskernel.agent.output import Output
 from chaoskernel.backend.launch import START_VARIABLE
-from chaoskernel.backend.target import Record, State
+from chaoskernel.backend.record import Record, State
 from chaoskernel.errors import AgentError, TimeLimit
 from chaoskernel.fault.spec import Fault
 from chaoskernel.log import logger
@@ -28,7 +28,7 @@ _DRAIN_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waits:
-    """How many seconds the target waits for an agent before it does something about it.
+    """How many seconds the backend waits for an agent before it does something about it.
 
     :param start: from the launch until the fault is armed; None is what
         launch.start_seconds() says.

@@ -12,8 +12,8 @@ import os
 from collections.abc import Sequence
 
 
-def leashed(command: Sequence[str], *, root: bool | None = None) -> list[str]:
-    """Return the command with the leash before it.
+def tied(command: Sequence[str], *, root: bool | None = None) -> list[str]:
+    """Return the command, tied to the life of its parent.
 
     The parent's death is the death of the thread that starts the command, so
     start it from a thread that lives as long as the command shall.

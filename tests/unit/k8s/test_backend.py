@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.backend.target import State
+from chaoskernel.backend.record import State
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
@@ -25,11 +25,11 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
-from chaoskernel.k8s import sums
+from chaoskernel.k8s import aggregate
+from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.retry import Patience
-from chaoskernel.k8s.target import ClusterTarget
 from tests.unit.k8s.fake_cluster import FakeCluster, Script, armed, counted, disarmed
 from tests.waiting import within
 
@@ -44,8 +44,8 @@ def a_fault(*nodes: str, name: str = "x") -> Fault:
     return Fault(name=name, kind=Kind.SLAB, scope=Scope(pods=pods))
 
 
-def target(cluster: FakeCluster, waits: Waits = QUICK) -> ClusterTarget:
-    return ClusterTarget(cluster, Settings("chaoskernel", "an-image"), waits=waits)
+def target(cluster: FakeCluster, waits: Waits = QUICK) -> ClusterBackend:
+    return ClusterBackend(cluster, Settings("chaoskernel", "an-image"), waits=waits)
 
 
 def refused(cluster: FakeCluster, waits: Waits = QUICK) -> ChaosKernelError:
@@ -408,9 +408,9 @@ def test_a_stand_in_on_one_node_labels_the_whole() -> None:
     label = {"fault": "allocation", "stand_in_for": "slab"}
     fault = a_fault()
     agents = [SaysArmed("worker-1", armed()), SaysArmed("worker-2", armed(**label))]
-    said = sums.armed(fault, agents)  # type: ignore[arg-type]
+    said = aggregate.armed(fault, agents)  # type: ignore[arg-type]
     assert {key: said[key] for key in label} == label
-    assert not label.keys() & sums.armed(fault, agents[:1]).keys()  # type: ignore[arg-type]
+    assert not label.keys() & aggregate.armed(fault, agents[:1]).keys()  # type: ignore[arg-type]
 
 
 class SaysArmed:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from chaoskernel.backend.target import State
-from chaoskernel.backend.targets import Targets
+from chaoskernel.backend.backends import Backends
+from chaoskernel.backend.record import State
 from chaoskernel.errors import EngineError, UnknownFault
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
-from tests.unit.fakes import FakeTarget
+from tests.unit.fakes import FakeBackend
 
 
 def a_fault(name: str) -> Fault:
@@ -18,15 +18,15 @@ def a_fault(name: str) -> Fault:
 
 
 def test_a_target_is_made_once_for_its_key() -> None:
-    targets = Targets(FakeTarget())
-    made = targets.other("k", FakeTarget)
-    assert targets.other("k", FakeTarget) is made
-    assert targets.other("another", FakeTarget) is not made
+    targets = Backends(FakeBackend())
+    made = targets.other("k", FakeBackend)
+    assert targets.other("k", FakeBackend) is made
+    assert targets.other("another", FakeBackend) is not made
 
 
 def test_a_fault_is_asked_for_where_it_is() -> None:
-    here, there = FakeTarget(), FakeTarget({"injected": 9})
-    targets = Targets(here)
+    here, there = FakeBackend(), FakeBackend({"injected": 9})
+    targets = Backends(here)
     targets.start(a_fault("a"))
     targets.other("k", lambda: there).start(a_fault("b"))
     assert [targets.counters(name)["injected"] for name in ("a", "b")] == [3, 9]
@@ -37,8 +37,8 @@ def test_a_fault_is_asked_for_where_it_is() -> None:
 
 
 def test_of_two_that_have_the_name_the_active_one_is_meant() -> None:
-    here, there = FakeTarget(), FakeTarget({"injected": 9})
-    targets = Targets(here)
+    here, there = FakeBackend(), FakeBackend({"injected": 9})
+    targets = Backends(here)
     targets.other("k", lambda: there).start(a_fault("a"))
     there.stop("a")
     targets.start(a_fault("a"))
@@ -46,8 +46,8 @@ def test_of_two_that_have_the_name_the_active_one_is_meant() -> None:
 
 
 def test_stopping_goes_on_past_a_target_that_fails() -> None:
-    here, there = FakeTarget(stuck=True), FakeTarget()
-    targets = Targets(here)
+    here, there = FakeBackend(stuck=True), FakeBackend()
+    targets = Backends(here)
     targets.start(a_fault("a"))
     targets.other("k", lambda: there).start(a_fault("b"))
     with pytest.raises(EngineError, match="loaded still"):
@@ -56,8 +56,8 @@ def test_stopping_goes_on_past_a_target_that_fails() -> None:
 
 
 def test_what_all_of_them_say_is_told() -> None:
-    targets = Targets(FakeTarget(stuck=True))
+    targets = Backends(FakeBackend(stuck=True))
     targets.start(a_fault("a"))
-    targets.other("k", lambda: FakeTarget(stuck=True)).start(a_fault("a"))
+    targets.other("k", lambda: FakeBackend(stuck=True)).start(a_fault("a"))
     with pytest.raises(EngineError, match=r"loaded still.*; programs are loaded still"):
         targets.stop("a")

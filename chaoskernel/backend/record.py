@@ -1,6 +1,6 @@
-"""Where a fault is injected: what every target offers, and what is known of a fault.
+"""Where a fault is injected: what every backend offers, and what is known of a fault.
 
-Standard library only; a target knows neither the engine nor the programs, it
+Standard library only; a backend knows neither the engine nor the programs, it
 starts agents and talks to them.
 """
 
@@ -94,6 +94,11 @@ class Record:
             **({"warnings": warnings} if (warnings := warnings_of(armed)) else {}),
         }
 
+    def latest(self, limit: int) -> dict[str, Any]:
+        """Return the latest `events`, the oldest first, and how many older ones were `dropped`."""
+        kept = self.events[max(0, len(self.events) - limit) :]
+        return {"events": list(kept), "dropped": self.dropped}
+
 
 def in_words(target: Mapping[str, Any]) -> str:
     """Return one of a record's `targets` in words."""
@@ -109,7 +114,7 @@ def in_words(target: Mapping[str, Any]) -> str:
     return f"every {target.get('command', '?')}"
 
 
-class Target(Protocol):
+class Backend(Protocol):
     """A place to inject faults into.  Every method may be called from any thread."""
 
     def start(self, fault: Fault) -> Record:

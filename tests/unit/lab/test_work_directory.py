@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import LostGuest
-from chaoskernel.lab import mailbox, script
+from chaoskernel.lab import script, work_directory
 
 JOB = script.Job(("true",), Path("/"))
 
 
 def test_it_has_the_script_and_goes_with_its_guest() -> None:
-    with mailbox.made(JOB) as mail:
-        assert os.access(mail / mailbox.ENTRY, os.X_OK)
+    with work_directory.made(JOB) as mail:
+        assert os.access(mail / work_directory.ENTRY, os.X_OK)
     assert not mail.exists()
 
 
@@ -25,11 +25,11 @@ def test_what_a_killed_one_left_is_removed_and_what_is_held_or_new_stays(
     other = tmp_path / "other"
     for each in (left, new, other):
         each.mkdir()
-        (each / mailbox.ENTRY).touch()
-    with mailbox.made(JOB) as held:
+        (each / work_directory.ENTRY).touch()
+    with work_directory.made(JOB) as held:
         for each in (left, held, other):
             os.utime(each, (0, 0))
-        mailbox.sweep(tmp_path)
+        work_directory.sweep(tmp_path)
         assert set(tmp_path.iterdir()) == {new, held, other}
     assert set(tmp_path.iterdir()) == {new, other}
 
@@ -37,22 +37,22 @@ def test_what_a_killed_one_left_is_removed_and_what_is_held_or_new_stays(
 @pytest.mark.parametrize("number", [0, 7, 125, 255])
 def test_the_status_is_the_commands(tmp_path: Path, number: int) -> None:
     (tmp_path / script.STATUS).write_text(f"{number}\n")
-    assert mailbox.status(tmp_path) == number
+    assert work_directory.status(tmp_path) == number
 
 
 def test_a_guest_without_a_status_is_lost_and_its_panic_is_told(tmp_path: Path) -> None:
     (tmp_path / "console.log").write_text("booting\nKernel panic - not syncing: why\nrebooting\n")
     with pytest.raises(LostGuest, match="last words: Kernel panic - not syncing: why"):
-        mailbox.status(tmp_path)
+        work_directory.status(tmp_path)
 
 
 def test_a_guest_that_never_started_is_lost_before_its_command_began(tmp_path: Path) -> None:
-    with pytest.raises(mailbox.NeverBegan, match="it did not start"):
-        mailbox.status(tmp_path)
+    with pytest.raises(work_directory.NeverBegan, match="it did not start"):
+        work_directory.status(tmp_path)
 
 
 def test_a_guest_that_is_lost_while_its_command_runs_is_not_booted_again(tmp_path: Path) -> None:
     (tmp_path / script.BEGUN).touch()
     with pytest.raises(LostGuest) as caught:
-        mailbox.status(tmp_path)
-    assert not isinstance(caught.value, mailbox.NeverBegan)
+        work_directory.status(tmp_path)
+    assert not isinstance(caught.value, work_directory.NeverBegan)

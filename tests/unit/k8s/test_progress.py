@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from chaoskernel.k8s.roll import Roll, Standing
+from chaoskernel.k8s.progress import Roll, Standing
 
 ARMED, FAILED, SETTLED = Standing(armed=True), Standing(failed=True), Standing(settled=True)
 

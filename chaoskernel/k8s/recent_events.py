@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MOST = 256
-"""What each agent keeps."""
+from chaoskernel.fault.spec import MAX_EVENTS
 
 
 class Latest:
@@ -28,5 +27,5 @@ class Latest:
         """Take in those of a node."""
         more = ({**event, "node": node} for event in events)
         found = sorted([*self._events, *more], key=lambda event: str(event.get("at", "")))
-        self.dropped += max(0, len(found) - MOST)
-        self._events = found[-MOST:]
+        self.dropped += max(0, len(found) - MAX_EVENTS)
+        self._events = found[-MAX_EVENTS:]

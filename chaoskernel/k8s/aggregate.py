@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
-from chaoskernel.backend.target import Record, State
+from chaoskernel.backend.record import Record, State
 from chaoskernel.fault.checks import is_int
 from chaoskernel.fault.spec import Fault
-from chaoskernel.k8s.latest import Latest
 from chaoskernel.k8s.node import NodeAgent
+from chaoskernel.k8s.recent_events import Latest
 
 
 def record(fault: Fault, agents: Sequence[NodeAgent], latest: Latest) -> Record:
