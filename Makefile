@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 C_FILES := $(wildcard chaoskernel/bpf/*.[ch] benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
+DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 OBJECT := chaoskernel/bpf/inject.$(shell uname -m).bpf.o
 DEMO := build/demo
 
@@ -27,7 +28,7 @@ demo: $(READY) lab
 	@$(BIN)/chaoskernel lab run --rw $(DEMO) --timeout 600 -- \
 		$(BIN)/chaos --no-version-check --no-log-file \
 		run --journal-path $(DEMO)/journal.json experiments/mount-enomem.json
-	@$(BIN)/chaoskernel summary $(DEMO)/journal.json
+	@$(BIN)/chaoskernel summary $(DEMO)/journal.json --svg $(FIGURES)/demo.svg
 
 # The same on a kernel as it comes from Debian: nothing of it is compiled.
 demo-stock: $(OBJECT)
@@ -139,6 +140,7 @@ check: $(OBJECT)
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >build/imports.log || { cat build/imports.log; false; }
+	@$(BIN)/python -m tools.prose $(DOCUMENTS)
 	@$(BIN)/pytest --quiet tests/unit
 
 # Mutated inputs for everything that reads what others wrote; another SEED makes others.

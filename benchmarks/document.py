@@ -56,6 +56,8 @@ def _place_targets(facts: Facts) -> str:
 
 def _each_place_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     more = added(facts, "place")
+    if not more:
+        return  # they need another kernel, and may be left out
     floors = more[_OUT] / more[FLOOR]
     yield "out of scope at most 1.2 times the floor", f"{floors:.3f}", _met(floors <= 1.2)
     off = {

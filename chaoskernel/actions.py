@@ -173,7 +173,7 @@ def stop_injection(name: str = "") -> dict:
     :param name: the fault's name; empty for all.
     :returns: `faults`: for each fault that was started, what it was, where and when
         it was in force, why it ended, and its final `counters`.
-    :raises ActivityFailed: a program of a fault is loaded still.
+    :raises ActivityFailed: a program of a fault is still loaded.
     """
     with failing_in_one_line():
         check_name("name", name)
@@ -256,6 +256,8 @@ def start_pod_injection(
     :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
     :param privileged: true gives the agent every right on its node.
     :param stand_in: as start_injection takes it; each node decides for its own kernel.
+    :param secrets: the cluster and its credentials, by KUBERNETES_HOST, KUBERNETES_API_KEY and
+        the like; else the variables of the environment, else the kubeconfig.
     :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at,
         nodes; and warnings, as start_injection has them.
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
@@ -473,7 +475,7 @@ def delete_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :param name: its metadata.name.
     :param namespace: its metadata.namespace.
     :returns: `faults`: each injection, as stop_injection returns it.
-    :raises ActivityFailed: a program of a fault is loaded still.
+    :raises ActivityFailed: a program of a fault is still loaded.
     """
     with failing_in_one_line():
         runs = applied.shared().delete(name, namespace)
@@ -486,7 +488,7 @@ def pause_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :param name: its metadata.name.
     :param namespace: its metadata.namespace.
     :returns: its state, as kernel_chaos_state returns it.
-    :raises ActivityFailed: there is none of that name, or it is attached still.
+    :raises ActivityFailed: no KernelChaos has that name, or it is still attached.
     """
     with failing_in_one_line():
         found = applied.shared().get(name, namespace)
@@ -502,7 +504,7 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :param name: its metadata.name.
     :param namespace: its metadata.namespace.
     :returns: its state, as kernel_chaos_state returns it.
-    :raises ActivityFailed: there is none of that name, or nothing is injected.
+    :raises ActivityFailed: no KernelChaos has that name, or nothing is injected.
     """
     with failing_in_one_line():
         found = applied.shared().get(name, namespace)

@@ -39,10 +39,11 @@ def injected(name: str) -> int:
 def counters(name: str) -> dict:
     """Return a fault's counters: `reached`, `matched`, `injected`, and `held_…` by reason.
 
-    `frames` tells of each function of the call chain how often it was `entered` and how often
-    it `matched`, so that one sees where a chain ends; `processes` tells who was hit.  On a
-    cluster these are sums, as of the last second; `pods` and `nodes` have those of each.
-    `stand_in_for` is there where another kind is armed in place of the one that was asked for.
+    `frames` has, for each function of the call chain, how often it was `entered` and how often
+    it `matched`, which shows where a chain ends; `processes` lists those that were
+    hit.  On a cluster these are sums, as of the last second; `pods` and `nodes` have those of
+    each.  `stand_in_for` is there where another kind is armed in place of the one that was
+    asked for.
 
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
@@ -110,7 +111,7 @@ def kernel_chaos_state(name: str, namespace: str = "default") -> dict:
     `selected`, `allInjected`, `allRecovered` and `paused` are its conditions, `desiredPhase`
     is Run or Stop, `containerRecords` has what is hit and how often that was injected
     and recovered, `failedMessage` why the latest injection failed.  `injected` is how many
-    requests failed in all.  With a schedule, `schedule` tells of its ticks: `started`,
+    requests failed in all.  With a schedule, `schedule` counts its ticks: `started`,
     `missed`, `forbidden`, `next`, and which injections are `active` or in the `history`.
 
     :param name: its metadata.name.

@@ -1,7 +1,7 @@
 """A container made by hand: a process with a root and mounts of its own, in a control group.
 
-Its root is a tmpfs, into which its process pivots as a runtime's would.  Below /data it makes
-the calls of tests.caller.
+Its root is a tmpfs, into which its process pivots as a runtime's would.  It makes the calls of
+tests.caller in a directory there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 0x1000, 0x4000, 1 << 18, 1 << 19
 _MNT_DETACH = 2
-_FILE = Path("/data/file")
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
@@ -27,6 +26,7 @@ class Container(Caller):
 
     :param directory: of the host, empty: where the root is made.
     :param group: its control group's directory.
+    :param data: where it makes its calls.
     :param volumes: directories of the host, by where they are in the container.
     :param links: symbolic links in its root, with what they say.
     :param silent: where a file system of its own (FUSE) is mounted that never answers.
@@ -38,6 +38,7 @@ class Container(Caller):
         directory: Path,
         group: Path,
         *,
+        data: str = "/data",
         volumes: Mapping[str, Path] | None = None,
         links: Mapping[str, str] | None = None,
         silent: str = "",
@@ -45,6 +46,7 @@ class Container(Caller):
     ) -> None:
         super().__init__(directory)
         self._group = group
+        self._data = data
         self._given = [
             *(f"volume:{place}={source}" for place, source in (volumes or {}).items()),
             *(f"link:{place}={target}" for place, target in (links or {}).items()),
@@ -54,11 +56,13 @@ class Container(Caller):
 
     def _program(self) -> Sequence[str]:
         self._group.mkdir(parents=True, exist_ok=True)
-        return ["-m", "tests.container", str(self.directory), str(self._group), *self._given]
+        places = [str(self.directory), str(self._group), self._data]
+        return ["-m", "tests.container", *places, *self._given]
 
     def calls(self, name: str, file: Path | None = None, other: Path | None = None) -> int:
         """Have it make a call on files as it sees them; see Caller."""
-        return self._ask(name, file or _FILE, other or _FILE.with_name("other"))
+        own = Path(self._data) / "file"
+        return self._ask(name, file or own, other or own.with_name("other"))
 
 
 def _checked(result: int) -> None:
@@ -73,13 +77,13 @@ def _mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str 
     )
 
 
-def _enter(root: Path, group: Path, given: Sequence[str]) -> None:
+def _enter(root: Path, group: Path, data: str, given: Sequence[str]) -> None:
     (group / "cgroup.procs").write_text(str(os.getpid()))
     _checked(_LIBC.unshare(_CLONE_NEWNS))
     _mount("none", Path("/"), flags=_MS_REC | (_MS_SLAVE if "slave" in given else _MS_PRIVATE))
     _mount("none", root, "tmpfs")
-    for directory in ("data", "old", "proc", "tmp"):
-        (root / directory).mkdir()
+    for directory in (data[1:], "old", "proc", "tmp"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
     _mount("proc", root / "proc", "proc")
     for kind, _, what in (each.partition(":") for each in given):
         place, _, source = what.partition("=")
@@ -103,6 +107,7 @@ def _enter(root: Path, group: Path, given: Sequence[str]) -> None:
 if __name__ == "__main__":
     from tests.caller import serve
 
-    _enter(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
-    _FILE.write_bytes(b"x" * 4096)
-    serve(_FILE)
+    _enter(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    own = Path(sys.argv[3]) / "file"
+    own.write_bytes(b"x" * 4096)
+    serve(own)

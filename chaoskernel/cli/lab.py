@@ -61,9 +61,23 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
             show_default=True,
             callback=seconds(1, _LONGEST_SECONDS),
             metavar="SECONDS",
+            help="How long the guest may take.",
         ),
-        click.option("--cpus", default=2, show_default=True, type=click.IntRange(1, 64)),
-        click.option("--memory", default="2G", show_default=True, callback=_size, metavar="SIZE"),
+        click.option(
+            "--cpus",
+            default=2,
+            show_default=True,
+            type=click.IntRange(1, 64),
+            help="How many processors the guest has.",
+        ),
+        click.option(
+            "--memory",
+            default="2G",
+            show_default=True,
+            callback=_size,
+            metavar="SIZE",
+            help="How much memory the guest has.",
+        ),
         click.option(
             "--rw",
             multiple=True,
@@ -76,7 +90,7 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
             multiple=True,
             callback=_variables,
             metavar="NAME[=VALUE]",
-            help="A variable; repeatable.",
+            help="A variable that the command gets; repeatable.",
         ),
     )
 
@@ -224,8 +238,8 @@ def run(
     """Run a command in a guest, and exit with its status.
 
     The guest sees this machine's files and may change them only in its own
-    memory, save those below --rw.  124 tells of the time limit, 125 of a lost
-    guest.
+    memory, save those below --rw.  Status 124 is the time limit, 125 a
+    lost guest.
 
     \b
     Examples:

@@ -95,18 +95,28 @@ in_scope = _together(
         multiple=True,
         type=int,
         metavar="PID",
-        help="A process, with its descendants.",
+        help="A process to hit, with its descendants.",
     ),
     click.option(
-        "--pid-file", "pid_files", multiple=True, metavar="FILE", help="A file that holds one."
+        "--pid-file",
+        "pid_files",
+        multiple=True,
+        metavar="FILE",
+        help="A file whose first line is a process id.",
     ),
     click.option(
         "--command", "commands", multiple=True, metavar="NAME", help="Every process of that name."
     ),
     click.option(
-        "--cgroup", "cgroups", multiple=True, metavar="PATH", help="A control group, all below it."
+        "--cgroup",
+        "cgroups",
+        multiple=True,
+        metavar="PATH",
+        help="A control group, with all below it.",
     ),
-    click.option("--container", "containers", multiple=True, metavar="ID", help="By its id."),
+    click.option(
+        "--container", "containers", multiple=True, metavar="ID", help="A container, by its id."
+    ),
     click.option("--system-wide", is_flag=True, help="Every process of this host."),
 )
 """Adds the options that make a scope; --pid and the like are repeatable."""
@@ -252,14 +262,14 @@ in_a_cluster = _together(
         "--kubernetes",
         is_flag=True,
         is_eager=True,  # read before --namespace, wherever it stands
-        help="Those of the cluster of the kubeconfig.",
+        help="Take the faults of the kubeconfig's cluster.",
     ),
     click.option(
         "--namespace",
         default="",
         callback=_of_a_cluster,
         metavar="NAME",
-        help="Where the Jobs are; else CHAOSKERNEL_NAMESPACE, else chaoskernel.",
+        help="The namespace of the Jobs; else CHAOSKERNEL_NAMESPACE, else chaoskernel.",
     ),
 )
 """Adds what leads to the faults of a cluster."""

@@ -23,6 +23,7 @@ from chaoskernel.toolkit.evidence import JOURNAL_KEY
 
 _HELD = "held_"
 _SHOWN = 4
+_PICTURE_COLUMNS = 80
 _MAX_BYTES = 2**28
 _LONGEST = 10_000
 """Characters of one text of a journal that are shown."""
@@ -44,14 +45,23 @@ _OF_ANOTHER_FORM = (
 @click.command(name="summary")
 @click.argument("journal", type=click.Path(path_type=Path), default=Path("journal.json"))
 @click.option("--json", "as_json", is_flag=True, help="Print the journal's part as JSON.")
-def command(journal: Path, as_json: bool) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write what is shown to FILE, as a picture of a terminal.",
+)
+def command(journal: Path, as_json: bool, svg: Path | None) -> None:
     """Show what the experiment of a JOURNAL made the kernel do.
 
     \b
     Examples:
       chaoskernel summary
       chaoskernel summary journal.json --json
+      chaoskernel summary journal.json --svg summary.svg
     """
+    if as_json and svg:
+        raise click.UsageError("--svg: a picture shows tables; leave --json out")
     document = _read(journal)
     outcome = "deviated" if document.get("deviated") else document.get("status")
     try:
@@ -66,7 +76,7 @@ def command(journal: Path, as_json: bool) -> None:
             f"{journal} has a part named {JOURNAL_KEY} that this version cannot read",
             hint="" if as_json else "--json prints it as it is",
         ) from error
-    console = Console()
+    console = Console(record=bool(svg), width=_PICTURE_COLUMNS if svg else None)
     try:
         console.print(shown(f"{_cut(title)}: {_cut(outcome)}"), markup=False, highlight=False)
         for shortfall in short_of:
@@ -79,6 +89,21 @@ def command(journal: Path, as_json: bool) -> None:
         raise ChaosKernelError(
             f"{journal} cannot be shown: {error.encoding} has no character {character}",
             hint="--json prints it as it is",
+        ) from error
+    if svg:
+        _draw(console, svg, f"chaoskernel summary {journal.name}")
+
+
+def _draw(console: Console, svg: Path, title: str) -> None:
+    """Write what a recording console has printed as a picture.
+
+    :raises ChaosKernelError: the file cannot be written.
+    """
+    try:
+        svg.write_text(console.export_svg(title=shown(title)), encoding="utf-8")
+    except OSError as error:
+        raise ChaosKernelError(
+            f"{svg} cannot be written: {error.strerror}", hint="name another file with --svg"
         ) from error
 
 

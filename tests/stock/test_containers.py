@@ -29,6 +29,7 @@ TOP = Path("/sys/fs/cgroup/kubepods.slice")
 UID = "0c8b4b9e-1d2f-4a6b-9c3d-5e6f7a8b9c0d"
 POD = PodScope("shop", "db-0", UID, "n")
 SLICE = TOP / f"kubepods-pod{UID.replace('-', '_')}.slice"
+SAME = "/tmp/same"
 APP, LOG, AGAIN = (letter * 64 for letter in "abc")
 
 
@@ -71,11 +72,11 @@ def test_a_containers_path_is_its_own_and_the_hosts_of_that_name_is_another(
     start: list[ArmedFault], tmp_path: Path
 ) -> None:
     with (
-        Container(tmp_path / "app", group(APP)) as app,
-        Container(tmp_path / "log", group(LOG)) as other,
-        Caller(Path("/data")) as on_the_host,
+        Container(tmp_path / "app", group(APP), data=SAME) as app,
+        Container(tmp_path / "log", group(LOG), data=SAME) as other,
+        Caller(Path(SAME)) as on_the_host,
     ):
-        fault = arm(start, Scope(containers=(APP,)))
+        fault = arm(start, Scope(containers=(APP,)), paths=[SAME])
         # It is in scope, and writes to the host's directory of that name.
         (group(APP) / "cgroup.procs").write_text(str(on_the_host.pid))
         assert app.calls("write") == errno.ENOSPC
@@ -151,12 +152,12 @@ def test_one_that_has_the_hosts_root_yet_is_looked_at_later(
     """As a runtime's process has, when it is in the control group already."""
     scope = Scope(pods=(POD,))
     group(LOG).mkdir(parents=True)
-    with Caller(Path("/data")) as early:
+    with Caller(Path(SAME)) as early:
         (group(LOG) / "cgroup.procs").write_text(str(early.pid))
-        with pytest.raises(InvalidFault, match="'/data' is not there in pod shop/db-0: none of"):
-            arm(start, scope)
-        with Container(tmp_path / "app", group(APP)) as app:
-            fault = arm(start, scope)
+        with pytest.raises(InvalidFault, match=f"'{SAME}' is not there in pod shop/db-0: none of"):
+            arm(start, scope, paths=[SAME])
+        with Container(tmp_path / "app", group(APP), data=SAME) as app:
+            fault = arm(start, scope, paths=[SAME])
             fault.follow()
             assert early.calls("write") == 0
             assert app.calls("write") == errno.ENOSPC

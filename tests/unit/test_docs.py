@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from chaoslib.experiment import ensure_experiment_is_valid
 
 from chaoskernel import actions, control, probes
+from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.cli import cli
+from chaoskernel.fault import syntax
+from chaoskernel.fault.arguments import fault_of
+from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.scope import Scope
+from tools import reference
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "experiments/README.md"
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("*.md")),
     GALLERY,
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
@@ -117,7 +125,10 @@ def test_every_command_that_is_shown_is_there_with_its_options(path: Path) -> No
         if command is None:
             lost.append(words)
             continue
-        options = {"--help", *(name for each in command.params for name in each.opts)}
+        options = {
+            "--help",
+            *(name for each in command.params for name in each.opts + each.secondary_opts),
+        }
         given = [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)]
         lost += [[command.name, option] for option in given if option not in options]
     assert lost == []
@@ -130,13 +141,78 @@ def test_every_target_of_make_that_is_named_is_there(path: Path) -> None:
     assert [name for name in named if name not in targets] == []
 
 
-def test_the_readme_names_every_activity_every_argument_and_every_command() -> None:
-    named = set(re.findall(r"[\w.]+", " ".join(spans(ROOT / "README.md"))))
+def test_the_reference_is_what_the_code_says() -> None:
+    assert text_of(reference.PLACE) == reference.document(), "run: python -m tools.reference"
+
+
+def test_the_reference_names_every_activity_every_argument_and_every_command() -> None:
+    named = set(re.findall(r"[\w.]+", " ".join(spans(reference.PLACE))))
     activities = {*actions.__all__, *probes.__all__, control.__name__}
-    arguments = set(inspect.signature(actions.start_injection).parameters) - {"name"}
-    # Nobody has to start an agent by hand.
-    commands = set(cli.list_commands(click.Context(cli))) - {"agent"}
-    assert (activities | arguments | commands) - named == set()
+    arguments = {
+        argument
+        for module in (actions, probes)
+        for name in module.__all__
+        for argument in inspect.signature(getattr(module, name)).parameters
+    }
+    commands = set(cli.list_commands(click.Context(cli)))
+    assert (activities | arguments | commands | {kind.value for kind in Kind}) - named == set()
+
+
+def test_the_reference_explains_every_argument() -> None:
+    assert re.findall(r"^\| `\w+` \|.*\|  \|$", text_of(reference.PLACE), flags=re.MULTILINE) == []
+
+
+def test_the_reference_explains_every_counter() -> None:
+    assert list(reference.COUNTED) == list(COUNTERS)
+
+
+def test_the_reference_explains_every_variable_of_the_environment() -> None:
+    code = "".join(map(text_of, (ROOT / "chaoskernel").rglob("*.py")))
+    assert set(re.findall(r"\bCHAOSKERNEL_[A-Z_]+\b", code)) == set(reference.VARIABLES)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(path), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", blocks(ROOT / "docs/cookbook.md", "json"))
+def test_every_recipe_of_the_cookbook_is_a_fault(block: str) -> None:
+    given = json.loads(block)
+    assert inspect.signature(actions.start_injection).bind(**given)
+    ways = {field.name for field in dataclasses.fields(Scope)}
+    scope = syntax.scope(**{key: value for key, value in given.items() if key in ways})
+    fault = fault_of(scope=scope, **{key: value for key, value in given.items() if key not in ways})
+    if "errno" in given:
+        assert given["errno"] in fault.row.errors
+
+
+def test_every_message_of_the_troubleshooting_is_one_of_the_code() -> None:
+    code = " ".join(map(text_of, (ROOT / "chaoskernel").rglob("*.py")))
+    joined = re.sub(r'"\s*(?:\n\s*)?(?:\+ )?f?"', "", code)
+    rows = re.findall(r"^\| `([^`]+ [^`]+)` \|", text_of(ROOT / "docs/troubleshooting.md"), re.M)
+    assert len(rows) > 20
+    lost = []
+    for message in rows:
+        said = re.sub(r"^\w+: ", "", message)  # the key; InvalidFault says "is not" by itself
+        parts = re.split(
+            r"…|'' is not|is not|\(|\)|inject\.\w+\.bpf\.o|should_failslab|write$", said
+        )
+        lost += [part.strip() for part in parts if part.strip(" '") and part.strip() not in joined]
+    assert lost == []
+
+
+def test_every_heading_of_the_cookbook_has_a_recipe() -> None:
+    _, *parts = re.split(r"^## ", text_of(ROOT / "docs/cookbook.md"), flags=re.MULTILINE)
+    assert [part.splitlines()[0] for part in parts if "```json" not in part] == []
+    assert [part.splitlines()[0] for part in parts if "Kernels: " not in part] == []
+
+
+def test_the_readmes_experiment_is_valid() -> None:
+    (block,) = blocks(ROOT / "README.md", "json")
+    experiment = json.loads(block)
+    ensure_experiment_is_valid(experiment)
+    assert experiment["controls"][0]["provider"]["module"] == control.__name__
 
 
 def test_every_experiment_is_in_the_table_of_the_gallery() -> None:

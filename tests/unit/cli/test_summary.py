@@ -7,6 +7,7 @@ import math
 import tempfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -319,3 +320,28 @@ def test_a_stand_in_is_labelled(tmp_path: Path) -> None:
     assert "allocation for slab, which this kernel lacks" in shown
     plain = journal(tmp_path, chaoskernel={"faults": [FAULT], "shortfalls": []})
     assert "stands in" not in CliRunner().invoke(command, [str(plain)]).output
+
+
+def test_a_picture_shows_what_the_terminal_shows(tmp_path: Path) -> None:
+    picture = tmp_path / "summary.svg"
+    result = CliRunner().invoke(command, [str(journal(tmp_path)), "--svg", str(picture)])
+    assert result.exit_code == 0
+    assert "fault mount-enomem" in result.output
+    drawn = ElementTree.parse(picture).getroot()
+    shown = " ".join("".join(drawn.itertext()).split())
+    for words in ("fault mount-enomem", "should_failslab", "injected", "4"):
+        assert words in shown
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    arguments = [str(journal(tmp_path)), "--svg", str(tmp_path / "missing" / "summary.svg")]
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, ChaosKernelError)
+    assert str(result.exception).endswith("No such file or directory; name another file with --svg")
+
+
+def test_a_picture_of_json_is_refused(tmp_path: Path) -> None:
+    arguments = [str(journal(tmp_path)), "--json", "--svg", str(tmp_path / "summary.svg")]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert not (tmp_path / "summary.svg").exists()
