@@ -53,8 +53,12 @@ start() {
 	detached server "$place/redis-server" --port "$port" --bind 127.0.0.1 --dir "$place/data" \
 		--appendonly yes --appendfsync everysec --save 3600 1
 	tries=100
-	until [ "$(client PING)" = PONG ]; do
-		[ $tries -gt 0 ] && running server redis-server || fail "no server: $(tail -n 1 "$log")"
+	until [ "$(client PING)" = PONG ] && running server redis-server; do
+		if [ $tries -eq 0 ]; then
+			why=$(tail -n 1 "$log")
+			end server redis-server
+			fail "no server: $why"
+		fi
 		tries=$((tries - 1))
 		sleep 0.1
 	done

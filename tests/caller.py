@@ -8,6 +8,7 @@ calls, one a line, and answers each with an error number (0: it worked).
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import errno
@@ -32,12 +33,13 @@ _LIBC.mmap.restype = ctypes.c_void_p
 _LIBC.mmap.argtypes = [ctypes.c_void_p, *[ctypes.c_size_t] * 5]
 _LIBC.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _IO_URING_ENTER = 426
-_ENDED_BY_SIGNAL = 1000
+ENDED_BY_SIGNAL = 1000
 """Added to the number of a signal that has ended a child."""
 
 _IPC_NOWAIT = 0o4000
 _SPARE = 400
 _EACH_BRK = 1 << 20
+_THREAD_SECONDS = 10.0
 
 
 class Caller:
@@ -280,12 +282,15 @@ class Calls:
         os.waitpid(child, 0)
 
     def thread(self) -> None:
+        """Start one, and wait until it has run: it may die for want of memory before."""
+        running = threading.Lock()
+        running.acquire()
         try:
-            thread = threading.Thread(target=lambda: None)
-            thread.start()
-            thread.join()
+            _thread.start_new_thread(running.release, ())
         except RuntimeError:  # Python's word for what pthread_create returns
             raise BlockingIOError(errno.EAGAIN, "no thread") from None
+        if not running.acquire(timeout=_THREAD_SECONDS):
+            raise MemoryError
 
     def exec(self) -> None:
         """Fork, and execve(2) there."""
@@ -389,7 +394,7 @@ def _execute(program: Path) -> None:
             os._exit(error.errno or 255)
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
-        raise OSError(_ENDED_BY_SIGNAL + os.WTERMSIG(status), "ended by a signal")
+        raise OSError(ENDED_BY_SIGNAL + os.WTERMSIG(status), "ended by a signal")
     if code := os.waitstatus_to_exitcode(status):
         raise OSError(code, os.strerror(code))
 

@@ -15,6 +15,9 @@ import pytest
 from tests.place import require
 from tests.victim import Victim
 
+# Its assertions tell what differs, as those of test files do.
+pytest.register_assert_rewrite("tests.gallery")
+
 
 @pytest.fixture(scope="session")
 def lab() -> None:

@@ -410,7 +410,7 @@ def check_kind(kind: Kind, function: str, *, system_wide: bool = False) -> None:
                 "function",
                 function,
                 f"failed by anybody: {why}",
-                hint="name one whose failure a program sees; `chaoskernel faults` lists them",
+                hint="name one whose failure a program sees; `chaoskernel faults` lists some",
             )
     elif function != "":
         raise _only_of_functions("function", function, kind)

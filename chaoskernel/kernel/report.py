@@ -87,8 +87,6 @@ def in_one_line(found: Mapping[Kind, Finding]) -> str:
         f"{', '.join(kinds)} {'need' if len(kinds) > 1 else 'needs'} {what or 'another kernel'}"
         for what, kinds in needs.items()
     ]
-    if needs:
-        parts.append("`chaoskernel lab` boots a kernel that has them all")
     return "; ".join(parts)
 
 
@@ -227,6 +225,8 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
     if not kernel.may_override(name):
         if name.startswith("security_"):
             remedy = "CONFIG_DEBUG_INFO_BTF"
+        elif kernel.injectable is not None and option == _INJECTION:
+            remedy = "a kernel that has this system call"
         return Finding(name, "not injectable", False, remedy)
     trampoline = kernel.has_trampoline(name)
     if not trampoline and not (kernel.kprobe_events and kernel.kprobe_override):

@@ -16,7 +16,11 @@ def test_the_demo_shows_a_full_directory_and_mounts_without_memory(
     before = loaded_programs()
     journal = played(EXPERIMENT, tmp_path)
     assert (journal["status"], journal["deviated"]) == ("completed", False)
-    seen = {name: output.get("stdout") for name, output in outputs(journal).items() if output}
+    seen = {
+        name: output["stdout"]
+        for name, output in outputs(journal).items()
+        if isinstance(output, dict) and "stdout" in output
+    }
     assert "No space left on device" in seen["write to the database"]
     for probe in ("write to another directory", "write to the database again"):
         assert "No space" not in seen[probe]

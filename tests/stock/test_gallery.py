@@ -44,7 +44,7 @@ GALLERY = {
     "redis-enospc.json": Shown(
         {
             "store until it refuses": (
-                "MISCONF Errors writing to the AOF file: No space left on device\n\n"
+                "MISCONF Errors writing to the AOF file: No space left on device\n"
             ),
             "read while it is full": "cherry\n",
             "it notices that there is room": (
@@ -57,14 +57,14 @@ GALLERY = {
     ),
     "redis-fork-enomem.json": Shown(
         {
-            "save in the background": "ERR\n\n",
+            "save in the background": "ERR\n",
             "what the server reports": "Can't save in background: fork: Cannot allocate memory\n",
             "store meanwhile": (
                 "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to "
                 "persist to disk. Commands that may modify the data set are disabled, because this "
                 "instance is configured to report errors during writes if RDB snapshotting fails "
                 "(stop-writes-on-bgsave-error option). Please check the Redis logs for details "
-                "about the RDB error.\n\n"
+                "about the RDB error.\n"
             ),
             "read meanwhile": "banana\n",
             "save in the background again": "Background saving started\n",
@@ -75,8 +75,8 @@ GALLERY = {
     ),
     "redis-emfile.json": Shown(
         {
-            "save": "ERR\n\n",
-            "send a value to a server": "IOERR error or timeout connecting to the client\n\n",
+            "save": "ERR\n",
+            "send a value to a server": "IOERR error or timeout connecting to the client\n",
             "a new client asks": "no answer\n",
             "why it is not served": "Accepting client connection: accept: Too many open files\n",
             "a new client asks again": "PONG\n",

@@ -151,16 +151,14 @@ def test_what_takes_error_injection_is_refused_with_what_would_give_it(
     assert loaded_programs() == before
 
 
-@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE])
-def test_a_stand_in_is_armed_where_it_is_asked_for(
-    kind: Kind, arm: Arm, victim: Caller, neighbour: Caller
+@pytest.mark.parametrize(("kind", "call"), [(Kind.SLAB, "fork"), (Kind.PAGE, "mmap")])
+def test_a_stand_in_fails_what_is_nearest(
+    kind: Kind, call: str, arm: Arm, victim: Caller, neighbour: Caller
 ) -> None:
-    fault = arm(victim.pid, fault=kind.value, stand_in=True)
-    assert victim.calls("mmap") == errno.ENOMEM
-    assert neighbour.calls("mmap") == 0
-    assert {placed.hook.symbol for placed in fault.placement.hooks} == {
-        hook.symbol for hook in TABLE[STAND_INS[kind]].hooks
-    }
+    fault = arm(victim.pid, fault=kind.value, stand_in=True, times=2)
+    assert [victim.calls(call) for _ in range(3)] == [errno.ENOMEM, errno.ENOMEM, 0]
+    assert neighbour.calls(call) == 0
+    assert fault.counters()["injected"] == 2
 
 
 def test_check_tells_that_no_hook_of_error_injection_is_live(lab: None) -> None:
@@ -169,9 +167,10 @@ def test_check_tells_that_no_hook_of_error_injection_is_live(lab: None) -> None:
         [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=False, timeout=300
     )
     states = {finding["subject"]: finding["state"] for finding in json.loads(checked.stdout)}
-    for hook in ("should_failslab", "should_fail_alloc_page", "should_fail_bio"):
-        assert states[hook] != "live"
-    assert states["fmod_ret"] == "usable"
+    for kind in WITH_LIST:
+        assert states[kind.value] != "live"
+    for kind in CALLS:
+        assert states[kind.value] == "live"
 
 
 def test_a_chain_is_followed_and_the_stack_begins_with_the_hook(arm: Arm, victim: Caller) -> None:

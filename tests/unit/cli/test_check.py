@@ -76,7 +76,7 @@ def test_the_first_line_says_what_can_be_injected(monkeypatch: pytest.MonkeyPatc
     both = {**PRESENT, Kind.WRITE: Finding("write", "absent", False, "CONFIG_SECURITY")}
     result, _ = checked(monkeypatch, both, "--no-prove")
     text = " ".join(result.stdout.split())
-    assert text.startswith("1 of 2 faults can be injected here: slab; write needs CONFIG_SECURITY;")
+    assert text.startswith("1 of 2 faults can be injected here: slab; write needs CONFIG_SECURITY ")
 
 
 @pytest.mark.parametrize("kind", [Kind.WRITE, Kind.ALLOCATION, Kind.FSYNC], ids=str)
