@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-C_FILES := $(wildcard chaoskernel/bpf/*.[ch] benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
+C_FILES := $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 OBJECT := chaoskernel/bpf/inject.$(shell uname -m).bpf.o
 DEMO := build/demo
@@ -191,7 +191,7 @@ packages:
 	@tools/packages
 
 # setup makes it too; here it follows its source.
-$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch]) chaoskernel/compiler/clang.py | $(READY)
+$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) chaoskernel/compiler/clang.py | $(READY)
 	@$(BIN)/python -m chaoskernel.compiler.clang $@
 
 $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages

@@ -1,6 +1,6 @@
 """Fault -> the switches of inject.bpf.c and its entry points: pure, and knows no kernel.
 
-The structures are those of inject.bpf.c, member by member.
+The structures are those of bpf/logic, member by member.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -300,8 +301,13 @@ def number_of(value: str) -> int:
 
 
 def source() -> str:
-    """Return the text of inject.bpf.c."""
-    return file("inject.bpf.c").read_text(encoding="utf-8")
+    """Return the text of inject.bpf.c, with that of bpf/logic in its place."""
+    text = file("inject.bpf.c").read_text(encoding="utf-8")
+    return re.sub(
+        r'(?m)^#include "(logic/\w+\.h)"$',
+        lambda found: file(found[1]).read_text(encoding="utf-8"),
+        text,
+    )
 
 
 def file(name: str) -> Path:
@@ -310,7 +316,7 @@ def file(name: str) -> Path:
     importlib.resources, whose import takes as long as that of half the agent, would say the same:
     an agent is always run from a directory.
     """
-    return Path(__file__).with_name(name)
+    return Path(__file__).parent / name
 
 
 def shown(switches: Switches, wanted: Sequence[Entry]) -> str:

@@ -20,7 +20,7 @@ _RESOLVE_IN_ROOT = 0x10  # include/uapi/linux/openat2.h
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _MAX_MOUNTS = 512
-_MAX_PLACES = 1024  # MAX_PLACES of inject.bpf.c
+_MAX_PLACES = 1024  # MAX_PLACES of the program
 _EMPTY_PATH, _DONT_SYNC = 0x1000, 0x4000  # AT_…, include/uapi/linux/fcntl.h
 _STATX_BYTES = 256
 _STATX_IDENTITY = struct.Struct("=32xQ96xII")  # stx_ino, stx_dev_major, stx_dev_minor

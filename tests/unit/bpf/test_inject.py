@@ -71,7 +71,7 @@ def test_a_structure_is_that_of_the_object(name: str, structure: type[ctypes.Str
 
 
 def test_the_counters_are_in_the_same_order() -> None:
-    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    text = inject.source()
     found = re.search(r"enum chaos_counter \{\n(.*?)\};", text, re.DOTALL)
     assert found
     assert re.findall(r"\w+", found[1]) == [
@@ -81,7 +81,7 @@ def test_the_counters_are_in_the_same_order() -> None:
 
 
 def enumerators(name: str) -> list[str]:
-    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    text = inject.source()
     found = re.search(rf"enum {name} \{{\n(.*?)\}};", text, re.DOTALL)
     assert found, f"inject.bpf.c has no enum {name}"
     return re.findall(r"(?m)^\t(\w+)", found[1])
@@ -100,14 +100,14 @@ def test_what_a_kind_is_asked_for_is_told_of_each_that_the_program_knows() -> No
     assert set(events._ARGUMENTS) == set(inject._KINDS)
 
 
-@pytest.mark.parametrize("file", ["inject.bpf.c", "event.bcc.c"])
+@pytest.mark.parametrize("file", ["logic/state.h", "event.bcc.c"])
 def test_both_programs_keep_as_many_events(file: str) -> None:
     text = resources.files("chaoskernel.bpf").joinpath(file).read_text(encoding="utf-8")
     assert re.findall(r"#define MAX_EVENTS (\d+)", text) == [str(MAX_EVENTS)]
 
 
 def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
-    text = resources.files("chaoskernel.bpf").joinpath("inject.bpf.c").read_text(encoding="utf-8")
+    text = inject.source()
     made = {t["name"] for t in types() if t["kind"] == "FUNC"}
     assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text)) == len(inject.Switches().named)
     assert len(re.findall(r"(?m)^HOOK\(\d+\)$", text)) == inject.MAX_HOOKS >= hooks.MAX_HOOKS

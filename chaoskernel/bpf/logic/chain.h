@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Is the call chain active on this thread?  Activations by their place on the kernel stack. */
+#ifndef CHAOSKERNEL_LOGIC_CHAIN_H
+#define CHAOSKERNEL_LOGIC_CHAIN_H
+
+/*
+ * Positions on the thread's kernel stack.  In a trampoline program the context lies
+ * on the stack that the traced call runs on; the verifier lets a program compare no
+ * pointer, but takes the distance of two for a number.
+ */
+static __always_inline u64 position_of(void *ctx, struct task_struct *task)
+{
+	u64 distance = (u64)ctx - (u64)task;
+
+	asm volatile("" : "+r"(distance));
+	return distance + bpf_get_current_task();
+}
+
+/* A kretprobe sees the stack after the return; x86 pops the address that lay there. */
+#if defined(__TARGET_ARCH_x86)
+#define RETURN_POSITION(ctx) (PT_REGS_SP(ctx) - sizeof(long))
+#else
+#define RETURN_POSITION(ctx) PT_REGS_SP(ctx)
+#endif
+
+/* A kernel that watches its own memory (KASAN) doubles its stacks, on x86-64 and on arm64. */
+static __always_inline u64 stack_size_of(struct task_struct *task)
+{
+	struct task_struct___of_kasan *watched = (void *)task;
+
+	return switches.thread_size << bpf_core_field_exists(watched->kasan_depth);
+}
+
+/* An interrupt runs on a stack of its own, on behalf of nobody. */
+static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
+{
+	return position - (u64)task->stack < stack_size_of(task);
+}
+
+static __always_inline bool drawn(void)
+{
+	return (u64)bpf_get_prandom_u32() < switches.probability_of_2_32;
+}
+
+/*
+ * Where the frames that are active lie on a thread's stack; how many they are is in `depths`.
+ *
+ * It is followed by stack position: an activation that lies below the position of a later
+ * event is known to have ended, even when its return was not seen.  A kretprobe misses
+ * returns when too many threads are in its function, so before a chain is believed, it
+ * is asked whether what lay on the stack when a frame was entered lies there still.
+ *
+ * A frame may be a function that holds the lock of a run queue or of a slab, where nothing may
+ * be allocated and no other lock is safe to take.  So these lie in an array, and a task claims
+ * one of the few that its address hashes to while any of its frames is active.  It is its
+ * address, not its id, because a thread that calls exec takes the id of the leader.
+ */
+struct chaos_walk {
+	u64 task;	      /* address of the owner; 0 where there is none */
+	u64 chosen;	      /* what was drawn when the outermost was entered */
+	u64 entry;	      /* see entry_of() */
+	u64 at[MAX_FRAMES];   /* position of each one's activation */
+	u64 back[MAX_FRAMES]; /* where it returns to; 0 where that is not known */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_WALKS); /* core.py: 1 where there is no chain */
+	__type(key, u32);
+	__type(value, struct chaos_walk);
+} walks SEC(".maps");
+
+/* One of the WAYS places that a task may have. */
+static __always_inline struct chaos_walk *place_of(u64 task, u32 way)
+{
+	u32 slot = (task * GOLDEN_RATIO >> WALKS_SHIFT) + way;
+
+	slot %= MAX_WALKS;
+	return bpf_map_lookup_elem(&walks, &slot);
+}
+
+/* The one that a task with active frames has claimed. */
+static __always_inline struct chaos_walk *walk_of(u64 task)
+{
+	struct chaos_walk *walk;
+	u32 way;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		walk = place_of(task, way);
+		if (walk && walk->task == task)
+			return walk;
+	}
+	return NULL;
+}
+
+/* One for a task that has none; NULL where others have them all. */
+static __always_inline struct chaos_walk *claim_walk(u64 task)
+{
+	struct chaos_walk *walk;
+	u32 way;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		walk = place_of(task, way);
+		if (walk && !__sync_val_compare_and_swap(&walk->task, 0, task))
+			return walk;
+	}
+	return NULL;
+}
+
+/* Keep how many frames are active: with none, the place is given back. */
+static __always_inline void set_depth(u8 *kept, struct chaos_walk *walk, u32 depth)
+{
+	*kept = depth;
+	if (!depth)
+		walk->task = 0;
+}
+
+/* Forget the activations that lie below a position: they have ended. */
+static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 position)
+{
+	u32 i;
+
+#pragma unroll
+	for (i = MAX_FRAMES; i-- > 0;)
+		if (i < switches.nr_frames && depth > i && walk->at[i] < position)
+			depth = i;
+	return depth;
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* The number of the system call that the thread is in; something else in an exception. */
+static __always_inline u64 entry_of(struct task_struct *task)
+{
+	struct pt_regs *top;
+
+	/* What lies between them and the end of the stack differs: 16 bytes with X86_FRED. */
+	if (switches.has_task_pt_regs)
+		top = (void *)bpf_task_pt_regs(task);
+	else
+		top = task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
+	return BPF_CORE_READ(top, orig_ax);
+}
+
+/* For a kprobe: a function is entered with its return address on top of the stack. */
+static __always_inline u64 return_of(u64 position)
+{
+	u64 address = 0;
+
+	if (switches.return_trampoline)
+		bpf_probe_read_kernel(&address, sizeof(address), (void *)position);
+	return address;
+}
+#else
+#define entry_of(task) 0
+#define return_of(position) 0
+#endif
+
+/* A kretprobe that sees the return has put its own address in place of it. */
+static __always_inline bool still_there(struct task_struct *task, struct chaos_walk *walk)
+{
+	u64 back;
+	u32 i;
+
+	if (walk->entry != entry_of(task))
+		return false;
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (i >= switches.nr_frames || !walk->back[i])
+			continue;
+		back = return_of(walk->at[i]);
+		if (back != walk->back[i] && back != switches.return_trampoline)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A function of the chain is entered.
+ * @back: return_of(position), or 0 where the return is sure to be seen;
+ * @named: the frames that name it; @matched: those whose predicate holds.
+ */
+static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 matched)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u8 *kept = depth_of(id);
+	struct chaos_counts *counts = here();
+	struct chaos_walk *walk;
+	u64 address = bpf_get_current_task();
+	u32 depth = *kept, i;
+
+	if (!counts || !in_scope(id >> 32) || !on_own_stack(task, position))
+		return 0;
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++)
+		if (named & (1U << i))
+			counts->entered[i]++;
+	if (!depth && !(matched & 1))
+		return 0;
+	walk = depth ? walk_of(address) : claim_walk(address);
+	if (!walk) {
+		count(COUNT_UNTRACKED);
+		return 0;
+	}
+	depth = unwound(walk, depth, position);
+#pragma unroll
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (!(named & (1U << i)))
+			continue;
+		/* Entered anew at the same place: its return was not seen. */
+		if (depth == i + 1 && walk->at[i] == position)
+			depth = i;
+		if (depth != i)
+			continue;
+		if (matched & (1U << i)) {
+			walk->at[i] = position;
+			walk->back[i] = back;
+			depth = i + 1;
+			counts->matched[i]++;
+			if (i == 0) {
+				walk->chosen = drawn();
+				walk->entry = entry_of(task);
+			}
+		}
+		break;
+	}
+	set_depth(kept, walk, depth);
+	return 0;
+}
+
+/* A function of the chain returns to whoever called it: what lies there or below has ended. */
+static __noinline int leave(u32 tid, u64 position)
+{
+	struct chaos_walk *walk = walk_of(bpf_get_current_task());
+	u8 *depth = depth_of(tid);
+
+	if (walk)
+		set_depth(depth, walk, unwound(walk, *depth, position + 1));
+	return 0;
+}
+
+static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
+{
+	u8 *depth = depth_of(task->pid);
+	struct chaos_walk *walk;
+
+	if (switches.nr_frames == 0) {
+		*chosen = drawn();
+		return true;
+	}
+	walk = walk_of(bpf_get_current_task());
+	if (!walk)
+		return false;
+	set_depth(depth, walk, unwound(walk, *depth, position));
+	*chosen = walk->chosen;
+	if (*depth != switches.nr_frames)
+		return false;
+	if (still_there(task, walk))
+		return true;
+	count(COUNT_MISSED_RETURNS);
+	set_depth(depth, walk, 0);
+	return false;
+}
+
+#endif

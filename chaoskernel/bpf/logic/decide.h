@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Is a request to fail?  All of the above, in order. */
+#ifndef CHAOSKERNEL_LOGIC_DECIDE_H
+#define CHAOSKERNEL_LOGIC_DECIDE_H
+
+/* Is the hook called for a file or a socket that the fault is about? */
+static __always_inline bool is_in_place(u64 *ctx, u32 hook)
+{
+	u32 number;
+
+	if (is_kernels_own(ctx, hook))
+		return false;
+	if (switches.by_peer)
+		return is_at_peer(ctx, hook);
+	if (!switches.by_place)
+		return true;
+#pragma unroll
+	for (number = 0; number < 5; number++)
+		if (switches.hooks[hook].subjects & 1U << number &&
+		    lies_in_place(
+			    dentry_of(argument_of(ctx, number), switches.hooks[hook].subject)))
+			return true;
+	return false;
+}
+
+/* A task that may be in scope makes a request: is it, and may its call chain be active? */
+static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
+{
+	struct chaos_counts *counts = here();
+
+	if (!counts || !is_meant(arguments, hook))
+		return false;
+	if (*membership_of(id >> 32) == CHAOS_WITNESS) {
+		counts->counters[COUNT_PROVOKED]++;
+		counts->hooks[hook].provoked++;
+	}
+	if (!in_scope(id >> 32) || !*(volatile u64 *)&state.deadline)
+		return false;
+	counts->counters[COUNT_REACHED]++;
+	counts->hooks[hook].reached++;
+	return *depth_of(id) == switches.nr_frames;
+}
+
+/*
+ * Is such a request to fail?
+ * @registers: a kprobe's arguments, or NULL in a trampoline program, whose context has them.
+ */
+static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
+{
+	const u64 *arguments = registers ?: ctx;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	struct chaos_counts *counts = here();
+	bool chosen = false;
+	enum chaos_counter held;
+
+	if (!counts || (switches.nr_frames > 0 && !on_own_stack(task, position)))
+		return false;
+	if (!registers && !is_in_place(ctx, hook))
+		return false;
+	if (!hook_matches(arguments) || !chain_active(task, position, &chosen))
+		return false;
+	counts->counters[COUNT_MATCHED]++;
+	counts->hooks[hook].matched++;
+	held = what_holds(task, position, chosen, arguments, hook);
+	if (held != NR_COUNTERS) {
+		count(held);
+		return false;
+	}
+	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
+	counts->hooks[hook].injected++;
+	count_hit(task);
+	count_pod();
+	keep_event(ctx, task, arguments, hook);
+	return !switches.dry_run;
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What is kept of each request that fails, or would fail in a dry run. */
+#ifndef CHAOSKERNEL_LOGIC_EVENT_H
+#define CHAOSKERNEL_LOGIC_EVENT_H
+
+/* What is kept of each request that fails, or would fail in a dry run; events.py's too. */
+struct chaos_event {
+	u64 sequence; /* from 1; written last */
+	u64 at;	      /* CLOCK_BOOTTIME, ns */
+	u64 cgroup;   /* id in the v2 hierarchy */
+	u32 pid;
+	u32 tid;
+	char command[COMMAND_LENGTH];
+	u64 arguments[4]; /* see describe() */
+	char cache[MAX_CACHE_NAME];
+	s64 stack_size; /* bytes */
+	u64 stack[MAX_STACK];
+	u64 hook;  /* its number */
+	u64 begun; /* the same number; written first */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_EVENTS);
+	__type(key, u32);
+	__type(value, struct chaos_event);
+} events SEC(".maps"); /* the latest ones: the slot of a number is the remainder */
+
+struct chaos_process {
+	u64 started; /* after boot, ns: ids are used again */
+	u64 pid;
+};
+
+struct chaos_hits {
+	u64 count;
+	char command[COMMAND_LENGTH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HIT);
+	__type(key, struct chaos_process);
+	__type(value, struct chaos_hits);
+} hit SEC(".maps");
+
+static __always_inline void count_pod(void)
+{
+	u64 cgroup, *hits;
+	u16 *pod;
+	u32 index;
+
+	if (switches.scope != CHAOS_BY_CGROUP)
+		return;
+	cgroup = current_cgroup();
+	pod = bpf_map_lookup_elem(&cgroups, &cgroup);
+	if (!pod || !*pod)
+		return;
+	index = *pod - 1;
+	hits = bpf_map_lookup_elem(&pods, &index);
+	if (hits)
+		(*hits)++;
+}
+
+static __always_inline void count_hit(struct task_struct *task)
+{
+	struct chaos_process process = {.started = task->group_leader->start_time,
+					.pid = task->tgid};
+	struct chaos_hits first = {}, *hits;
+
+	hits = bpf_map_lookup_elem(&hit, &process);
+	if (!hits) {
+		bpf_get_current_comm(&first.command, sizeof(first.command));
+		bpf_map_update_elem(&hit, &process, &first, BPF_NOEXIST);
+		hits = bpf_map_lookup_elem(&hit, &process);
+	}
+	if (hits)
+		__sync_fetch_and_add(&hits->count, 1);
+	else
+		count(COUNT_UNLISTED);
+}
+
+static __always_inline void describe_slab(struct chaos_event *event, const u64 *arguments)
+{
+	struct kmem_cache *cache = (void *)arguments[0];
+
+	event->arguments[0] = (u32)arguments[1];
+	event->arguments[1] = BPF_CORE_READ(cache, object_size);
+	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), BPF_CORE_READ(cache, name));
+}
+
+static __always_inline void describe_bio(struct chaos_event *event, const u64 *arguments)
+{
+	struct bio___before_5_12 *old = (void *)arguments[0];
+	struct bio *bio = (void *)arguments[0];
+
+	if (bpf_core_field_exists(bio->bi_bdev))
+		event->arguments[0] = BPF_CORE_READ(bio, bi_bdev, bd_dev);
+	else
+		event->arguments[0] =
+			(u64)BPF_CORE_READ(old, bi_disk, major) << 20 |
+			(BPF_CORE_READ(old, bi_disk, first_minor) + BPF_CORE_READ(old, bi_partno));
+	event->arguments[1] = BPF_CORE_READ(bio, bi_iter.bi_sector);
+	event->arguments[2] = BPF_CORE_READ(bio, bi_opf);
+	event->arguments[3] = BPF_CORE_READ(bio, bi_iter.bi_size);
+}
+
+static __always_inline void describe(struct chaos_event *event, const u64 *arguments, u32 hook)
+{
+	u32 kind = switches.hooks[hook].kind;
+
+	event->cache[0] = 0;
+	event->hook = hook;
+	if (kind == HOOK_SLAB) {
+		describe_slab(event, arguments);
+	} else if (kind == HOOK_PAGE) {
+		event->arguments[0] = (u32)arguments[0];
+		event->arguments[1] = (u32)arguments[1];
+	} else if (kind == HOOK_BIO) {
+		describe_bio(event, arguments);
+	}
+}
+
+/* Take the next slot; readers know by its numbers that it is being written. */
+static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments,
+				       u32 hook)
+{
+	u64 sequence = __sync_fetch_and_add(&state.last_event, 1) + 1;
+	u32 slot = sequence % MAX_EVENTS;
+	struct chaos_event *event = bpf_map_lookup_elem(&events, &slot);
+
+	if (!event)
+		return;
+	event->begun = sequence;
+	event->at = bpf_ktime_get_boot_ns();
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->pid = task->tgid;
+	event->tid = task->pid;
+	bpf_get_current_comm(&event->command, sizeof(event->command));
+	describe(event, arguments, hook);
+	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+	barrier();
+	event->sequence = sequence;
+}
+
+#endif

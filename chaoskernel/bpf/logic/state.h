@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What a fault switches, and what its program keeps: limits, counters, shared memory. */
+#ifndef CHAOSKERNEL_LOGIC_STATE_H
+#define CHAOSKERNEL_LOGIC_STATE_H
+
+/* Types and enumerators are named so that those of no kernel clash with them. */
+
+#define MAX_FRAMES 16
+#define MAX_HOOKS 12
+#define MAX_PLACES 1024
+#define MAX_PEERS 64
+#define MAX_LEVELS 64 /* of a path, from a file up to the root of its file system */
+#define MAX_CGROUPS 16384
+#define MAX_COMMANDS 256
+#define WAYS 8
+#define WALKS_SHIFT 49
+#define MAX_WALKS (1 << (64 - WALKS_SHIFT))
+#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL /* of 2^64: what is near each other is spread */
+#define MAX_HIT 4096
+#define MAX_EVENTS 256
+#define MAX_STACK 48
+#define MAX_CACHE_NAME 32
+#define MAX_PARAMETERS 6
+#define COMMAND_LENGTH 16
+#define NR_SIEVE (1 << 20)
+#define NR_PLACES (1 << 12)
+#define NR_IDS (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
+/* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
+#define GFP_NOFAIL 0x8000U
+#define UNSPECIFIED 0 /* families of addresses, and kinds of sockets (socket.h, net.h) */
+#define UNIX 1
+#define IPV4 2
+#define IPV6 10
+#define DATAGRAM 2
+#define UNIX_NAME 108 /* bytes (un.h) */
+#define PF_EXITING 0x00000004
+#define PF_KTHREAD 0x00200000
+
+/* What a kernel may lack or name otherwise; ___ and what follows is not compared. */
+struct task_struct___of_kasan {
+	unsigned int kasan_depth;
+} __attribute__((preserve_access_index));
+
+struct gendisk___before_5_12 {
+	int major;
+	int first_minor;
+} __attribute__((preserve_access_index));
+
+struct bio___before_5_12 {
+	struct gendisk___before_5_12 *bi_disk;
+	u8 bi_partno;
+} __attribute__((preserve_access_index));
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* In the order of program.COUNTERS. */
+enum chaos_counter {
+	COUNT_REACHED,
+	COUNT_MATCHED,
+	COUNT_INJECTED,
+	COUNT_HELD_PROBABILITY,
+	COUNT_HELD_TIMES,
+	COUNT_HELD_DEADLINE,
+	COUNT_HELD_NOFAIL,
+	COUNT_HELD_BOOTSTRAP,
+	COUNT_HELD_INTERRUPT,
+	COUNT_HELD_KTHREAD,
+	COUNT_HELD_EXITING,
+	COUNT_HELD_OOM,
+	COUNT_HELD_DRY_RUN,
+	COUNT_PROVOKED,
+	COUNT_MISSED_RETURNS,
+	COUNT_UNTRACKED,
+	COUNT_UNLISTED,
+	NR_COUNTERS,
+};
+
+/* What is known of a hook's arguments. */
+enum chaos_hook {
+	HOOK_SLAB,
+	HOOK_PAGE,
+	HOOK_BIO,
+	HOOK_FUNCTION,
+};
+
+/* The type of those arguments of a hook that say which file or peer it is called for. */
+enum chaos_subject {
+	SUBJECT_NONE,
+	SUBJECT_FILE,
+	SUBJECT_PATH,
+	SUBJECT_DENTRY,
+	SUBJECT_PROGRAM,
+	SUBJECT_DESTINATION,
+	SUBJECT_MESSAGE,
+	SUBJECT_SOCKET,
+	SUBJECT_SERVER,
+	SUBJECT_OWN_NAME,
+	SUBJECT_LISTENER,
+};
+
+enum chaos_wider_scope {
+	CHAOS_SYSTEM_WIDE = 1,
+	CHAOS_BY_CGROUP = 2,
+};
+
+/* The layouts of this and of what follows are inject.py's too. */
+struct chaos_hook_switches {
+	s64 value;    /* what it returns to fail */
+	u64 bits;     /* if any: a call whose mask has none of them is another request's */
+	u32 argument; /* which one is that mask */
+	u32 kind;     /* enum chaos_hook */
+	u32 subject;  /* enum chaos_subject */
+	u32 subjects; /* which arguments are of that type, as bits */
+	u32 unless;   /* a call whose mask has one of the bits is the other request's */
+	u32 socket;   /* which argument is the socket */
+	u32 end;      /* which one tells the end that peers are compared with */
+	u32 own_ends; /* that is the socket's own, and not its peer's */
+};
+
+/* Addresses are as long as IPv6's; bytes are as they lie in memory. */
+struct chaos_peer {
+	u32 family; /* 0: any */
+	u32 port;   /* 0: any */
+	u64 address[2];
+	u64 mask[2];
+};
+
+struct chaos_switches {
+	u64 probability_of_2_32;
+	u64 times;
+	u64 return_trampoline; /* what a kretprobe puts in place of a return address, or 0 */
+	u64 thread_size;       /* bytes of a kernel stack; see stack_size_of() */
+	u32 by_place;	       /* only what lies at or below `places` */
+	u32 nr_frames;
+	u32 named[MAX_FRAMES]; /* by entry point: the frames that name its function */
+	u32 scope;	       /* beyond processes: enum chaos_wider_scope */
+	u32 cgroup_hierarchy;  /* 0 is v2 */
+	u32 cgroup_subsystem;  /* of the v1 hierarchy */
+	u32 dry_run;
+	u32 has_task_pt_regs; /* Linux 5.15 */
+	u32 by_peer;	      /* only what has its end among `peers` and `names` */
+	u32 nr_peers;
+	u32 padding;
+	struct chaos_hook_switches hooks[MAX_HOOKS];
+	struct chaos_peer peers[MAX_PEERS];
+};
+
+const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
+
+/*
+ * What most events need to know is a byte at a place that the program has the address of:
+ * a look-up in a hash table takes ten times as many instructions, and everybody whom the
+ * kernel asks for memory pays for it.
+ */
+struct chaos_state {
+	u64 deadline;	    /* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
+	u64 tickets;	    /* injections handed out; the one place where `times` is decided */
+	u64 last_event;	    /* number of the latest */
+	u64 learned;	    /* address of a dentry; see learn_place() */
+	u64 whole;	    /* what is learned is the root of its file system */
+	u8 members[NR_IDS]; /* by thread group: enum chaos_membership */
+	u8 depths[NR_IDS];  /* by thread: leading frames of the chain that are active, in order */
+	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
+	u8 places[NR_PLACES]; /* by address, likewise */
+};
+
+struct chaos_state state = {};
+
+struct chaos_hook_counts {
+	u64 reached;
+	u64 matched;
+	u64 injected; /* or would have been, in a dry run */
+	u64 provoked;
+};
+
+struct chaos_counts {
+	u64 counters[NR_COUNTERS];
+	struct chaos_hook_counts hooks[MAX_HOOKS];
+	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
+	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct chaos_counts);
+} counts SEC(".maps");
+
+static __always_inline struct chaos_counts *here(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counts, &zero);
+}
+
+static __always_inline void count(enum chaos_counter which)
+{
+	struct chaos_counts *counts = here();
+
+	if (counts)
+		counts->counters[which]++;
+}
+
+#endif
