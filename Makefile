@@ -141,7 +141,7 @@ check: $(OBJECT)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >build/imports.log || { cat build/imports.log; false; }
 	@$(BIN)/python -m tools.prose $(DOCUMENTS)
-	@$(BIN)/pytest --quiet tests/unit
+	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadfile tests/unit
 
 # Mutated inputs for everything that reads what others wrote; another SEED makes others.
 INPUTS := 200000
