@@ -129,18 +129,12 @@ struct linux_binprm {
 	struct file *file;
 };
 
-struct in6_addr {
-	u8 in6_u[16];
-};
-
 struct sock_common {
 	u32 skc_daddr;
 	u32 skc_rcv_saddr;
 	u16 skc_dport;
 	u16 skc_num;
 	u16 skc_family;
-	struct in6_addr skc_v6_daddr;
-	struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct sock {

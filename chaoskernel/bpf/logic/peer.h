@@ -158,6 +158,7 @@ static __noinline bool is_address_listed(u64 place, u32 length, u32 family, u32 
 static __noinline bool is_socket_listed(u64 place, u32 own)
 {
 	struct sock *sock = (void *)place;
+	struct sock___with_ipv6 *wide = (void *)place;
 	struct chaos_end end = {};
 	u32 family = BPF_CORE_READ(sock, __sk_common.skc_family);
 
@@ -173,12 +174,12 @@ static __noinline bool is_socket_listed(u64 place, u32 own)
 			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr));
 		else
 			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_daddr));
-	} else if (family == IPV6 && bpf_core_field_exists(sock->__sk_common.skc_v6_daddr)) {
+	} else if (family == IPV6 && bpf_core_field_exists(wide->__sk_common.skc_v6_daddr)) {
 		end.family = IPV6;
 		if (own)
-			BPF_CORE_READ_INTO(&end.words, sock, __sk_common.skc_v6_rcv_saddr);
+			BPF_CORE_READ_INTO(&end.words, wide, __sk_common.skc_v6_rcv_saddr);
 		else
-			BPF_CORE_READ_INTO(&end.words, sock, __sk_common.skc_v6_daddr);
+			BPF_CORE_READ_INTO(&end.words, wide, __sk_common.skc_v6_daddr);
 	} else {
 		return false;
 	}

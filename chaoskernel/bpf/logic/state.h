@@ -42,6 +42,19 @@ struct task_struct___of_kasan {
 	unsigned int kasan_depth;
 } __attribute__((preserve_access_index));
 
+struct in6_addr___bytes {
+	u8 in6_u[16];
+} __attribute__((preserve_access_index));
+
+struct sock_common___with_ipv6 {
+	struct in6_addr___bytes skc_v6_daddr;
+	struct in6_addr___bytes skc_v6_rcv_saddr;
+} __attribute__((preserve_access_index));
+
+struct sock___with_ipv6 {
+	struct sock_common___with_ipv6 __sk_common;
+} __attribute__((preserve_access_index));
+
 struct gendisk___before_5_12 {
 	int major;
 	int first_minor;
