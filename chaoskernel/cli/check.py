@@ -43,7 +43,7 @@ _MARKS = {True: "yes", False: "no", None: "?"}
 def command(prove: bool, as_json: bool) -> None:
     """Show what this kernel and host offer to faults, and what is missing.
 
-    The first line says which faults can be injected here; `chaoskernel faults` tells of each.
+    The first line says which faults can be injected here; `chaoskernel faults` describes each.
     The exit status is 0 when at least one can.
 
     \b
