@@ -137,8 +137,8 @@ describing_a_fault = _together(
         default=Kind.SLAB.value,
         show_default=True,
         metavar="KIND",
-        help=f"What fails: {', '.join(kind.value for kind in Kind)}; `chaoskernel faults` describes "
-        "each.  kmalloc and alloc_page are inject.py's names of slab and page.",
+        help=f"What fails: {', '.join(kind.value for kind in Kind)}; `chaoskernel faults` "
+        "describes each.  kmalloc and alloc_page are inject.py's names of slab and page.",
     ),
     click.option(
         "--spec",
