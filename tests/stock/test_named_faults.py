@@ -164,7 +164,7 @@ def test_a_stand_in_fails_what_is_nearest(
 def test_check_tells_that_no_hook_of_error_injection_is_live(lab: None) -> None:
     program = Path(sys.executable).with_name("chaoskernel")
     checked = subprocess.run(
-        [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=False, timeout=300
+        [program, "check", "--json"], stdout=subprocess.PIPE, text=True, check=False, timeout=900
     )
     states = {finding["subject"]: finding["state"] for finding in json.loads(checked.stdout)}
     for kind in WITH_LIST:
