@@ -18,8 +18,11 @@ from chaoskernel.kernel import views
 from chaoskernel.kernel.cgroups import Cgroup
 from chaoskernel.kernel.files import Place
 
-_PATIENCE, _PATIENCE_AT_START = 0.2, 5.0
-"""Seconds that all the containers of one look may take to open files."""
+_PATIENCE, _PATIENCE_AT_START = 0.2, 10.0
+"""Seconds that all the containers of one look may take to open files.
+
+One that does not answer has half of what is left, so that those behind it have theirs.
+"""
 
 _MOST_WAITING = 8
 """Containers whose file systems do not answer; with so many, no other one is asked."""
@@ -147,7 +150,7 @@ class ContainerPlaces:
             root.close()
             return
         self._looking.append(look)
-        seen = look.result(max(0.0, until - time.monotonic()))
+        seen = look.result(max(0.0, until - time.monotonic()) / 2)
         if seen is None:
             view.missing = dict.fromkeys(view.missing, _SILENT)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -234,4 +235,30 @@ def test_one_whose_files_do_not_answer_is_not_asked_again_meanwhile(
     monkeypatch.setattr(views, "_PATIENCE", 5)
     places.look()
     assert places.counts() == {"places": 20, "containers_without_paths": 0}
+    places.close()
+
+
+def test_one_whose_files_do_not_answer_leaves_time_to_those_behind_it(
+    table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = threading.Event()
+    real = files.open_in
+
+    def slow(directory: int, path: str) -> int:
+        if Path(f"/proc/self/fd/{directory}").readlink().name.startswith("silent"):
+            answer.wait(30)
+        else:
+            time.sleep(0.05)
+        return real(directory, path)
+
+    monkeypatch.setattr(files, "open_in", slow)
+    monkeypatch.setattr(views, "_PATIENCE_AT_START", 2.0)
+    for name in ("silent-1", "silent-2", "app"):
+        table.run(name)
+    places = table.places()
+    places.begin()
+    assert places.counts() == {"places": 1, "containers_without_paths": 2}
+    answer.set()
+    for look in places._looking:
+        look.join(10)
     places.close()
