@@ -35,7 +35,7 @@ insert() {
 }
 
 try() {
-	[ -d "$place" ] || create
+	[ -f "$place/orders.db" ] || create
 	add >/dev/null || fail "$said"
 	said=$(sql 'PRAGMA integrity_check') && [ "$said" = ok ] || fail "$said"
 }

@@ -8,6 +8,7 @@ from tests.gallery import outputs, played
 from tests.programs import loaded_programs
 
 EXPERIMENT = "stock-demo.json"
+DIRECTORIES = Path("/run/chaoskernel-demo/full-demo")
 
 
 def test_the_demo_shows_a_full_directory_and_mounts_without_memory(
@@ -32,3 +33,4 @@ def test_the_demo_shows_a_full_directory_and_mounts_without_memory(
     assert faults["stock-mount-enomem"]["counters"]["injected"] >= 2
     assert [fault["leftovers"] for fault in faults.values()] == [[], []]
     assert loaded_programs() == before
+    assert not DIRECTORIES.exists()
