@@ -31,6 +31,7 @@ from benchmarks.guest.contenders import (
     contenders,
     fault,
     in_scope,
+    run_twice,
     technique,
 )
 from chaoskernel.fault.spec import Mechanism
@@ -60,17 +61,7 @@ def say(**fact: Any) -> None:
 
 def job(group: str, name: str, arm: Arm, **work: int) -> Step:
     """Return the step that has the job run twice under a contender: how long an iteration took."""
-
-    def measure() -> dict[str, Any]:
-        worker = Job(**work)
-        try:
-            with arm(worker.pid):
-                worker.run()  # what is made at the first use is made now
-                return {"ns": [worker.run(), worker.run()]}
-        finally:
-            worker.end()
-
-    return Step(group, name, measure)
+    return Step(group, name, lambda: {"ns": run_twice(arm, **work)})
 
 
 def growth(bystander: int) -> Iterator[Step]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.guest.contenders import Arm, Job, armed
+from benchmarks.guest.contenders import Arm, armed, run_twice
 from benchmarks.guest.peers import peers
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -72,10 +72,4 @@ def contenders(bystander: int) -> Iterator[tuple[str, Path, Arm]]:
 
 def measure(file: Path, arm: Arm) -> dict[str, Any]:
     """Have the job run twice under a contender: how long an iteration took."""
-    worker = Job(1, ITERATIONS, str(file))
-    try:
-        with arm(worker.pid):
-            worker.run()  # what is made at the first use is made now
-            return {"ns": [worker.run(), worker.run()]}
-    finally:
-        worker.end()
+    return {"ns": run_twice(arm, 1, ITERATIONS, str(file))}
