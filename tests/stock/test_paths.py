@@ -32,7 +32,7 @@ CALLS: dict[Kind, tuple[str, ...]] = {
 
 FULL = errno.ENOSPC
 LEVELS = 63
-"""Directories between a file and the one that is named, at most: MAX_LEVELS of inject.bpf.c."""
+"""Directories between a file and the one that is named, at most: MAX_LEVELS of logic/state.h."""
 
 
 def made(file: Path) -> Path:
