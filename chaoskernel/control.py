@@ -90,7 +90,6 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
         return
     records = _run().records()
     short_of = evidence.shortfalls(context.get("method", []), state.get("run") or [], records)
-    state[evidence.JOURNAL_KEY] = evidence.entry(records, short_of)
     left = list(evidence.leftovers(records))
     if left:
         logger.error("Kernel faults: %s", "; ".join(left))
@@ -99,6 +98,7 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
     if short_of and state.get("status") == "completed" and not state.get("deviated"):
         _tell(short_of)
         state["deviated"] = True
+    state[evidence.JOURNAL_KEY] = evidence.entry(records, short_of, state)
 
 
 def cleanup_control() -> None:

@@ -7,6 +7,7 @@ the reason that actions.py gives.
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel.backend.backends import shared
+from chaoskernel.backend.outcome import chain_end
 from chaoskernel.backend.record import State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
@@ -15,7 +16,6 @@ from chaoskernel.fault.checks import check_name, is_int
 from chaoskernel.fault.hooks import TABLE
 from chaoskernel.fault.spec import check_kind, kind_named
 from chaoskernel.toolkit.activity import failing_in_one_line
-from chaoskernel.toolkit.evidence import chain_end
 
 __all__ = [
     "counters",

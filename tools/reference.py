@@ -44,6 +44,45 @@ COUNTED = {
 }
 """What each counter counts; complete, or a test fails."""
 
+JOURNAL = {
+    "name": "the fault's name",
+    "summary": "what was asked for, in one sentence",
+    "verdict": "what came of it, in one sentence",
+    "asked": "what was asked for, by the arguments of `start_injection`: `fault`, `errno` (given "
+    "or usual), `probability`, `times`, `duration`, `mechanism`, `engine`, and the others where "
+    "they say something; `pods` are `namespace/name`",
+    "fault": "the kind that was armed",
+    "stand_in_for": "the kind that was asked for, where another one was armed in its place",
+    "hook": "the hooks, as one text",
+    "hooks": "the hooks, by their symbols on this kernel",
+    "mechanism": "`fmod_ret` or `kprobe`",
+    "proof": "`called`, `attached` or `accepted`: [how it comes into force]"
+    "(architecture.md#how-a-fault-comes-into-force)",
+    "engine": "`core`, `bcc`, or `none` for a rehearsal",
+    "callchain": "the frames: their `symbol` on this kernel and the `mechanism` that follows them",
+    "targets": "the scope as it was found: processes, control groups, pods",
+    "left_out": "callers who get past the fault",
+    "limits": "`probability` in per cent, `times`, `duration` in seconds",
+    "dry_run": "whether everything was let through",
+    "state": "`active`, `ended` or `lost`",
+    "armed_at": "when it came into force; all times are ISO 8601 in UTC",
+    "expires_at": "its deadline",
+    "ended_at": "when it ended; empty while it is active",
+    "first_injection_at": "when the first call failed; empty where none did, or where it is not "
+    "known: only the latest 256 are kept",
+    "last_injection_at": "when the last call failed",
+    "reason": "why it ended: `stop`, `deadline`, a signal, or what became of the agent",
+    "counters": "see [counters](#counters)",
+    "stacks": "the ten stacks of most injections, the most first: `count`, `hook`, and `stack`, "
+    "the names of functions from the hook outwards",
+    "stacks_of": "how many injections `stacks` counts: at most the latest 256",
+    "events": "the latest 20 injections, as `injection_events` returns them",
+    "dropped": "how many older injections `events` leaves out",
+    "leftovers": "ids of programs that were loaded after the end",
+    "warnings": "what does not work on this kernel as it should; mostly absent",
+}
+"""What each key of a fault's record holds; complete, or a test fails."""
+
 STATUSES = {
     "0": "it worked",
     "1": "it failed: one line on standard error names the cause and the remedy",
@@ -76,7 +115,7 @@ faults.  Change those, not this file.
 
 - [Faults](#faults)
 - [Actions](#actions) and [probes](#probes)
-- [The control](#the-control)
+- [The control](#the-control) and [the journal](#the-journal)
 - [Commands](#commands)
 - [Counters](#counters)
 - [Exit status](#exit-status)
@@ -97,6 +136,15 @@ Declare `chaoskernel.control` once, for the whole experiment:
 
 It stops every fault that is left at the end, puts the counters and the latest injections into the
 journal under the key `chaoskernel`, and lets the experiment deviate when a fault hit nothing.
+"""
+
+
+_JOURNAL = """\
+## The journal
+
+The control writes the key `chaoskernel`: `verdict`, what the run has shown, in one sentence;
+`shortfalls`, why it fell short of its aim, a line for each reason; and `faults`, a record for each
+fault, which `stop_injection` returns, too.  New keys may be added.
 """
 
 
@@ -128,6 +176,8 @@ def document() -> str:
         "## Probes\n",
         *(_activity(probes, name) for name in probes.__all__),
         _CONTROL,
+        _JOURNAL,
+        _table(("key", "holds"), ((f"`{key}`", said) for key, said in JOURNAL.items())),
         "## Commands\n",
         *_commands(),
         _listed("## Counters", "counter", "counts", COUNTED, COUNTERS),

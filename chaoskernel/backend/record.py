@@ -1,7 +1,6 @@
 """Where a fault is injected: what every backend offers, and what is known of a fault.
 
-Standard library only; a backend knows neither the engine nor the programs, it
-starts agents and talks to them.
+A backend knows neither the engine nor the programs, it starts agents and talks to them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from chaoskernel.agent.protocol import warnings_of
-from chaoskernel.fault.spec import Fault
+from chaoskernel.backend import outcome
+from chaoskernel.fault import asked
+from chaoskernel.fault.spec import EngineName, Fault
 
 _EVENTS_IN_JOURNAL = 20
 
@@ -56,7 +57,17 @@ class Record:
     @property
     def hits(self) -> int:
         """How many calls of the hook were made to fail or, in a dry run, would have been."""
-        return sum(int(self.counters.get(key, 0)) for key in ("injected", "held_dry_run"))
+        return outcome.hits(self.counters)
+
+    @property
+    def verdict(self) -> str:
+        """What came of it, in one sentence; what has come of it so far while it is active."""
+        return outcome.verdict(
+            self.counters,
+            dry_run=self.fault.dry_run,
+            rehearsal=self.fault.engine is EngineName.NONE,
+            lost=self.state is State.LOST,
+        )
 
     @property
     def label(self) -> dict[str, str]:
@@ -65,10 +76,17 @@ class Record:
         return {"stand_in_for": str(stands_for)} if stands_for else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as one object of JSON types: what, where, when, how often."""
+        """Return the record as one object of JSON types: what, where, when, how often.
+
+        docs/reference.md, "The journal", has the keys.
+        """
         armed = self.armed
+        first, last = outcome.injection_times(self.events, self.dropped)
         return {
             "name": self.fault.name,
+            "summary": asked.in_words(self.fault),
+            "verdict": self.verdict,
+            "asked": asked.asked(self.fault),
             "fault": armed.get("fault", self.fault.kind.value),
             **self.label,
             "hook": armed.get("hook", self.fault.symbol),
@@ -85,8 +103,12 @@ class Record:
             "armed_at": armed.get("armed_at", ""),
             "expires_at": armed.get("expires_at", ""),
             "ended_at": self.ended_at,
+            "first_injection_at": first,
+            "last_injection_at": last,
             "reason": self.reason,
             "counters": dict(self.counters),
+            "stacks": outcome.top_stacks(self.events),
+            "stacks_of": len(self.events),
             "events": list(self.events[-_EVENTS_IN_JOURNAL:]),
             "dropped": self.dropped + max(0, len(self.events) - _EVENTS_IN_JOURNAL),
             "leftovers": list(self.leftovers),

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from chaoskernel.backend.outcome import function_of
 from chaoskernel.backend.record import in_words
 from chaoskernel.bpf.program import MAX_HIT
 from chaoskernel.errors import ChaosKernelError
@@ -23,6 +24,7 @@ from chaoskernel.toolkit.evidence import JOURNAL_KEY
 
 _HELD = "held_"
 _SHOWN = 4
+_STACKS, _STACKS_ROW = 3, "most often in"
 _PICTURE_COLUMNS = 80
 _MAX_BYTES = 2**28
 _LONGEST = 10_000
@@ -70,6 +72,7 @@ def command(journal: Path, as_json: bool, svg: Path | None) -> None:
             return
         title = (document.get("experiment") or {}).get("title", "experiment")
         short_of = list(document[JOURNAL_KEY].get("shortfalls", []))
+        verdict = document[JOURNAL_KEY].get("verdict")
         tables = [fault_table(fault) for fault in document[JOURNAL_KEY]["faults"]]
     except _OF_ANOTHER_FORM as error:
         raise ChaosKernelError(
@@ -84,6 +87,8 @@ def command(journal: Path, as_json: bool, svg: Path | None) -> None:
             console.print(shown(line), markup=False, highlight=False)
         for table in tables:
             console.print(table)
+        if verdict:
+            console.print(shown(_cut(verdict)), markup=False, highlight=False)
     except UnicodeEncodeError as error:
         character = ascii(error.object[error.start])
         raise ChaosKernelError(
@@ -142,6 +147,7 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     title = Text(shown(f"fault {_cut(fault.get('name', ''))}"))
     table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
     rows = {
+        "asked for": fault.get("summary"),
         "stands in": _stands_in(fault),
         "hook": _hook(fault),
         "call chain": chain(counters.get("frames") or fault.get("callchain", [])),
@@ -154,14 +160,17 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
         "held back": _held_back(counters),
         "hit": _hit(counters),
         "not followed": _not_followed(counters),
-        "last one": _last(fault.get("events", [])),
+        _STACKS_ROW: _stacks(fault),
+        "last one": None if fault.get("stacks") else _last(fault.get("events", [])),
         "warning": "; ".join(fault.get("warnings", [])) or None,
         "in force": _lifetime(fault),
         "ended by": f"{fault.get('reason', '')} ({fault.get('state', '')})",
+        "verdict": fault.get("verdict"),
     }
     for label, value in rows.items():
         if value is not None:
-            table.add_row(label, Text(shown(_cut(value))))
+            # Lines of our own: each was made harmless when it was written.
+            table.add_row(label, Text(_cut(value, lines=label == _STACKS_ROW)))
     return table
 
 
@@ -171,8 +180,8 @@ def count(value: object) -> str:
     return str(value) if is_count else "unknown"
 
 
-def _cut(value: object) -> str:
-    text = shown(value)
+def _cut(value: object, *, lines: bool = False) -> str:
+    text = shown(value, lines=lines)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
@@ -229,8 +238,23 @@ def _not_followed(counters: Mapping[str, Any]) -> str | None:
 
 def _last(events: list[Mapping[str, Any]]) -> str | None:
     """Return where in the kernel the last injection was, the innermost function first."""
-    stack = [place.partition("+")[0] for event in events[-1:] for place in event["stack"]]
-    return " ← ".join(stack) or None
+    return next((_inwards(event["stack"]) for event in events[-1:]), None) or None
+
+
+def _inwards(stack: list[object]) -> str:
+    """Return a stack in one line, the innermost function first."""
+    return " ← ".join(map(function_of, stack))
+
+
+def _stacks(fault: Mapping[str, Any]) -> str | None:
+    """Return where in the kernel most of the kept injections were, a line for each stack."""
+    found = [*fault.get("stacks", [])][:_STACKS]
+    lines = [f"{count(each['count'])} times {_inwards(each['stack'])}" for each in found]
+    if (kept := _number(fault.get("stacks_of"))) < _number(
+        fault.get("counters", {}).get("injected")
+    ):
+        lines.append(f"(of the latest {kept})")
+    return "\n".join(shown(line) for line in lines) if found else None
 
 
 def _held_back(counters: Mapping[str, Any]) -> str:
@@ -248,4 +272,6 @@ def _lifetime(fault: Mapping[str, Any]) -> str:
         end = datetime.datetime.fromisoformat(fault["ended_at"])
     except (KeyError, ValueError, TypeError):
         return "unknown"
-    return f"{(end - start).total_seconds():.1f} s"
+    day, clock = f"{start:%Y-%m-%d}", "%H:%M:%S"
+    seconds = (end - start).total_seconds()
+    return f"{seconds:.1f} s, {day} from {start:{clock}} to {end:{clock}} {start:%Z}".rstrip()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chaoskernel.backend.outcome import chain_end
 from chaoskernel.backend.record import Record, State
 
 JOURNAL_KEY = "chaoskernel"
@@ -45,25 +46,30 @@ def shortfalls(
     ]
 
 
-def entry(records: Sequence[Record], short_of: Sequence[str]) -> dict[str, Any]:
-    """Return the journal's entry of these faults."""
+def entry(
+    records: Sequence[Record], short_of: Sequence[str], journal: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the journal's entry of these faults.
+
+    :param journal: the toolkit's own, at the end of the run.
+    """
     return {
+        "verdict": verdict(records, short_of, journal),
         "faults": [record.to_json() for record in records],
         "shortfalls": list(short_of),
     }
 
 
-def chain_end(counters: Mapping[str, Any]) -> str:
-    """Return why a call chain was never complete; nothing when it was, or had no frames."""
-    for frame in counters.get("frames", []):
-        if not frame["matched"]:
-            if not frame["entered"]:
-                return f"{frame['symbol']} was never called"
-            times = f"{frame['entered']} times" if frame["entered"] > 1 else "once"
-            return (
-                f"{frame['symbol']} was called {times}, never in its place or as its predicate says"
-            )
-    return ""
+def verdict(records: Sequence[Record], short_of: Sequence[str], journal: Mapping[str, Any]) -> str:
+    """Return in one sentence what a run has shown; see `entry`."""
+    outcome = "deviated" if journal.get("deviated") else str(journal.get("status", "unknown"))
+    after = (journal.get("steady_states") or {}).get("after") or {}
+    parts = [f"short of its aim: {each}" for each in short_of]
+    if not parts and "steady_state_met" in after:
+        met = "met" if after["steady_state_met"] else "not met"
+        parts.append(f"the steady state was {met} after the method")
+    parts += [f"fault '{record.fault.name}': {record.verdict}" for record in records]
+    return f"{outcome}: {'; '.join(parts or ['no kernel fault was started'])}"
 
 
 def leftovers(records: Sequence[Record]) -> Iterator[str]:

@@ -87,9 +87,23 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
     journal = run(experiment(START, STOP), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     assert journal["chaoskernel"] == {
+        "verdict": "completed: the steady state was met after the method; "
+        "fault 'mount': 3 calls failed, of 7 that the scope made",
         "faults": [
             {
                 "name": "mount",
+                "summary": "slab fails with ENOMEM for processes 12; always, for 5m",
+                "verdict": "3 calls failed, of 7 that the scope made",
+                "asked": {
+                    "fault": "slab",
+                    "errno": "ENOMEM",
+                    "pids": [12],
+                    "probability": 100.0,
+                    "times": 0,
+                    "duration": "5m",
+                    "mechanism": "auto",
+                    "engine": "auto",
+                },
                 "fault": "slab",
                 "hook": "should_failslab",
                 "hooks": ["should_failslab"],
@@ -105,8 +119,12 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "armed_at": "2026-01-01T00:00:00+00:00",
                 "expires_at": "2026-01-01T00:05:00+00:00",
                 "ended_at": "2026-01-01T00:00:30+00:00",
+                "first_injection_at": "",
+                "last_injection_at": "",
                 "reason": "stop",
                 "counters": {"reached": 7, "matched": 5, "injected": 3},
+                "stacks": [],
+                "stacks_of": 0,
                 "events": [],
                 "dropped": 0,
                 "leftovers": [],
@@ -184,6 +202,7 @@ def test_a_fault_that_could_not_be_started_makes_the_experiment_deviate() -> Non
     journal = run(experiment(START), FakeBackend(refuse=refusal))
     assert journal["deviated"] is True
     assert journal["chaoskernel"] == {
+        "verdict": "deviated: short of its aim: 'start' failed: no hook; CONFIG_FAILSLAB",
         "faults": [],
         "shortfalls": ["'start' failed: no hook; CONFIG_FAILSLAB"],
     }
@@ -222,7 +241,11 @@ def test_a_method_that_was_not_played_makes_the_experiment_deviate() -> None:
 def test_an_experiment_that_starts_no_fault_is_left_alone() -> None:
     journal = run(experiment(CALM), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
-    assert journal["chaoskernel"] == {"faults": [], "shortfalls": []}
+    assert journal["chaoskernel"] == {
+        "verdict": "completed: the steady state was met after the method",
+        "faults": [],
+        "shortfalls": [],
+    }
 
 
 @pytest.mark.parametrize("dry", list(Dry))

@@ -14,6 +14,7 @@ import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
 
 from chaoskernel import actions, control, probes
+from chaoskernel.backend.record import Record, State
 from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.cli import cli
 from chaoskernel.fault import syntax
@@ -164,6 +165,13 @@ def test_the_reference_explains_every_argument() -> None:
 
 def test_the_reference_explains_every_counter() -> None:
     assert list(reference.COUNTED) == list(COUNTERS)
+
+
+def test_the_reference_explains_every_key_of_the_journal() -> None:
+    fault = fault_of(name="f", fault="slab", scope=Scope(pids=(2,)))
+    labels = {"warnings": ["w"], "stand_in_for": "page"}
+    record = Record(fault, State.ACTIVE, labels, {})
+    assert set(reference.JOURNAL) == set(record.to_json())
 
 
 def test_the_reference_explains_every_variable_of_the_environment() -> None:

@@ -73,10 +73,35 @@ def shown(path: Path, *options: str) -> str:
     return result.output
 
 
+def test_a_record_shows_what_was_asked_for_where_it_was_most_often_and_what_came_of_it(
+    tmp_path: Path,
+) -> None:
+    stacks = [{"count": n, "hook": "h", "stack": ["h", f"caller{n}"]} for n in (9, 7, 2, 1)]
+    record = {
+        **FAULT,
+        "summary": "slab fails with ENOMEM for processes 812; always, for 5m",
+        "verdict": "4 calls failed, of 40 that the scope made",
+        "stacks": stacks,
+        "stacks_of": 3,
+    }
+    part = {"verdict": "completed: fine", "faults": [record], "shortfalls": []}
+    output = shown(journal(tmp_path, chaoskernel=part))
+    seen = rows(output)
+    assert seen["asked for"] == record["summary"]
+    assert seen["verdict"] == record["verdict"]
+    assert seen["most often in"] == "9 times h ← caller9"
+    assert "9 times h ← caller9" in output
+    assert "2 times h ← caller2" in output
+    assert "caller1" not in output
+    assert "(of the latest 3)" in output
+    assert "last one" not in seen
+    assert output.rstrip().splitlines()[-1] == "completed: fine"
+
+
 def rows(output: str) -> dict[str, str]:
     """Return the table's rows by their labels."""
-    cells = [line.strip("│| ").split("│") for line in output.splitlines() if line.count("│") == 3]
-    return {label.strip(): value.strip() for label, value in cells}
+    cells = [line[1:-1].split("│") for line in output.splitlines() if line.count("│") == 3]
+    return {label.strip(): value.strip() for label, value in cells if label.strip()}
 
 
 def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
@@ -92,7 +117,7 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
         "held back": "5 by probability",
         "hit": "mount (815): 3, mount_loop (812): 1",
         "last one": "should_failslab ← __kmalloc ← path_mount",
-        "in force": "8.2 s",
+        "in force": "8.2 s, 2026-01-01 from 00:00:00 to 00:00:08 UTC",
         "ended by": "stop (ended)",
     }
 

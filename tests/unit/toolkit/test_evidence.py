@@ -9,7 +9,8 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel import actions, probes
 from chaoskernel.backend.backends import sharing
-from chaoskernel.toolkit.evidence import chain_end, shortfalls
+from chaoskernel.backend.outcome import chain_end
+from chaoskernel.toolkit.evidence import shortfalls
 from tests.unit.fakes import FakeBackend
 
 

@@ -1,0 +1,106 @@
+"""What came of a fault, from its counters and its latest injections; pure."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_HELD = "held_"
+_DRY_RUN = "held_dry_run"
+_TOP = 10
+"""How many stacks a record keeps."""
+
+_Event = Mapping[str, Any]
+
+
+def hits(counters: Mapping[str, Any]) -> int:
+    """Return how many calls were made to fail or, in a dry run, would have been."""
+    return sum(int(counters.get(key, 0)) for key in ("injected", _DRY_RUN))
+
+
+def top_stacks(events: Sequence[_Event]) -> list[dict[str, Any]]:
+    """Return the stacks of injections, those of the most first, at most ten.
+
+    Each has `count`, its `hook`, and the `stack` by the names of its functions, the innermost
+    first: offsets tell places apart that a reader takes for one.
+    """
+    counted = collections.Counter(
+        (str(event.get("hook", "")), tuple(map(function_of, event.get("stack", []))))
+        for event in events
+    )
+    return [
+        {"count": count, "hook": hook, "stack": list(stack)}
+        for (hook, stack), count in counted.most_common(_TOP)
+    ]
+
+
+def function_of(place: object) -> str:
+    """Return the function of a place such as `path_mount+0x20`."""
+    return str(place).partition("+")[0]
+
+
+def injection_times(events: Sequence[_Event], dropped: int) -> tuple[str, str]:
+    """Return when the first and the last injection were; empty where that is not known.
+
+    :param dropped: how many earlier ones were not kept.
+    """
+    times = [str(event.get("at", "")) for event in events]
+    if not times:
+        return "", ""
+    return "" if dropped else min(times), max(times)
+
+
+def chain_end(counters: Mapping[str, Any]) -> str:
+    """Return why a call chain was never complete; nothing when it was, or had no frames."""
+    for frame in counters.get("frames", []):
+        if not frame["matched"]:
+            if not frame["entered"]:
+                return f"{frame['symbol']} was never called"
+            return (
+                f"{frame['symbol']} was called {_times(frame['entered'])}, "
+                "never in its place or as its predicate says"
+            )
+    return ""
+
+
+def why_nothing(counters: Mapping[str, Any]) -> str:
+    """Return why nothing was injected, as far as the counters tell."""
+    if not counters:
+        return "its counters are unknown"
+    if end := chain_end(counters):
+        return end
+    if not (reached := int(counters.get("reached", 0))):
+        return "nothing in scope made such a call"
+    if not counters.get("matched"):
+        return f"such calls were made {_times(reached)}, none at the place that was asked for"
+    return f"all were held back: {held_back(counters)}"
+
+
+def held_back(counters: Mapping[str, Any]) -> str:
+    """Return how many calls were held back by each reason, in words; empty where none was."""
+    held = {
+        key.removeprefix(_HELD): value for key, value in counters.items() if key.startswith(_HELD)
+    }
+    return ", ".join(f"{value} by {reason}" for reason, value in held.items() if value)
+
+
+def verdict(counters: Mapping[str, Any], *, dry_run: bool, rehearsal: bool, lost: bool) -> str:
+    """Return in one sentence what came of a fault.
+
+    :param rehearsal: nothing was attached.
+    :param lost: its agent ended without its final counters.
+    """
+    if rehearsal:
+        return "a rehearsal: nothing was attached"
+    unsure = "; its agent was lost, so these are the last counts that it reported" if lost else ""
+    found = hits(counters)
+    if not found:
+        return f"nothing failed: {why_nothing(counters)}{unsure}"
+    calls = "1 call" if found == 1 else f"{found} calls"
+    did = "would have failed" if dry_run else "failed"
+    return f"{calls} {did}, of {counters.get('reached', 0)} that the scope made{unsure}"
+
+
+def _times(number: int) -> str:
+    return f"{number} times" if number > 1 else "once"
