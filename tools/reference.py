@@ -41,6 +41,8 @@ COUNTED = {
     "missed_returns": "calls under a chain of which a function had returned unseen",
     "untracked": "threads, processes and control groups that escaped because a table was full",
     "unlisted": "failed calls of processes beyond the 4 096 that `processes` lists",
+    "held_site": "those at other sites than the ones that are to fail",
+    "unlisted_sites": "those whose sites were not kept: there is room for 4 096",
 }
 """What each counter counts; complete, or a test fails."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chaoskernel.agent import protocol
+from chaoskernel.agent.answers import answer
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
@@ -21,9 +22,8 @@ from chaoskernel.agent.reports import Reports
 from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.stand_in import Started
-from chaoskernel.errors import AgentError, ChaosKernelError, InvalidFault
+from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.assignment import Assignment
-from chaoskernel.fault.checks import is_int
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import boottime
 
@@ -155,18 +155,10 @@ def _answer(lifeline: Lifeline, armed: ArmedFault, output: Output, *, until: int
         if isinstance(line, str):
             return line
         message = protocol.decode(line.text)
-        request = message.get("request")
-        number = {"id": message["id"]} if is_int(message.get("id")) else {}
-        if request == protocol.REQUEST_STOP:
+        if message.get("request") == protocol.REQUEST_STOP:
             return "stop"
-        if request == protocol.REQUEST_COUNTERS:
-            counters = dict(armed.counters())
-            output.say({"type": protocol.COUNTERS, "counters": counters, **number})
-        if request == protocol.REQUEST_EVENTS:
-            limit = message.get("limit", 0)
-            if not is_int(limit) or limit < 0:
-                raise AgentError(f"limit: {str(limit)[:60]!r} is not a number of events")
-            output.say({"type": protocol.EVENTS, **armed.events(limit), **number})
+        if said := answer(armed, message):
+            output.say(said)
 
 
 def _armed_message(asked: Fault, started: Started) -> dict[str, Any]:

@@ -25,6 +25,16 @@ same.  Out, on standard output, one object a line, each with a `type`:
     `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
     `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were
     not kept.
+`begin_run`, `phase`, `end_run`, `sites`
+    answers to requests of a fault that records sites.  `{"request": "begin_run", "pids": [...],
+    "sites": {"fail": [...], "hits": ..., "phases": [...]}}` counts anew, says which sites fail,
+    and puts processes in scope; `{"request": "phase", "phase": "work"}` says what the program does
+    from now on; both are answered with `refused`, a text, where that cannot be.  `end_run`:
+    `counts` by the id of a site, `new`: the sites among them that had not been told of, `left`:
+    ids of those of them that did not fit, `failed`: how many requests failed at each site that
+    was to fail, `lost`: requests whose sites were not kept.  `{"request": "sites", "first": 0}`:
+    `sites`, each with its `count`, in the order of their ids from that one on; `known`: how many
+    there are.
 `error`
     `error`: a class of chaoskernel.errors, `message`, `hint` and, of an
     InvalidFault, `key`, `value` and `allowed`.  The fault is not, or no longer,
@@ -60,6 +70,10 @@ DISARMED = "disarmed"
 REQUEST_COUNTERS = "counters"
 REQUEST_EVENTS = "events"
 REQUEST_STOP = "stop"
+REQUEST_BEGIN_RUN = "begin_run"
+REQUEST_PHASE = "phase"
+REQUEST_END_RUN = "end_run"
+REQUEST_SITES = "sites"
 
 MAX_LINE = 12 << 20
 """Longest line, in characters: a fault may bring an object of checks.MAX_OBJECT bytes in base64."""

@@ -143,6 +143,18 @@ _EVENTS: Mapping[str, Shape] = {
     ),
     "dropped": _COUNT,
 }
+_SITE = _Object(
+    {
+        **dict.fromkeys(("id", "hook", "by", "call"), _TEXT),
+        "places": _List(_Object({"function": _TEXT, "offset": _COUNT}, {"module": _TEXT})),
+    },
+    {
+        **dict.fromkeys(("error", "pid", "count"), _COUNT),
+        "truncated": _FLAG,
+        "command": _TEXT,
+        "arguments": _Object(),
+    },
+)
 _TARGET = _Object(
     optional={
         "system_wide": _FLAG,
@@ -171,6 +183,12 @@ MESSAGES: Mapping[str, Shape] = {
     "alive": _Object(),
     "counters": _Object({"counters": _COUNTERS}, {"id": _COUNT}),
     "events": _Object(optional={**_EVENTS, "id": _COUNT}),
+    **dict.fromkeys(("begin_run", "phase"), _Object(optional={"refused": _TEXT, "id": _COUNT})),
+    "end_run": _Object(
+        {"counts": _Object(others=_COUNT), "new": _List(_SITE), "failed": _List(_COUNT)},
+        {"left": _List(_TEXT), "lost": _COUNT, "id": _COUNT},
+    ),
+    "sites": _Object({"sites": _List(_SITE), "known": _COUNT}, {"id": _COUNT}),
     "error": _Object(optional=dict.fromkeys(("error", "message", "hint", "key", "allowed"), _TEXT)),
     "disarmed": _Object(
         optional={

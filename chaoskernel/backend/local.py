@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
@@ -20,6 +20,7 @@ from chaoskernel.backend.registry import Registry, stop_each
 from chaoskernel.compiler.objects import assigned
 from chaoskernel.errors import AgentError
 from chaoskernel.fault.assignment import Assignment
+from chaoskernel.fault.sites import Phase, Run, Site, Sites
 from chaoskernel.fault.spec import Fault
 
 
@@ -81,6 +82,57 @@ class LocalBackend:
             if answer:
                 return {"events": answer.get("events", []), "dropped": answer.get("dropped", 0)}
         return held.record().latest(limit)
+
+    def begin_run(self, name: str, pids: Sequence[int], sites: Sites | None = None) -> None:
+        """Count sites anew, say which of them fail, and put processes in scope.
+
+        :param name: a fault that records sites.
+        :param pids: with all the descendants that they will have; none of them runs yet.
+        :param sites: which fail; none does where it is left out.
+        :raises UnknownFault: no fault of that name was started.
+        :raises AgentError: it has ended, or a process must not be hit.
+        """
+        asked = (sites or Sites()).to_json()
+        self._told(name, protocol.REQUEST_BEGIN_RUN, pids=list(pids), sites=asked)
+
+    def set_phase(self, name: str, phase: Phase) -> None:
+        """Say what the program in scope does from now on; of its errors see `begin_run`."""
+        self._told(name, protocol.REQUEST_PHASE, phase=phase.value)
+
+    def end_run(self, name: str) -> Run:
+        """Let nothing fail from now on; return what was seen since `begin_run`, with its errors."""
+        said = self._told(name, protocol.REQUEST_END_RUN)
+        new = [Site.from_json(each) for each in said["new"]]
+        if left := set(said.get("left", ())):
+            new += [site for site, _ in self.sites(name) if site.id in left]
+        return Run(dict(said["counts"]), tuple(new), tuple(said["failed"]), said.get("lost", 0))
+
+    def sites(self, name: str) -> list[tuple[Site, int]]:
+        """Return all sites that a fault has recorded, and how often each was met.
+
+        :raises UnknownFault: no fault of that name was started.
+        :raises AgentError: it has ended, or records no sites.
+        """
+        found: list[tuple[Site, int]] = []
+        known = 1
+        while len(found) < known:
+            said = self._told(name, protocol.REQUEST_SITES, first=len(found))
+            if not said["sites"]:
+                break
+            found += [(Site.from_json(each), each.get("count", 0)) for each in said["sites"]]
+            known = said["known"]
+        return found
+
+    def _told(self, name: str, request: str, **details: Any) -> Mapping[str, Any]:
+        """Return an answer to a fault that records sites."""
+        held = self._faults.named(name)
+        if held.fault.sites is None:
+            raise AgentError(f"fault '{name}' records no sites", hint="start it with sites")
+        said = held.agent.ask(request, self._waits.reply, **details)
+        if not said or "refused" in said:
+            why = said.get("refused") or f"fault '{name}' has ended: {held.record().reason}"
+            raise AgentError(str(why))
+        return said
 
     def record(self, name: str) -> Record:
         """Return what is known of a fault, without asking its agent.

@@ -9,7 +9,7 @@
 #endif
 
 #define MAX_EVENTS 256
-#define MAX_STACK 48
+#define MAX_STACK 64
 #define MAX_CACHE_NAME 32
 
 /* The layout is events.py's too. */

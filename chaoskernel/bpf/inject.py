@@ -24,6 +24,7 @@ from chaoskernel.bpf.program import (
     Probe,
 )
 from chaoskernel.fault.hooks import Kind, Subject
+from chaoskernel.fault.sites import MAX_FAILED
 from chaoskernel.fault.spec import MAX_FRAMES, Fault, Mechanism
 from chaoskernel.fault.where import MAX_PEERS, UNIX_PATH_MAX, Peer, Where, peer_of
 
@@ -110,9 +111,23 @@ class Switches(ctypes.Structure):
         ("has_task_pt_regs", _u32),
         ("by_peer", _u32),
         ("nr_peers", _u32),
-        ("padding", _u32),
+        ("by_site", _u32),
+        ("text", _u64),
+        ("system_calls", _u64),
         ("hooks", HookSwitches * MAX_HOOKS),
         ("peers", PeerSwitches * MAX_PEERS),
+    )
+
+
+class Failed(ctypes.Structure):
+    """`struct chaos_failed`."""
+
+    _fields_ = (
+        ("site", _u64),
+        ("first", _u64),
+        ("last", _u64),
+        ("requests", _u64),
+        ("injected", _u64),
     )
 
 
@@ -125,6 +140,9 @@ class State(ctypes.Structure):
         ("last_event", _u64),
         ("learned", _u64),
         ("whole", _u64),
+        ("phase", _u64),
+        ("phases", _u64),
+        ("failed", Failed * MAX_FAILED),
         ("members", _u8 * IDS),
         ("depths", _u8 * IDS),
         ("cgroups", _u8 * SIEVE),
@@ -174,12 +192,16 @@ def set_switches(
     *,
     cgroup_subsystem: int,
     has_task_pt_regs: bool,
+    text: int = 0,
+    system_calls: int = 0,
 ) -> None:
     """Say what a fault asks for.
 
     :param cgroup_subsystem: the number of the controller whose v1 hierarchy has the scope's
         cgroups (enum cgroup_subsys_id); v2 has none.
     :param has_task_pt_regs: programs of this kernel can ask where a thread's registers are.
+    :param text: where the pages of the kernel's text are counted from, for sites.
+    :param system_calls: the address of the table of system calls; 0 where it is not known.
     """
     switches.probability_of_2_32 = fault.limits.probability_of_2_32
     switches.times = fault.limits.times
@@ -199,6 +221,9 @@ def set_switches(
     switches.by_peer = bool(fault.where.peers)
     peers = [peer for peer in map(peer_of, fault.where.peers) if not peer.name]
     switches.nr_peers = len(peers)
+    switches.by_site = fault.sites is not None
+    switches.text = text
+    switches.system_calls = system_calls
     for number, peer in enumerate(peers):
         _set_peer(switches.peers[number], peer)
 

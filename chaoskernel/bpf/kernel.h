@@ -42,6 +42,10 @@ enum {
 	BPF_NOEXIST = 1,
 };
 
+enum {
+	BPF_F_MMAPABLE = 1 << 10,
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {

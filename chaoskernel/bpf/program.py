@@ -33,6 +33,8 @@ COUNTERS = (
     "missed_returns",
     "untracked",
     "unlisted",
+    "held_site",
+    "unlisted_sites",
 )
 """Names of the counters, in the order in which the program keeps them.
 
@@ -43,7 +45,9 @@ itself brought about, to see that the hook is alive; `missed_returns`: activatio
 had ended without a kretprobe's seeing it, and were not taken for active; `untracked`:
 processes, threads and cgroups that escaped the scope or the call chain because a table was
 full; `unlisted`: requests that failed, or would have, of processes for which the list of those
-hit, of MAX_HIT, has no room.
+hit, of MAX_HIT, has no room; `held_site`: requests that are not at a site that is to fail;
+`unlisted_sites`: those at sites for which the table of sites has no room, or whose stack the
+kernel could not tell.
 """
 
 HOOK_COUNTERS = ("reached", "matched", "injected", "provoked")

@@ -47,7 +47,7 @@ def assigned(fault: Fault) -> Assignment:
         return Assignment(fault)
     wanted = without_it is EngineName.CORE
     try:
-        require_tools(or_bcc=not fault.row.needs_core)
+        require_tools(or_bcc=not fault.needs_core)
         image = compiled(fault)
     except MissingTool:
         if wanted:

@@ -6,9 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chaoskernel.bpf.program import Placement
+from chaoskernel.fault.sites import Phase, Run, Site, Sites
 from chaoskernel.fault.spec import Fault
 
 Progress = Callable[[str], None]
+
+
+class Recorder(Protocol):
+    """The sites of one fault in force."""
+
+    def begin(self, pids: Sequence[int], sites: Sites) -> None:
+        """Count anew, say which sites fail from now on, and put processes in scope.
+
+        :param pids: with all the descendants that they will have.
+        :raises InvalidFault: one of them must not be hit, or is not there.
+        """
+
+    def set_phase(self, phase: Phase) -> None:
+        """Say what the program is doing from now on: a store."""
+
+    def end(self) -> Run:
+        """Let nothing fail from now on; return what was seen since `begin`."""
+
+    def known(self) -> Sequence[tuple[Site, int]]:
+        """Return all sites that were met, and how often each was since `begin`."""
 
 
 class ArmedFault(Protocol):
@@ -54,6 +75,10 @@ class ArmedFault(Protocol):
         :param limit: how many `events` to return at most; of more than
             events.KEPT the older ones are gone, and counted as `dropped`.
         """
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What keeps its sites; None where it records none."""
 
     def follow(self) -> None:
         """Take in what has come into scope that the program does not see by itself.

@@ -18,8 +18,10 @@ from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
+from chaoskernel.engine.sites import Recorder, SiteTable
 from chaoskernel.engine.views import Container, ContainerPlaces, Places
 from chaoskernel.errors import EngineError, UnsupportedKernel
+from chaoskernel.fault.sites import Phase
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.fault.where import Where
 from chaoskernel.kernel import boottime, bpf, features, files, ftrace, podgroups, processes, symbols
@@ -27,6 +29,10 @@ from chaoskernel.kernel import boottime, bpf, features, files, ftrace, podgroups
 
 class Module(Witness, Places, Protocol):
     """A fault's program on this kernel, and its tables; closing is its maker's."""
+
+    @property
+    def sites(self) -> SiteTable | None:
+        """The sites that it records; None where the fault asks for none."""
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -133,6 +139,9 @@ def _arm_at(
         if views:
             undo.callback(views.close)
             views.begin()
+        if module.sites and fault.sites:
+            module.sites.set_phase(Phase.WORK)
+            module.sites.begin(fault.sites)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
@@ -206,6 +215,7 @@ class Armed:
         self._undo = undo
         self._final: dict[str, Any] | None = None
         self._last: tuple[Sequence[events.Event], int] = ((), 0)
+        self.recorder = Recorder(module.sites, module) if module.sites else None
 
     def counters(self) -> dict[str, Any]:
         """See `ArmedFault.counters`."""
@@ -245,6 +255,8 @@ class Armed:
             self._module.set_deadline(0)
             bpf.wait_for_programs()
             self._last = self._module.events(events.KEPT)
+            if self.recorder:
+                self.recorder.close()
             self._final = self._count()
         self._undo.close()
         return bpf.still_loaded(self.programs)

@@ -72,6 +72,8 @@ class _Module:
         self._bcc = bcc
         self._descriptors: dict[str, int] = {}
 
+    sites = None
+
     @property
     def entries(self) -> Sequence[Entry]:
         """See `Module.entries`."""

@@ -21,6 +21,7 @@ from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.engine.seed import EXEMPT, WITNESS
+from chaoskernel.engine.sites import Memory, Record, SiteTable, running_text
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -30,10 +31,12 @@ from chaoskernel.errors import (
 )
 from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.origin import origin
+from chaoskernel.fault.sites import MAX_SITES
 from chaoskernel.fault.spec import Fault
-from chaoskernel.kernel import bpf, btf, files
+from chaoskernel.kernel import bpf, btf, files, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
+from chaoskernel.kernel.text import PAGES, Text
 
 _LISTED = 1
 
@@ -124,13 +127,21 @@ def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module
             module.want(inject.LEARNER, inject.LEARNED_AT)
         module.resize("pods", max(1, len(fault.scope.pods)))
         module.resize("walks", inject.WALKS if fault.callchain else 1)
+        text = None
+        if fault.sites is None:
+            for table in ("sites", "text", "walked"):
+                module.resize(table, 1)
+        else:
+            text = running_text()
+            switches.text = text.base
+            switches.system_calls = symbols.running().address("sys_call_table")
         module.load()
         names = module.table("names", ctypes.c_char * ctypes.sizeof(inject.Name), ctypes.c_uint8)
         for name in inject.names_of(fault.where):
             names[name] = _LISTED
         undo.pop_all()
     try:
-        yield _Module(module, wanted)
+        yield _Module(module, wanted, fault, placement, text)
     finally:
         module.close()
 
@@ -145,7 +156,7 @@ def set_switches(switches: inject.Switches, fault: Fault, placement: Placement) 
         fault,
         placement,
         cgroup_subsystem=_subsystem(placement),
-        has_task_pt_regs=bool(fault.callchain) and bpf.has_task_pt_regs(),
+        has_task_pt_regs=bool(fault.callchain or fault.sites) and bpf.has_task_pt_regs(),
     )
 
 
@@ -201,14 +212,37 @@ def _verdict(lines: Sequence[str]) -> str:
 class _Module:
     """A loaded object with its tables; see `arming.Module`."""
 
-    def __init__(self, module: libbpf.Object, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self,
+        module: libbpf.Object,
+        entries: Sequence[Entry],
+        fault: Fault,
+        placement: Placement,
+        text: Text | None,
+    ) -> None:
         self._object = module
         self.entries = entries
         self._state = module.shared(".bss", inject.State)
+        self.sites = self._sites(fault, placement, text) if text else None
         per_cpu = inject.Counts * libbpf.possible_cpus()
         self._counts = module.table("counts", ctypes.c_uint32, per_cpu)
         self._places = module.table("places", ctypes.c_uint64, ctypes.c_uint8)
         self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
+
+    def _sites(self, fault: Fault, placement: Placement, text: Text) -> SiteTable:
+        memory = Memory(
+            self._state,
+            self._object.shared("sites", Record * MAX_SITES),
+            self._object.shared("text", ctypes.c_uint64 * PAGES),
+        )
+        return SiteTable(
+            memory,
+            text,
+            hooks=[placed.probe.symbol for placed in placement.hooks],
+            errors=[abs(inject.number_of(placed.value)) for placed in placement.hooks],
+            lost=lambda: self.counters()["unlisted_sites"],
+            describe=functools.partial(events.arguments_of, fault.kind),
+        )
 
     @property
     def programs(self) -> Sequence[int]:

@@ -15,7 +15,7 @@ from chaoskernel.kernel.symbols import Symbols
 KEPT = MAX_EVENTS
 """How many of the latest ones a program keeps."""
 
-_MAX_STACK = 48
+MAX_STACK = 64
 _OPERATIONS = {
     0: "READ",
     1: "WRITE",
@@ -43,7 +43,7 @@ class Event(ctypes.Structure):
         ("arguments", ctypes.c_uint64 * 4),
         ("cache", ctypes.c_char * 32),
         ("stack_size", ctypes.c_int64),
-        ("stack", ctypes.c_uint64 * _MAX_STACK),
+        ("stack", ctypes.c_uint64 * MAX_STACK),
         ("hook", ctypes.c_uint64),
         ("begun", ctypes.c_uint64),
     )
@@ -85,12 +85,17 @@ def to_json(
             "tid": int(event.tid),
             "command": event.command.decode(errors="replace"),
             "cgroup": paths.get(int(event.cgroup), str(event.cgroup)),
-            "arguments": _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {},
+            "arguments": arguments_of(kind, event),
             "hook": hooks[int(event.hook)],
             "stack": _stack(event, hooks[int(event.hook)], names),
         }
         for event in events
     ]
+
+
+def arguments_of(kind: Kind, event: Event) -> Mapping[str, Any]:
+    """Return what a request was for, by name; nothing where that is not known."""
+    return _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {}
 
 
 def _stack(event: Event, function: str, names: Symbols) -> list[str]:

@@ -167,8 +167,11 @@ class Object:
         """
         _checked("the kernel refused", lambda: self._calls.bpf_object__load(self._handle))
 
-    def shared(self, section: str, kind: type[ctypes.Structure]) -> Any:
-        """Return the variables of a loaded object, in memory that its programs have too."""
+    def shared(self, section: str, kind: Any) -> Any:
+        """Return the variables of a loaded object, or a table, in memory that its programs share.
+
+        :param kind: its type, as ctypes has it.
+        """
         # The structure keeps the mapping, and a mapping keeps its table: both go when it does.
         descriptor = self._calls.bpf_map__fd(self._map(section))
         return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))

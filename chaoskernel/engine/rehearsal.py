@@ -36,6 +36,7 @@ class Rehearsed:
     programs: Sequence[int] = ()
     warnings: Sequence[str] = ()
     proof = ""
+    recorder = None
 
     def __init__(self, fault: Fault) -> None:
         groups = groups_of(fault.scope)

@@ -32,7 +32,7 @@ def choose(fault: Fault, facts: Facts) -> EngineName:
     """
     if fault.engine is not EngineName.AUTO:
         return fault.engine
-    if fault.row.needs_core:
+    if fault.needs_core:
         return EngineName.CORE
     if fault.has_predicates and not facts.compiled:
         return EngineName.BCC

@@ -38,6 +38,8 @@ class Scope:
     :param containers: ids of containers, with or without `containerd://` and the like.
     :param pods: pods of a cluster, each with its containers as they come and go.
     :param system_wide: every process but the agent and its ancestors.
+    :param later: processes, with their descendants, that whoever started the fault names while it
+        is in force, before their first instruction.
     """
 
     pids: tuple[int, ...] = ()
@@ -47,6 +49,7 @@ class Scope:
     containers: tuple[str, ...] = ()
     pods: tuple[PodScope, ...] = ()
     system_wide: bool = False
+    later: bool = False
 
     def __post_init__(self) -> None:
         for pid in self.pids:
@@ -112,6 +115,7 @@ class Scope:
 
     def _require_one_way(self) -> None:
         check_flag("system_wide", self.system_wide)
+        check_flag("later", self.later)
         named = any(
             (*self.pids, *self.pid_files, *self.commands, *self.cgroups, *self.containers)
         ) or bool(self.pods)
@@ -120,7 +124,7 @@ class Scope:
             raise InvalidFault(
                 "system_wide", True, f"possible together with {ways}", hint="keep one"
             )
-        if not named and not self.system_wide:
+        if not named and not self.system_wide and not self.later:
             raise InvalidFault(
                 "scope",
                 "",
@@ -144,7 +148,7 @@ def scope_of(scope: Mapping[str, Any]) -> Scope:
     """
     only(scope, {field.name for field in dataclasses.fields(Scope)}, "scope.")
     parts: dict[str, Any] = {
-        key: value if key == "system_wide" else sequence_of(key, value)
+        key: value if key in ("system_wide", "later") else sequence_of(key, value)
         for key, value in scope.items()
     }
     return Scope(**{**parts, "pods": pods_of(parts.get("pods", ()))})

@@ -37,6 +37,7 @@ from chaoskernel.fault.hooks import (
     why_refused,
 )
 from chaoskernel.fault.scope import Scope, scope_of
+from chaoskernel.fault.sites import Sites, sites_of
 from chaoskernel.fault.where import Where, where_of
 
 MAX_FRAMES = 16
@@ -152,6 +153,7 @@ class Fault:
     :param headers: what the predicates need, such as linux/blkdev.h.
     :param dry_run: count what would have failed, and let it through.
     :param engine: what brings the program onto the kernel.
+    :param sites: record the sites of its requests, and fail those alone that it names.
     :param stand_in: where the kernel lacks the hook, arm the kind of STAND_INS in its place.
     """
 
@@ -170,6 +172,7 @@ class Fault:
     engine: EngineName = EngineName.AUTO
     where: Where = dataclasses.field(default_factory=Where)
     stand_in: bool = False
+    sites: Sites | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -191,14 +194,20 @@ class Fault:
                 "core, bcc or auto where something is to fail",
                 hint="a rehearsal, which attaches nothing, has dry_run: true",
             )
-        if self.engine is EngineName.BCC and self.row.needs_core:
+        if self.engine is EngineName.BCC and self.needs_core:
+            what = "it has sites" if self.sites else f"the fault is {self.kind.value}"
             raise InvalidFault(
                 "engine",
                 self.engine.value,
-                f"possible when the fault is {self.kind.value}",
+                f"possible when {what}",
                 hint="the engine core knows it; leave engine out",
             )
         self._check_stand_in()
+
+    @property
+    def needs_core(self) -> bool:
+        """Tell whether the engine core alone can bring it onto a kernel."""
+        return self.row.needs_core or self.sites is not None
 
     @property
     def has_predicates(self) -> bool:
@@ -366,6 +375,7 @@ class Fault:
             "engine": self.engine.value,
             "where": self.where.to_json(),
             "stand_in": self.stand_in,
+            "sites": self.sites and self.sites.to_json(),
         }
 
     @classmethod
@@ -394,6 +404,7 @@ class Fault:
             engine=engine_named(body.get("engine", EngineName.AUTO.value)),
             where=where_of(mapping("where", body.get("where", {}))),
             stand_in=body.get("stand_in", False),
+            sites=None if body.get("sites") is None else sites_of(mapping("sites", body["sites"])),
         )
 
 

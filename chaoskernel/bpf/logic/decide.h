@@ -63,6 +63,10 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	counts->counters[COUNT_MATCHED]++;
 	counts->hooks[hook].matched++;
 	held = what_holds(task, position, chosen, arguments, hook);
+	if (held == NR_COUNTERS && switches.by_site && !at_failed_site(ctx, task, arguments, hook))
+		held = COUNT_HELD_SITE;
+	if (held == NR_COUNTERS && !ticket_left())
+		held = COUNT_HELD_TIMES;
 	if (held != NR_COUNTERS) {
 		count(held);
 		return false;

@@ -120,6 +120,18 @@ static __always_inline void describe(struct chaos_event *event, const u64 *argum
 	}
 }
 
+static __always_inline void write_event(void *ctx, struct chaos_event *event,
+					struct task_struct *task, const u64 *arguments, u32 hook)
+{
+	event->at = bpf_ktime_get_boot_ns();
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->pid = task->tgid;
+	event->tid = task->pid;
+	bpf_get_current_comm(&event->command, sizeof(event->command));
+	describe(event, arguments, hook);
+	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+}
+
 /* Take the next slot; readers know by its numbers that it is being written. */
 static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments,
 				       u32 hook)
@@ -131,13 +143,7 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
 	if (!event)
 		return;
 	event->begun = sequence;
-	event->at = bpf_ktime_get_boot_ns();
-	event->cgroup = bpf_get_current_cgroup_id();
-	event->pid = task->tgid;
-	event->tid = task->pid;
-	bpf_get_current_comm(&event->command, sizeof(event->command));
-	describe(event, arguments, hook);
-	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+	write_event(ctx, event, task, arguments, hook);
 	barrier();
 	event->sequence = sequence;
 }

@@ -66,9 +66,7 @@ static __always_inline enum chaos_counter what_holds(struct task_struct *task, u
 		return guard;
 	if (bpf_ktime_get_boot_ns() >= *(volatile u64 *)&state.deadline)
 		return COUNT_HELD_DEADLINE;
-	if (!chosen)
-		return COUNT_HELD_PROBABILITY;
-	return ticket_left() ? NR_COUNTERS : COUNT_HELD_TIMES;
+	return chosen ? NR_COUNTERS : COUNT_HELD_PROBABILITY;
 }
 
 #endif

@@ -18,13 +18,18 @@
 #define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL /* of 2^64: what is near each other is spread */
 #define MAX_HIT 4096
 #define MAX_EVENTS 256
-#define MAX_STACK 48
+#define MAX_STACK 64
+#define MAX_SITES 4096
+#define MAX_FAILED 2
+#define SITE_SHIFT 24 /* a site's id is the 40 bits above */
 #define MAX_CACHE_NAME 32
 #define MAX_PARAMETERS 6
 #define COMMAND_LENGTH 16
 #define NR_SIEVE (1 << 20)
 #define NR_PLACES (1 << 12)
-#define NR_IDS (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+#define NR_WALKED 64		/* stacks that may be looked at in one moment */
+#define NR_TEXT_PAGES (1 << 19) /* of 4 kB: modules are no farther from the kernel */
+#define NR_IDS (1 << 22)	/* PID_MAX_LIMIT of 64-bit kernels */
 
 /* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
 #define GFP_NOFAIL 0x8000U
@@ -86,6 +91,8 @@ enum chaos_counter {
 	COUNT_MISSED_RETURNS,
 	COUNT_UNTRACKED,
 	COUNT_UNLISTED,
+	COUNT_HELD_SITE,
+	COUNT_UNLISTED_SITES,
 	NR_COUNTERS,
 };
 
@@ -154,7 +161,9 @@ struct chaos_switches {
 	u32 has_task_pt_regs; /* Linux 5.15 */
 	u32 by_peer;	      /* only what has its end among `peers` and `names` */
 	u32 nr_peers;
-	u32 padding;
+	u32 by_site;	  /* sites are recorded, and those alone fail that state.failed names */
+	u64 text;	  /* where NR_TEXT_PAGES begin; see place_in_text() */
+	u64 system_calls; /* address of the table of their entry points, or 0 */
 	struct chaos_hook_switches hooks[MAX_HOOKS];
 	struct chaos_peer peers[MAX_PEERS];
 };
@@ -166,14 +175,25 @@ const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
  * a look-up in a hash table takes ten times as many instructions, and everybody whom the
  * kernel asks for memory pays for it.
  */
+struct chaos_failed {
+	u64 site;     /* its key above SITE_SHIFT */
+	u64 first;    /* the first request that fails, from 1 on; 0: none does */
+	u64 last;     /* the last one */
+	u64 requests; /* so far */
+	u64 injected; /* of those */
+};
+
 struct chaos_state {
-	u64 deadline;	    /* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
-	u64 tickets;	    /* injections handed out; the one place where `times` is decided */
-	u64 last_event;	    /* number of the latest */
-	u64 learned;	    /* address of a dentry; see learn_place() */
-	u64 whole;	    /* what is learned is the root of its file system */
-	u8 members[NR_IDS]; /* by thread group: enum chaos_membership */
-	u8 depths[NR_IDS];  /* by thread: leading frames of the chain that are active, in order */
+	u64 deadline;	/* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
+	u64 tickets;	/* injections handed out; the one place where `times` is decided */
+	u64 last_event; /* number of the latest */
+	u64 learned;	/* address of a dentry; see learn_place() */
+	u64 whole;	/* what is learned is the root of its file system */
+	u64 phase;	/* a bit for what the program is doing, as its owner says */
+	u64 phases;	/* requests fail in these */
+	struct chaos_failed failed[MAX_FAILED];
+	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
+	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */
 	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
 	u8 places[NR_PLACES]; /* by address, likewise */
 };

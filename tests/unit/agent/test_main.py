@@ -23,7 +23,7 @@ from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.agent.output import Output
 from chaoskernel.bpf.program import Placement
-from chaoskernel.engine import Progress
+from chaoskernel.engine import Progress, Recorder
 from chaoskernel.errors import AgentError, EngineError, MissingHook
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
@@ -57,6 +57,8 @@ class FakeArmed:
 
     def follow(self) -> None:
         self.followed += 1
+
+    recorder: Recorder | None = None
 
     def hold(self) -> None:
         self.held += 1

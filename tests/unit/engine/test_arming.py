@@ -23,6 +23,7 @@ class RacingModule:
     """A program of which one run has read the deadline, and counts when it ends."""
 
     programs: Sequence[int] = ()
+    sites = None
 
     def __init__(self) -> None:
         self.deadline = 1

@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 
-from chaoskernel.engine.events import KEPT, Event, latest, to_json
+from chaoskernel.engine.events import KEPT, MAX_STACK, Event, latest, to_json
 from chaoskernel.fault.hooks import Kind
 from tests.unit.kernel.types import symbols_of
 
@@ -58,7 +58,7 @@ def test_one_that_is_being_written_is_not_told_of(torn: Event) -> None:
 
 
 def stack(*addresses: int) -> dict[str, object]:
-    filled = (ctypes.c_uint64 * 48)(*addresses)
+    filled = (ctypes.c_uint64 * MAX_STACK)(*addresses)
     return {"stack": filled, "stack_size": len(addresses) * 8}
 
 

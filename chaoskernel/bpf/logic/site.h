@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Sites: a hook and the kernel's stack there.  They are recorded, and fail one at a time. */
+#ifndef CHAOSKERNEL_LOGIC_SITE_H
+#define CHAOSKERNEL_LOGIC_SITE_H
+
+/*
+ * For each page of the kernel's text and of its modules', a number that is the same in every
+ * boot: what has the text, and how far the page is from where that begins.  0 where there is
+ * none, as in trampolines and programs, which lie between the modules.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NR_TEXT_PAGES); /* core.py: 1 where no sites are asked for, below too */
+	__type(key, u32);
+	__type(value, u64);
+} text SEC(".maps");
+
+struct chaos_site {
+	u64 key;      /* 0 where the place is free; claimed first */
+	u64 count;    /* requests since the owner wrote 0 */
+	u64 phases;   /* those in which they came */
+	u64 entry;    /* see entry_of() */
+	u64 call;     /* address of the system call's entry point, or 0 */
+	u64 complete; /* written last */
+	struct chaos_event first;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_SITES);
+	__type(key, u32);
+	__type(value, struct chaos_site);
+} sites SEC(".maps");
+
+/* A stack is too long for a program's own; whoever is preempted here keeps his. */
+struct chaos_walked {
+	u64 taken;
+	u64 stack[MAX_STACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NR_WALKED);
+	__type(key, u32);
+	__type(value, struct chaos_walked);
+} walked SEC(".maps");
+
+static __always_inline struct chaos_walked *take_walked(void)
+{
+	u32 first = bpf_get_smp_processor_id() * WAYS, way, slot;
+	struct chaos_walked *mine;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		slot = (first + way) % NR_WALKED;
+		mine = bpf_map_lookup_elem(&walked, &slot);
+		if (mine && !__sync_val_compare_and_swap(&mine->taken, 0, 1))
+			return mine;
+	}
+	return NULL;
+}
+
+/* An address as it is in every boot; 0 outside the kernel's text. */
+static __always_inline u64 place_in_text(u64 address)
+{
+	u64 page = (address - switches.text) >> 12, *number;
+	u32 index = page;
+
+	if (page >= NR_TEXT_PAGES)
+		return 0;
+	number = bpf_map_lookup_elem(&text, &index);
+	return number && *number ? *number << 12 | (address & 0xfff) : 0;
+}
+
+/* What identifies the stack of a request; 0 where it cannot be looked at. */
+static __noinline u64 key_of_stack(void *ctx)
+{
+	struct chaos_walked *mine = take_walked();
+	u64 key = 0, place;
+	s64 size;
+	u32 i;
+
+	if (!mine)
+		return 0;
+	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
+	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
+		place = place_in_text(mine->stack[i]);
+		if (!place)
+			continue;
+		key = (key ^ place) * GOLDEN_RATIO;
+		key ^= key >> 29;
+	}
+	barrier();
+	*(volatile u64 *)&mine->taken = 0;
+	return key;
+}
+
+static __always_inline void describe_site(void *ctx, struct chaos_site *site,
+					  struct task_struct *task, const u64 *arguments, u32 hook)
+{
+	u64 entry = entry_of(task);
+
+	write_event(ctx, &site->first, task, arguments, hook);
+	site->entry = entry;
+	if (switches.system_calls && entry < 1024)
+		bpf_probe_read_kernel(&site->call, sizeof(site->call),
+				      (void *)(switches.system_calls + entry * sizeof(u64)));
+	barrier();
+	site->complete = 1;
+}
+
+/* The place of a site, claimed where it is new; NULL where others have all that it may have. */
+static __always_inline struct chaos_site *place_of_site(u64 key, bool *is_new)
+{
+	struct chaos_site *site;
+	u32 way, slot;
+	u64 kept;
+
+	for (way = 0; way < 4 * WAYS; way++) {
+		slot = (u32)((key >> 52) + way) % MAX_SITES;
+		site = bpf_map_lookup_elem(&sites, &slot);
+		if (!site)
+			return NULL;
+		kept = site->key ?: __sync_val_compare_and_swap(&site->key, 0, key);
+		*is_new = !kept;
+		if (!kept || kept == key)
+			return site;
+	}
+	return NULL;
+}
+
+/* Is it the turn of a request at one of the sites that are to fail? */
+static __always_inline bool is_turn(u64 key)
+{
+	struct chaos_failed *failed;
+	u64 turn;
+	u32 i;
+
+	if (!(*(volatile u64 *)&state.phase & *(volatile u64 *)&state.phases))
+		return false;
+#pragma unroll
+	for (i = 0; i < MAX_FAILED; i++) {
+		failed = &state.failed[i];
+		if (*(volatile u64 *)&failed->site != key >> SITE_SHIFT || !failed->first)
+			continue;
+		turn = __sync_fetch_and_add(&failed->requests, 1) + 1;
+		if (turn < failed->first || turn > failed->last)
+			return false;
+		__sync_fetch_and_add(&failed->injected, 1);
+		return true;
+	}
+	return false;
+}
+
+/* Record the site of a request that would fail otherwise; does this one? */
+static __noinline bool at_failed_site(void *ctx, struct task_struct *task, const u64 *arguments,
+				      u32 hook)
+{
+	u64 key = key_of_stack(ctx);
+	struct chaos_site *site;
+	bool is_new = false;
+
+	site = key ? place_of_site(key, &is_new) : NULL;
+	if (site) {
+		if (is_new)
+			describe_site(ctx, site, task, arguments, hook);
+		__sync_fetch_and_add(&site->count, 1);
+		__sync_fetch_and_or(&site->phases, *(volatile u64 *)&state.phase);
+	} else {
+		count(COUNT_UNLISTED_SITES);
+	}
+	return key && is_turn(key);
+}
+
+#endif

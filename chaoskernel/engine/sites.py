@@ -1,0 +1,283 @@
+"""The sites that a fault's program records, and which of them fail.
+
+The program keeps them in memory that its owner shares: another site fails after a store.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chaoskernel.engine import events
+from chaoskernel.engine.seed import IN_SCOPE, Tables
+from chaoskernel.errors import InvalidFault, NotPermitted
+from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
+from chaoskernel.kernel import addresses, processes
+from chaoskernel.kernel.text import Text, functions_of
+
+_SHIFT = 24
+"""SITE_SHIFT: an id is the bits of a key above."""
+
+_PHASES = (Phase.START, Phase.WORK, Phase.STOP)
+"""Bits of the program's phases; exec is told by the stack."""
+
+_ALL = (1 << len(_PHASES)) - 1
+_KALLSYMS = Path("/proc/kallsyms")
+_MODULES = Path("/proc/modules")
+_u64 = ctypes.c_uint64
+
+_CALLS = ("do_syscall_64", "do_syscall_x64", "el0_svc", "do_el0_svc", "do_fast_syscall_32")
+_PAGE_FAULTS = ("exc_page_fault", "do_page_fault", "do_mem_abort", "do_translation_fault")
+_SIGNALS = ("arch_do_signal_or_restart", "do_signal", "get_signal")
+_OTHER_NUMBERS = ("do_fast_syscall_32", "do_int80_syscall_32", "do_int80_emulation")
+"""Functions through which programs of 32 bits come, whose system calls have other numbers."""
+
+_PREFIXES = ("__x64_sys_", "__arm64_sys_", "__se_sys_", "__do_sys_", "ksys_")
+_EXEC = ("bprm_execve", "do_execveat_common", "begin_new_exec")
+"""Beginnings of functions that are below execve alone."""
+
+_PORTABLE = {"newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newfstatat": "fstatat"}
+"""System calls whose manual page has another name than their entry point."""
+
+
+class Record(ctypes.Structure):
+    """`struct chaos_site`."""
+
+    _fields_ = (
+        ("key", _u64),
+        ("count", _u64),
+        ("phases", _u64),
+        ("entry", _u64),
+        ("call", _u64),
+        ("complete", _u64),
+        ("first", events.Event),
+    )
+
+
+class Memory(NamedTuple):
+    """What a program and its owner share of sites.
+
+    :param state: an inject.State.
+    :param records: MAX_SITES of Record.
+    :param text: inject's table of pages.
+    """
+
+    state: Any
+    records: Any
+    text: Any
+
+
+class SiteTable:
+    """The sites of one fault.
+
+    :param text: the running kernel's.
+    :param hooks: the symbols of the fault's hooks.
+    :param errors: the error number that each returns.
+    :param lost: returns the program's counter `unlisted_sites`.
+    :param describe: returns what a request asked for, of its event.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        text: Text,
+        hooks: Sequence[str],
+        errors: Sequence[int],
+        lost: Callable[[], int],
+        describe: Callable[[events.Event], Mapping[str, Any]],
+    ) -> None:
+        self._memory = memory
+        self._hooks, self._errors = hooks, errors
+        self._lost, self._describe = lost, describe
+        self._lost_before = 0
+        self._words = memoryview(memory.records).cast("B").cast("Q")
+        self._known: dict[int, Site] = {}  # by the slot of its record
+        self._told: set[str] = set()
+        self._modules = b""
+        self._text = text
+        self.look()
+
+    def look(self) -> None:
+        """Take in the modules that were loaded since the last look."""
+        now = _names(_MODULES.read_bytes()) if _MODULES.exists() else b""
+        if now == self._modules and self._modules:
+            return
+        if self._modules:
+            self._text = running_text()
+        self._modules = now
+        table = self._memory.text
+        for begin, numbers in self._text.numbers():
+            table[begin : begin + len(numbers)] = list(numbers)
+
+    def begin(self, sites: Sites) -> None:
+        """Count anew, and say which sites fail from now on."""
+        self.look()
+        self._fail(Sites())
+        for slot in self._slots():
+            self._memory.records[slot].count = 0
+        self._lost_before = self._lost()
+        self._fail(sites)
+
+    def set_phase(self, phase: Phase) -> None:
+        """Say what the program is doing from now on."""
+        self._memory.state.phase = 1 << _PHASES.index(phase)
+
+    def end(self) -> Run:
+        """Let nothing fail from now on; return what was seen since `begin`."""
+        failed = tuple(int(each.injected) for each in self._memory.state.failed if each.first)
+        self._fail(Sites())
+        counts: dict[str, int] = {}
+        new: list[Site] = []
+        for slot, site in self._all():
+            if count := int(self._memory.records[slot].count):
+                counts[site.id] = counts.get(site.id, 0) + count
+                if site.id not in self._told:
+                    self._told.add(site.id)
+                    new.append(site)
+        return Run(counts, tuple(new), failed, self._lost() - self._lost_before)
+
+    def known(self) -> list[tuple[Site, int]]:
+        """Return all sites that were met, and how often each was since `begin`."""
+        return [(site, int(self._memory.records[slot].count)) for slot, site in self._all()]
+
+    def _fail(self, sites: Sites) -> None:
+        state = self._memory.state
+        first, last = _turns(sites.hits)
+        for each in state.failed:  # a site is looked at before its turns: 0 is nobody's
+            each.first = 0
+        asked = [phase for phase in sites.phases if phase in _PHASES]
+        state.phases = sum(1 << _PHASES.index(phase) for phase in asked) or _ALL
+        for each, site in zip(state.failed, sites.fail, strict=False):
+            each.requests = each.injected = 0
+            each.site, each.last = int(site, 16), last
+            each.first = first
+
+    def _slots(self) -> list[int]:
+        stride = ctypes.sizeof(Record) // ctypes.sizeof(_u64)
+        keys = self._words[::stride].tolist()
+        return [slot for slot, key in enumerate(keys) if key]
+
+    def _all(self) -> Iterable[tuple[int, Site]]:
+        for slot in self._slots():
+            if slot not in self._known:
+                record = self._memory.records[slot]
+                if not record.complete:
+                    continue
+                self._known[slot] = self._site(record)
+            yield slot, self._known[slot]
+
+    def _site(self, record: Record) -> Site:
+        event = record.first
+        depth = max(0, event.stack_size) // ctypes.sizeof(_u64)
+        places = tuple(filter(None, map(self._text.place, event.stack[:depth])))
+        by, call = entered(places, self._text.name(int(record.call)) if record.call else "")
+        hook = int(event.hook)
+        return Site(
+            id=f"{int(record.key) >> _SHIFT:010x}",
+            hook=self._hooks[hook],
+            by=by,
+            call=call,
+            places=_from_hook(places, self._hooks[hook]),
+            truncated=depth == events.MAX_STACK,
+            error=self._errors[hook],
+            pid=int(event.pid),
+            command=event.command.decode(errors="replace"),
+            arguments=self._describe(event),
+        )
+
+
+class Recorder:
+    """The sites of a fault in force, and who comes into its scope; see `engine.Recorder`."""
+
+    def __init__(self, table: SiteTable, tables: Tables) -> None:
+        self._table = table
+        self._tables = tables
+        self._exempt: set[int] = set()
+        self._final: list[tuple[Site, int]] | None = None
+
+    def begin(self, pids: Sequence[int], sites: Sites) -> None:
+        """See `engine.Recorder.begin`."""
+        if pids and not self._exempt:
+            self._exempt = processes.own_line(processes.snapshot())
+        for pid in pids:
+            if pid in self._exempt or not Path(f"/proc/{pid}").exists():
+                raise InvalidFault(
+                    "pids", pid, "a process that may be hit", hint="hold it until it is in scope"
+                )
+        self._table.begin(sites)
+        self._tables.list_processes(pids, IN_SCOPE)
+
+    def set_phase(self, phase: Phase) -> None:
+        """See `engine.Recorder.set_phase`."""
+        self._table.set_phase(phase)
+
+    def end(self) -> Run:
+        """See `engine.Recorder.end`."""
+        return self._table.end()
+
+    def known(self) -> Sequence[tuple[Site, int]]:
+        """See `engine.Recorder.known`."""
+        return self._table.known() if self._final is None else self._final
+
+    def close(self) -> None:
+        """Keep what is known: the program's memory goes."""
+        self._final = self._table.known()
+
+
+def entered(places: Sequence[Place], entry_point: str) -> tuple[By, str]:
+    """Return how the kernel was entered, and by which system call.
+
+    :param places: the stack, the innermost first.
+    :param entry_point: the function that the number of the system call stands for.
+    """
+    functions = [place.function for place in places]
+    if any(name in functions for name in _SIGNALS):
+        return By.SIGNAL, ""
+    if any(name in functions for name in _CALLS):
+        if any(name in functions for name in _OTHER_NUMBERS):
+            entry_point = ""
+        return By.SYSTEM_CALL, _call(functions, entry_point)
+    if any(name in functions for name in _PAGE_FAULTS):
+        return By.PAGE_FAULT, ""
+    return By.OTHER, ""
+
+
+def _call(functions: Sequence[str], entry_point: str) -> str:
+    if any(name.startswith(_EXEC) for name in functions):
+        return "execve"  # its registers are the new program's by now, as a rule
+    for name in (*reversed(functions), entry_point):
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                bare = name.removeprefix(prefix)
+                return _PORTABLE.get(bare, bare)
+    return ""
+
+
+def _from_hook(places: tuple[Place, ...], hook: str) -> tuple[Place, ...]:
+    begin = next((n for n, place in enumerate(places) if place.function == hook), 0)
+    return places[begin:]
+
+
+def _turns(hits: Hits | int) -> tuple[int, int]:
+    """Return the first and the last request at a site that fail; the first one is 1."""
+    if hits is Hits.PERSISTENT:
+        return 1, MAX_HITS
+    return (1, 1) if hits is Hits.ONCE else (int(hits), int(hits))
+
+
+def _names(modules: bytes) -> bytes:
+    """Return the names of the modules, without how often each is used."""
+    return b"\n".join(line.split(b" ", 1)[0] for line in modules.splitlines())
+
+
+def running_text() -> Text:
+    """Return the text of the running kernel.
+
+    :raises NotPermitted: it hides its addresses.
+    """
+    if hidden := addresses.hidden():
+        raise NotPermitted(f"sites cannot be told apart: {hidden.why}", hint=hidden.remedy)
+    return Text(functions_of(_KALLSYMS.read_bytes()), os.uname().machine)
