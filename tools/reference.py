@@ -75,6 +75,8 @@ JOURNAL = {
     "last_injection_at": "when the last call failed",
     "reason": "why it ended: `stop`, `deadline`, a signal, or what became of the agent",
     "counters": "see [counters](#counters)",
+    "series": "counters over time: `points` of the `columns` that it names, in seconds after "
+    "`from`; one a second, thinned to at most 600; `nodes` and `pods`, the 16 hit most, have 60",
     "stacks": "the ten stacks of most injections, the most first: `count`, `hook`, and `stack`, "
     "the names of functions from the hook outwards",
     "stacks_of": "how many injections `stacks` counts: at most the latest 256",

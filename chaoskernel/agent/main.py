@@ -7,10 +7,9 @@ everything that is attached.
 
 from __future__ import annotations
 
-import datetime
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chaoskernel.agent import protocol
@@ -18,7 +17,7 @@ from chaoskernel.agent.answers import answer
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
-from chaoskernel.agent.reports import Reports
+from chaoskernel.agent.reports import Points, Reports, Teller, iso
 from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.stand_in import Started
@@ -77,16 +76,15 @@ def serve(
         lambda other: engine_for(other, image),
     )
     armed = started.armed
+    # On a node nobody can ask: what is read there is the log.
+    on_a_node = bool(fault.scope.pods)
+    teller: Teller = Reports() if on_a_node else Points()
+    count = armed.counters if on_a_node else armed.totals
     try:
         message = _armed_message(fault, started)
         with posted(message), Lifeline(requests, armed.hold) as lifeline:
             output.say(message)
-            if fault.scope.pods:
-                reason = _report(lifeline, armed, output)
-            elif fault.scope.has_views and fault.where.paths:
-                reason = _follow(lifeline, armed, output)
-            else:
-                reason = _answer(lifeline, armed, output, until=armed.expires)
+            reason = _follow(lifeline, armed, output, teller, count)
     finally:
         leftovers = armed.disarm()
     output.say(
@@ -95,9 +93,10 @@ def serve(
             "reason": reason,
             "counters": dict(armed.counters()),
             **armed.events(events.KEPT),
-            "ended_at": _iso(time.time()),
+            "ended_at": iso(time.time()),
             "leftovers": leftovers,
             "unread": output.unread,
+            "since": teller.since,
         }
     )
 
@@ -111,33 +110,21 @@ def _read_assignment(requests: Requests) -> Assignment:
     return Assignment.from_text(line)
 
 
-def _report(lifeline: Lifeline, armed: ArmedFault, output: Output) -> str:
-    """Report the counters, and follow the pods, until the fault is to end; return why it ends.
-
-    On a node nobody can ask: what is read there is the log.
-    """
-    reports = Reports()
-
-    def report() -> None:
-        if message := reports.due(armed.counters(), time.monotonic()):
-            output.say(message)
-
-    return _follow(lifeline, armed, output, report)
-
-
 def _follow(
     lifeline: Lifeline,
     armed: ArmedFault,
     output: Output,
-    report: Callable[[], None] = lambda: None,
+    teller: Teller,
+    count: Callable[[], Mapping[str, Any]],
 ) -> str:
-    """Follow containers, until the fault is to end; return why it ends.
+    """Follow containers and report, until the fault is to end; return why it ends.
 
-    :param report: called after each look.
+    :param count: returns what the teller is asked about.
     """
     while True:
         armed.follow()
-        report()
+        if message := teller.due(count(), time.monotonic()):
+            output.say(message)
         look = boottime.now() + round(_LOOK_SECONDS * 1e9)
         reason = _answer(lifeline, armed, output, until=min(look, armed.expires))
         if reason != DEADLINE or boottime.now() >= armed.expires:
@@ -183,13 +170,9 @@ def _armed_message(asked: Fault, started: Started) -> dict[str, Any]:
             for probe in armed.placement.frames
         ],
         "targets": [dict(target) for target in armed.targets],
-        "armed_at": _iso(now),
-        "expires_at": _iso(now + left / 1e9),
+        "armed_at": iso(now),
+        "expires_at": iso(now + left / 1e9),
         "programs": list(armed.programs),
         "warnings": [*([why] if why else []), *fault.warnings, *armed.warnings],
         "left_out": list(armed.placement.left_out),
     }
-
-
-def _iso(moment: float) -> str:
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat()

@@ -17,10 +17,15 @@ same.  Out, on standard output, one object a line, each with a `type`:
     of fault that was asked for, and `fault` the kind that stands in for it.
 `alive`
     nothing has changed; with pods in the scope something is said every 10 s.
+`point`
+    `at` (ISO 8601, UTC), and of `counters` those that are kept over time.  An agent without pods
+    in its scope says it when they have changed, at most once a second; `since` is the latest
+    moment at which they were still as they had been said before.
 `counters`
     `counters`: the answer to a request.  With pods in the scope they come by themselves when they
     have changed: at most once a second, and less often the more is said, with the 20 processes
-    that were hit most; `processes_left_out` counts the others.
+    that were hit most; `processes_left_out` counts the others.  These have `at` and `since`
+    as a point has.
 `events`
     `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
     `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were
@@ -43,7 +48,8 @@ same.  Out, on standard output, one object a line, each with a `type`:
     the last line: `reason` (stop, deadline, or the name of a signal),
     `counters`, `events` and `dropped`: the final ones, `ended_at`, `leftovers`: ids of
     programs that are loaded still; empty unless something went wrong; `unread`: how many
-    messages were dropped because nobody read them.
+    messages were dropped because nobody read them; `since`: as of a point, `ended_at` being its
+    moment.
 
 Whoever listens to an agent reads each line with `heard`: a line may be a library's own words, a
 proxy's page or the message of another version.
@@ -62,6 +68,7 @@ from chaoskernel.agent.shapes import Message
 PROGRESS = "progress"
 ARMED = "armed"
 ALIVE = "alive"
+POINT = "point"
 COUNTERS = "counters"
 EVENTS = "events"
 ERROR = "error"

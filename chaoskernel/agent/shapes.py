@@ -181,7 +181,8 @@ MESSAGES: Mapping[str, Shape] = {
         }
     ),
     "alive": _Object(),
-    "counters": _Object({"counters": _COUNTERS}, {"id": _COUNT}),
+    "point": _Object({"counters": _COUNTERS, "at": _MOMENT}, {"since": _MOMENT}),
+    "counters": _Object({"counters": _COUNTERS}, {"id": _COUNT, "at": _MOMENT, "since": _MOMENT}),
     "events": _Object(optional={**_EVENTS, "id": _COUNT}),
     **dict.fromkeys(("begin_run", "phase"), _Object(optional={"refused": _TEXT, "id": _COUNT})),
     "end_run": _Object(
@@ -198,6 +199,7 @@ MESSAGES: Mapping[str, Shape] = {
             "ended_at": _MOMENT,
             "leftovers": _List(_COUNT),
             "unread": _COUNT,
+            "since": _MOMENT,
         }
     ),
 }

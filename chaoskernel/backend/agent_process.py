@@ -16,6 +16,7 @@ from chaoskernel.agent import protocol
 from chaoskernel.agent.output import Output
 from chaoskernel.backend.launch import START_VARIABLE
 from chaoskernel.backend.record import Record, State
+from chaoskernel.backend.series import Series
 from chaoskernel.errors import AgentError, TimeLimit
 from chaoskernel.fault.spec import Fault
 from chaoskernel.log import logger
@@ -57,6 +58,7 @@ class Agent:
         self._said: dict[str, Mapping[str, Any]] = {}  # the last message of each type
         self._asked: collections.Counter[str] = collections.Counter()
         self._answered: collections.Counter[str] = collections.Counter()
+        self._series = Series()
         self._skipped = 0
         self._gone = ""  # when it ended
         self._input = _input_of(child)
@@ -153,6 +155,7 @@ class Agent:
         with self._news:
             armed = self._said.get(protocol.ARMED, {})
             counters = self._said.get(protocol.COUNTERS, {}).get("counters", {})
+            series = self._series.to_json()
             if protocol.DISARMED in self._said:
                 last = self._said[protocol.DISARMED]
                 return Record(
@@ -165,12 +168,14 @@ class Agent:
                     leftovers=tuple(last.get("leftovers", ())),
                     events=tuple(last.get("events", ())),
                     dropped=last.get("dropped", 0),
+                    series=series,
                 )
             if not self._is_over():
-                return Record(fault, State.ACTIVE, armed, counters)
+                return Record(fault, State.ACTIVE, armed, counters, series=series)
             error = self._said.get(protocol.ERROR)
             reason = str(protocol.error_of(error)) if error else self._obituary()
-            return Record(fault, State.LOST, armed, counters, self._gone or _now(), reason)
+            ended = self._gone or _now()
+            return Record(fault, State.LOST, armed, counters, ended, reason, series=series)
 
     def _is_over(self) -> bool:
         return bool(self._gone) or bool(self._said.keys() & {protocol.ERROR, protocol.DISARMED})
@@ -230,6 +235,10 @@ class Agent:
             for warning in protocol.warnings_of(message):
                 logger.warning("Fault '%s': %s", self._name, warning)
         with self._news:
+            if kind == protocol.ARMED:
+                self._series.begin(message)
+            if kind in (protocol.POINT, protocol.DISARMED):
+                self._series.take(message)
             self._said[kind] = message
             self._answered[kind] = message.get("id", self._answered[kind] + 1)
             self._news.notify_all()

@@ -42,6 +42,7 @@ class Record:
     :param leftovers: ids of programs that were loaded still after the end.
     :param events: the latest injections; known once the fault has ended.
     :param dropped: how many older ones were not kept.
+    :param series: counters over time; see backend/series.py.
     """
 
     fault: Fault
@@ -53,6 +54,7 @@ class Record:
     leftovers: tuple[int, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
     dropped: int = 0
+    series: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def hits(self) -> int:
@@ -107,6 +109,7 @@ class Record:
             "last_injection_at": last,
             "reason": self.reason,
             "counters": dict(self.counters),
+            "series": dict(self.series),
             "stacks": outcome.top_stacks(self.events),
             "stacks_of": len(self.events),
             "events": list(self.events[-_EVENTS_IN_JOURNAL:]),

@@ -69,6 +69,9 @@ class ArmedFault(Protocol):
         scope has pods, `pods` tells the same of each `pod`.
         """
 
+    def totals(self) -> Mapping[str, int]:
+        """Return those of bpf.program.COUNTERS alone: cheap, for once a second."""
+
     def events(self, limit: int) -> Mapping[str, Any]:
         """Return the latest injections, the oldest first; in a dry run those that would have been.
 

@@ -221,6 +221,10 @@ class Armed:
         """See `ArmedFault.counters`."""
         return dict(self._final) if self._final is not None else self._count()
 
+    def totals(self) -> Mapping[str, int]:
+        """See `ArmedFault.totals`."""
+        return self._final if self._final is not None else self._module.counters()
+
     def events(self, limit: int) -> dict[str, Any]:
         """See `ArmedFault.events`."""
         found, dropped = self._last if self._final is not None else self._module.events(limit)

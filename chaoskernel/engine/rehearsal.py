@@ -74,6 +74,10 @@ class Rehearsed:
             **({"pods": pods} if pods else {}),
         }
 
+    def totals(self) -> dict[str, int]:
+        """See `ArmedFault.totals`."""
+        return dict.fromkeys(COUNTERS, 0)
+
     def _counted(self, pod: PodScope) -> dict[str, Any]:
         """Return what is told of a pod: nothing was injected, and where it would have been."""
         found = podgroups.groups_of(pod, self._root, self._names) if self._root else []

@@ -7,13 +7,14 @@ from typing import Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.backend.record import Record, State
+from chaoskernel.backend.series import Series
 from chaoskernel.fault.checks import is_int
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s.node import NodeAgent
 from chaoskernel.k8s.recent_events import Latest
 
 
-def record(fault: Fault, agents: Sequence[NodeAgent], latest: Latest) -> Record:
+def record(fault: Fault, agents: Sequence[NodeAgent], latest: Latest, series: Series) -> Record:
     """Return what is known of a fault on all its nodes."""
     active = any(agent.active for agent in agents)
     lost = [agent for agent in agents if not agent.disarmed]
@@ -29,6 +30,7 @@ def record(fault: Fault, agents: Sequence[NodeAgent], latest: Latest) -> Record:
         leftovers=tuple(each for said in last for each in said.get("leftovers", ())),
         events=latest.events,
         dropped=latest.dropped + sum(int(said.get("dropped", 0)) for said in last),
+        series=series.to_json(),
     )
 
 

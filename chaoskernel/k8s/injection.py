@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from chaoskernel.backend.launch import START_VARIABLE
 from chaoskernel.backend.record import Record
+from chaoskernel.backend.series import Series
 from chaoskernel.errors import (
     AgentError,
     ChaosKernelError,
@@ -102,6 +103,7 @@ class Injection:
         self._labels = f"{LABEL_FAULT}={fault.name},{LABEL_RUN}={self._run}"
         self._roll = Roll()
         self._latest = Latest()
+        self._series = Series()
         self._over = threading.Event()
         self._creating = False
         self._stopping = threading.Event()
@@ -111,7 +113,14 @@ class Injection:
         self._told = False
         self._settled = False
         self._agents = [
-            NodeAgent(node, job_name(fault.name, self._run, number), pods, self._roll, self._latest)
+            NodeAgent(
+                node,
+                job_name(fault.name, self._run, number),
+                pods,
+                self._roll,
+                self._latest,
+                self._series,
+            )
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
         ]
         self._by_job = {agent.job: agent for agent in self._agents}
@@ -122,7 +131,7 @@ class Injection:
 
     def record(self) -> Record:
         with self._roll:
-            return aggregate.record(self.fault, self._agents, self._latest)
+            return aggregate.record(self.fault, self._agents, self._latest, self._series)
 
     def create(self, seconds: float, owner: Owner | None) -> None:
         """Watch, then create the Jobs; a stop waits for those whose making is under way.

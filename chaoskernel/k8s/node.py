@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.agent import protocol
+from chaoskernel.backend.series import Series
 from chaoskernel.errors import AgentError, ChaosKernelError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.k8s.api_errors import plain, pod_trouble
@@ -35,6 +36,7 @@ class NodeAgent:
     :param pods: what it is to hit.
     :param roll: guards and announces every change.
     :param latest: takes in the events that it tells of at its end.
+    :param series: takes in its counters.
     :param clock: tells seconds, from anywhere on.
     """
 
@@ -45,6 +47,7 @@ class NodeAgent:
         pods: Sequence[PodScope],
         roll: Roll,
         latest: Latest,
+        series: Series,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
@@ -56,6 +59,7 @@ class NodeAgent:
         self._early: list[tuple[str, dict[str, Any]]] = []
         self._roll = roll
         self._latest = latest
+        self._series = series
         self._said: dict[str, Mapping[str, Any]] = {}
         self._clock = clock
         self._heard_at = clock()
@@ -209,6 +213,10 @@ class NodeAgent:
             events = message.pop("events", [])
             if kind == protocol.DISARMED and not self.disarmed:
                 self._latest.add(self.node, events)
+            if kind == protocol.ARMED:
+                self._series.begin(message, self.node)
+            if kind in (protocol.COUNTERS, protocol.DISARMED):
+                self._series.take(message, self.node)
             self._said[kind] = message
             self._heard_at = self._clock()
             if kind not in (protocol.COUNTERS, protocol.ALIVE):  # which change nothing

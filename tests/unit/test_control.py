@@ -123,6 +123,7 @@ def test_the_journal_tells_what_where_when_and_how_often() -> None:
                 "last_injection_at": "",
                 "reason": "stop",
                 "counters": {"reached": 7, "matched": 5, "injected": 3},
+                "series": {},
                 "stacks": [],
                 "stacks_of": 0,
                 "events": [],

@@ -22,6 +22,7 @@ from chaoskernel.agent.lifeline import Requests
 from chaoskernel.agent.output import Output
 from chaoskernel.backend.agent_process import Agent, Waits
 from chaoskernel.backend.record import Record
+from chaoskernel.backend.series import Series
 from chaoskernel.cli import ps, stop
 from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import ChaosKernelError
@@ -51,7 +52,8 @@ _EVENT = {
 }
 _MESSAGES: tuple[dict[str, Any], ...] = (
     {**armed(), "callchain": [{"symbol": "__x64_sys_mount", "mechanism": "fentry"}]},
-    {"type": "counters", "counters": counted(3)},
+    {"type": "counters", "counters": counted(3), "at": _EVENT["at"], "since": _EVENT["at"]},
+    {"type": "point", "counters": {"reached": 3}, "at": _EVENT["at"], "since": _EVENT["at"]},
     {"type": "events", "events": [_EVENT], "dropped": 1},
     {"type": "progress", "step": "compiling"},
     {"type": "error", "error": "InvalidFault", "message": "m", "hint": "h", "key": "k", "value": 1},
@@ -61,6 +63,7 @@ _WORDS = (
     *("type", "armed", "counters", "events", "error", "disarmed", "progress", "frames", "pods"),
     *("processes", "dropped", "leftovers", "ended_at", "expires_at", "programs", "targets", "node"),
     *("reached", "injected", "symbol", "entered", "stack", "hook", "command", "step", "reason"),
+    *("point", "at", "since"),
 )
 _LINES = (*DEEP, "<html>proxy says hello</html>", "Traceback (most recent call last):", "\x1b[2J")
 _WELL_LINES = tuple(map(json.dumps, _MESSAGES))
@@ -74,24 +77,25 @@ def _is_json(value: Any) -> None:
 def _try_log(given: str, _: Path) -> None:
     """Hear a line of a node's log between a beginning and an end that are well."""
     latest = Latest()
-    node = NodeAgent("worker-1", "job", (), Roll(), latest)
+    series = Series()
+    node = NodeAgent("worker-1", "job", (), Roll(), latest, series)
     node.see("ADDED", pod("agent"))
     for line in (json.dumps(_MESSAGES[0]), given, json.dumps({"type": "counters", **_COUNTED})):
         node.hear(line)
-        _look(node, latest)
+        _look(node, latest, series)
     if not node.over:
         require(node.counters() == _COUNTED["counters"], "a line is not heard after it")
     node.hear(json.dumps(_MESSAGES[-1]))
     node.log_ended(pod_is_gone=True)
-    _look(node, latest)
+    _look(node, latest, series)
 
 
 _COUNTED: dict[str, Any] = {"counters": counted(5)}
 
 
-def _look(node: NodeAgent, latest: Latest) -> None:
+def _look(node: NodeAgent, latest: Latest, series: Series) -> None:
     """Ask for everything that is known of a node's fault."""
-    record = aggregate.record(_FAULT, [node], latest)
+    record = aggregate.record(_FAULT, [node], latest, series)
     _journalled(record)
     if error := node.error():
         require_told(error)

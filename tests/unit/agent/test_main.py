@@ -48,6 +48,10 @@ class FakeArmed:
         self.disarmed = 0
         self.followed = 0
         self.held = 0
+        self.reached = 0
+
+    def totals(self) -> dict[str, int]:
+        return {"reached": self.reached, "provoked": 1}
 
     def counters(self) -> dict[str, int]:
         return {"injected": 3 + self.disarmed}
@@ -170,6 +174,25 @@ def test_each_field_that_it_says_is_checked_where_it_is_heard(
         assert isinstance(shape, shapes._Object)
         # protocol.warnings_of takes warnings of any form.
         assert message.keys() <= shape.keys.keys() | shape.optional.keys() | {"warnings"}
+
+
+def test_without_pods_it_says_when_what_is_kept_over_time_has_changed(
+    pipe: tuple[Requests, int], said: Said
+) -> None:
+    class Counting(FakeArmed):
+        def follow(self) -> None:
+            self.reached = min(7, self.reached + 4)
+
+    class CountingEngine(FakeEngine):
+        def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
+            return Counting(fault.limits.duration)
+
+    requests, writer = pipe
+    serve(a_fault(seconds=3.3), CountingEngine(), requests, said.output)
+    os.close(writer)
+    _, *points, last = said.messages()
+    assert [each["counters"]["reached"] for each in points] == [4, 7]
+    assert points[1]["since"] == points[0]["at"] < points[1]["at"] < last["since"]
 
 
 def test_it_ends_at_the_deadline_also_when_its_input_has_ended(
@@ -347,18 +370,16 @@ def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(
     assert kinds == ["progress", "armed", "counters", "disarmed"]
 
 
-@pytest.mark.parametrize(("where", "looks"), [(Where(paths=("/data",)), 2), (Where(), 0)])
 def test_containers_are_looked_after_where_the_fault_has_paths_in_them(
-    pipe: tuple[Requests, int], said: Said, where: Where, looks: int
+    pipe: tuple[Requests, int], said: Said
 ) -> None:
     requests, _ = pipe
     engine = FakeEngine()
-    fault = dataclasses.replace(
-        a_fault(1.5), kind=Kind.OPEN, where=where, scope=Scope(containers=("0123456789ab",))
-    )
+    where, scope = Where(paths=("/data",)), Scope(containers=("0123456789ab",))
+    fault = dataclasses.replace(a_fault(1.5), kind=Kind.OPEN, where=where, scope=scope)
     serve(fault, engine, requests, said.output)
     assert engine.armed is not None
-    assert engine.armed.followed == looks
+    assert engine.armed.followed == 2
     assert [message["type"] for message in said.messages()] == ["progress", "armed", "disarmed"]
 
 

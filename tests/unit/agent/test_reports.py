@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.agent import protocol
-from chaoskernel.agent.reports import ALIVE_SECONDS, MOST_HIT, Reports
+from chaoskernel.agent.reports import ALIVE_SECONDS, MOST_HIT, Points, Reports, iso
 
 HOUR = 3600
 CONTAINER_LOG_MAX_SIZE = 10 << 20
@@ -102,3 +102,23 @@ def test_a_report_names_those_that_were_hit_most_and_counts_the_others() -> None
     told = message["counters"]
     assert [hit["injected"] for hit in told["processes"]] == list(range(104, 104 - MOST_HIT, -1))
     assert told["processes_left_out"] == 100 - MOST_HIT
+
+
+def test_a_point_says_until_when_nothing_had_changed() -> None:
+    clock = iter(range(1000, 2000))
+    points = Points(lambda: float(next(clock)))
+    said = [points.due({"reached": reached, "provoked": 1}, 0) for reached in (0, 0, 5, 5, 5, 6)]
+    assert [bool(each) for each in said] == [False, False, True, False, False, True]
+    changed = said[-1]
+    assert changed is not None
+    assert (changed["since"], changed["at"]) == (iso(1005), iso(1006))
+    assert changed["counters"] == {"reached": 6, "matched": 0, "injected": 0, "held_dry_run": 0}
+
+
+def test_a_report_says_until_when_nothing_had_changed() -> None:
+    clock = iter(range(1000, 2000))
+    reports = Reports(lambda: float(next(clock)))
+    said = [reports.due({"reached": reached}, 1e6 + n) for n, reached in enumerate((1, 1, 1, 2))]
+    last = said[-1]
+    assert last is not None
+    assert (last["since"], last["at"]) == (iso(1003), iso(1004))

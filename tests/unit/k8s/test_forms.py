@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.backend.series import Series
 from chaoskernel.k8s import api_errors, forms, leftovers, nodes
 from chaoskernel.k8s.forms import Form
 from chaoskernel.k8s.node import NodeAgent
@@ -88,7 +89,7 @@ def read_pod(document: dict[str, Any]) -> None:
 
 
 def see_pod(document: dict[str, Any]) -> None:
-    agent = NodeAgent("n", "j", (), Roll(), Latest())
+    agent = NodeAgent("n", "j", (), Roll(), Latest(), Series())
     agent.belongs_to("")
     agent.see("ADDED", document)
     agent.see("DELETED", document)

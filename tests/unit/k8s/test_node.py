@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.backend.series import Series
 from chaoskernel.k8s.node import LAST_WORDS_SECONDS, NodeAgent
 from chaoskernel.k8s.progress import Roll
 from chaoskernel.k8s.recent_events import Latest
@@ -25,7 +26,7 @@ class Clock:
 
 
 def agent(clock: Clock) -> NodeAgent:
-    found = NodeAgent("worker-1", "j", (), Roll(), Latest(), clock)
+    found = NodeAgent("worker-1", "j", (), Roll(), Latest(), Series(), clock)
     found.belongs_to("u")
     return found
 
@@ -86,7 +87,7 @@ def test_a_pod_whose_container_cannot_start_is_over_once_it_is_to_go() -> None:
 
 
 def test_pods_that_come_before_the_uid_of_the_job_are_taken_in_with_it() -> None:
-    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Series(), Clock())
     assert not here.see("ADDED", RUNNING)
     assert here.pod == ""
     assert here.belongs_to("u")
@@ -101,14 +102,14 @@ def test_a_pod_that_its_job_does_not_control_is_passed_over(owners: Any) -> None
     foreign = {**RUNNING, "metadata": {"name": "evil", "ownerReferences": owners}}
     here = agent(Clock())
     assert not here.see("ADDED", foreign)
-    early = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    early = NodeAgent("worker-1", "j", (), Roll(), Latest(), Series(), Clock())
     early.see("ADDED", foreign)
     assert not early.belongs_to("u")
     assert (here.pod, early.pod) == ("", "")
 
 
 def test_many_pods_that_come_early_take_bounded_memory() -> None:
-    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Clock())
+    here = NodeAgent("worker-1", "j", (), Roll(), Latest(), Series(), Clock())
     for number in range(1000):
         here.see("ADDED", {"metadata": {"name": str(number), "ownerReferences": [OURS]}})
     here.belongs_to("u")
