@@ -14,7 +14,8 @@ from chaoskernel.errors import InvalidFault, UnknownFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_name, is_int
 from chaoskernel.fault.hooks import TABLE
-from chaoskernel.fault.spec import check_kind, kind_named
+from chaoskernel.fault.rules import check_kind
+from chaoskernel.fault.spec import kind_named
 from chaoskernel.toolkit.activity import failing_in_one_line
 
 __all__ = [

@@ -19,7 +19,8 @@ import click
 from chaoskernel import actions, probes
 from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.cli import cli
-from chaoskernel.fault.hooks import TABLE, Row
+from chaoskernel.fault.hook_types import Row
+from chaoskernel.fault.hooks import TABLE
 
 PLACE = Path(__file__).parents[1] / "docs/reference.md"
 

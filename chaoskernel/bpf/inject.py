@@ -23,9 +23,11 @@ from chaoskernel.bpf.program import (
     Placement,
     Probe,
 )
-from chaoskernel.fault.hooks import Kind, Subject
+from chaoskernel.fault.chain import MAX_FRAMES
+from chaoskernel.fault.hook_types import Subject
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.sites import MAX_FAILED
-from chaoskernel.fault.spec import MAX_FRAMES, Fault, Mechanism
+from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.fault.where import MAX_PEERS, UNIX_PATH_MAX, Peer, Where, peer_of
 
 OBJECT = f"inject.{os.uname().machine}.bpf.o"

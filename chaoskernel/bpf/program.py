@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chaoskernel.fault.hooks import Hook, Kind
+from chaoskernel.fault.hook_types import Hook
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.origin import marked
 from chaoskernel.fault.spec import Fault, Mechanism
 

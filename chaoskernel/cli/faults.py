@@ -13,7 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind, Row
+from chaoskernel.fault.hook_types import Row
+from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from chaoskernel.kernel import report
 from chaoskernel.kernel.report import Offer
 from chaoskernel.terminal import document, shown

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chaoskernel.engine import disks
-from chaoskernel.fault.hooks import Hook
+from chaoskernel.fault.hook_types import Hook
 
 _PAGES = 64
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
-from chaoskernel.fault.hooks import Hook, Kind, Subject
+from chaoskernel.fault.hook_types import Hook, Subject
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types

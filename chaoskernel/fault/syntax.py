@@ -13,9 +13,12 @@ import durationpy
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate
+from chaoskernel.fault.chain import check_frames, frame_parts
 from chaoskernel.fault.checks import check_function, is_int, is_number, listed
+from chaoskernel.fault.error_numbers import errno_of
+from chaoskernel.fault.rules import check_headers
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Frame, Limits, check_frames, check_headers, errno_of, frame_parts
+from chaoskernel.fault.spec import Frame, Limits
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import ChaosKernelError, InvalidFault
-from chaoskernel.fault.hooks import STAND_INS, TABLE, Hook, Kind
+from chaoskernel.fault.hook_types import Hook
+from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from chaoskernel.kernel import addresses, cgroups, features, ftrace, processes, symbols
 from chaoskernel.kernel.features import Features
 from chaoskernel.kernel.symbols import Symbols

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from chaoskernel.chaosmesh.cron import Cron
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.limits import MAX_DURATION
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism
 
 
 class Mode(enum.StrEnum):

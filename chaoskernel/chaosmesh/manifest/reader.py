@@ -17,10 +17,13 @@ from chaoskernel.chaosmesh.manifest.model import Concurrency, KernelChaos, Plan
 from chaoskernel.chaosmesh.manifest.selector import SELECTION, annotation_map, label_map, selection
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
+from chaoskernel.fault.chain import check_frames
 from chaoskernel.fault.checks import DNS_LABEL, check_function
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.limits import MAX_DURATION
+from chaoskernel.fault.rules import check_headers
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, Frame, check_frames, check_headers
+from chaoskernel.fault.spec import Frame
 
 API_VERSION = "chaos-mesh.org/v1alpha1"
 PAUSE = "experiment.chaos-mesh.org/pause"

@@ -18,7 +18,7 @@ import pytest
 from chaoskernel.bpf import inject
 from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
 from chaoskernel.engine import events
-from chaoskernel.fault import hooks
+from chaoskernel.fault import hook_types, hooks
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import MAX_EVENTS, Fault, Limits, Mechanism, frames_of
@@ -88,7 +88,7 @@ def enumerators(name: str) -> list[str]:
 
 
 def test_subjects_are_in_the_same_order() -> None:
-    assert enumerators("chaos_subject") == [f"SUBJECT_{each.name}" for each in hooks.Subject]
+    assert enumerators("chaos_subject") == [f"SUBJECT_{each.name}" for each in hook_types.Subject]
 
 
 def test_what_a_kind_is_asked_for_is_told_of_each_that_the_program_knows() -> None:

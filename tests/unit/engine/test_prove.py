@@ -14,7 +14,8 @@ from chaoskernel.engine import hooks, prove
 from chaoskernel.engine.hooks import provocation
 from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
-from chaoskernel.fault.hooks import TABLE, Hook, Kind
+from chaoskernel.fault.hook_types import Hook
+from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.fault.where import Where

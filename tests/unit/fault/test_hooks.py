@@ -7,7 +7,8 @@ import errno
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind, takes_uninitialised, why_refused
+from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
+from chaoskernel.fault.refused import takes_uninitialised, why_refused
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.fault.where import MAX_PATHS, Where

@@ -16,9 +16,10 @@ from chaoskernel.backend import launch
 from chaoskernel.fault import checks
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.limits import MAX_DURATION
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import MAX_DURATION, EngineName, Fault, Limits
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.k8s import job
 from chaoskernel.k8s.job import Settings
 
