@@ -7,10 +7,20 @@ made wherever a fault is made, the agent included; it therefore uses the standar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.c_tokens import (
+    END,
+    KERNEL_TYPES,
+    NOT_OPERANDS,
+    QUALIFIERS,
+    Reader,
+    Token,
+    Wrong,
+    tokens,
+)
 
 MAX_CHARACTERS = 2000
 """Longest predicate, and longest list of parameters, as canonical text."""
@@ -36,30 +46,9 @@ MACROS = frozenset(
 Others store or call a helper: WRITE_ONCE, BPF_CORE_READ_INTO.
 """
 
-QUALIFIERS = frozenset({"const", "restrict", "volatile"})
-TAGS = frozenset({"struct", "union", "enum"})
-BASE_TYPES = frozenset({"char", "int", "long", "short", "signed", "unsigned", "void", "_Bool"})
-KERNEL_TYPES = frozenset(
-    {
-        *(f"{sign}{bits}" for sign in "us" for bits in (8, 16, 32, 64)),
-        *("bool", "dev_t", "fmode_t", "gfp_t", "loff_t", "mode_t", "pid_t", "sector_t", "size_t"),
-        *("ssize_t", "umode_t", "blk_opf_t", "uintptr_t"),
-    }
-)
-"""Types that an expression may name without `struct` before them."""
-
 _HEADER = re.compile(r"(?!\.)[A-Za-z0-9_.-]+(/(?!\.)[A-Za-z0-9_.-]+)*\.h")
 _HEADER_CHARACTERS = 128
 
-_KEYWORDS = frozenset(
-    {
-        *("alignas", "alignof", "asm", "auto", "break", "case", "constexpr", "continue", "default"),
-        *("do", "double", "else", "extern", "float", "for", "goto", "if", "inline", "nullptr"),
-        *("register", "return", "sizeof", "static", "static_assert", "switch", "thread_local"),
-        *("typedef", "typeof", "typeof_unqual", "while"),
-    }
-)
-_NOT_OPERANDS = _KEYWORDS | QUALIFIERS | TAGS | BASE_TYPES
 # Names in capitals are macros, and bpf_… are helpers, which a parameter would take the name of.
 _NOT_PARAMETERS = re.compile(r"bpf_\w*|[A-Z_][A-Z0-9_]*", re.ASCII)
 
@@ -67,34 +56,6 @@ _PREFIXES = frozenset("+-!~&*")
 _BINARY = frozenset(
     {*"+-*/%&|^<>", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||"},
 )
-_TOKEN = re.compile(
-    r"""
-    \ + |
-    (?P<refused> \+\+ | -- | // | /\* | \?\? | <[%:] | [%:]> | %: | __\w* | _(?!Bool\b)[A-Z]\w* ) |
-    (?P<string> "(?: (?!\?\?)[ !\#-\[\]-~] | \\[0-3][0-7]{2} )*" ) |
-    (?P<number>
-        '(?: [ -&(-\[\]-~] | \\[0-3][0-7]{2} )' |
-        (?: 0[xX][0-9A-Fa-f]{1,16} | [0-9]{1,20} ) (?: [uU]?[lL]{0,2} | [lL]{1,2}[uU] ) (?![\w.])
-    ) |
-    (?P<word> [A-Za-z_]\w* ) |
-    (?P<sign> -> | << | >> | <= | >= | == | != | && | \|\| | [-+*/%&|^~!<>?:.,()\[\]] )
-    """,
-    re.VERBOSE | re.ASCII,
-)
-
-
-class _Token(NamedTuple):
-    """:param kind: string, number, word or sign; empty at the end of the text."""
-
-    kind: str
-    text: str
-
-
-_END = _Token("", "")
-
-
-class _Wrong(Exception):
-    """The text is not in the grammar; the message is what it would have to be."""
 
 
 def check_expression(key: str, text: Any) -> None:
@@ -141,82 +102,18 @@ def _check(key: str, text: Any, hint: str, grammar: type[_Expression | _Paramete
     if not text:
         return
     try:
-        grammar(list(_tokens(text))).check()
-    except _Wrong as wrong:
+        grammar(list(tokens(text))).check()
+    except Wrong as wrong:
         raise InvalidFault(key, text, str(wrong), hint=hint) from None
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    at = 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found or found.lastgroup == "refused":
-            raise _Wrong(f"one line of plain C without {(found or text[at:])[0]!r}")
-        at = found.end()
-        if found.lastgroup:
-            yield _Token(found.lastgroup, found[0])
-
-
-class _Reader:
-    """Goes through tokens from the first to the last."""
-
-    def __init__(self, tokens: Sequence[_Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    def _peek(self, ahead: int = 0) -> _Token:
-        at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else _END
-
-    def _take(self, *texts: str) -> str:
-        """Return the next token and pass over it when it is one of these; else return nothing."""
-        token = self._peek()
-        if token.kind not in ("word", "sign") or token.text not in texts:
-            return ""
-        self._at += 1
-        return token.text
-
-    def _expect(self, text: str) -> None:
-        if not self._take(text):
-            raise self._unexpected()
-
-    def _unexpected(self) -> _Wrong:
-        found = self._peek()
-        return _Wrong(f"plain C: {found.text} is out of place" if found.kind else "whole: it ends")
-
-    def _skip_specifiers(self, *, any_type: bool) -> bool:
-        """Pass over what a type begins with; tell whether there was a type.
-
-        :param any_type: one that is named by a single word of the user's counts too.
-        """
-        is_known = named = False
-        while (token := self._peek()).kind == "word":
-            if token.text in TAGS and not named and not is_known:
-                if self._peek(1).kind != "word" or self._peek(1).text in _NOT_OPERANDS:
-                    return False
-                self._at += 1
-                named = True
-            elif token.text in BASE_TYPES and not named:
-                is_known = True
-            elif token.text in KERNEL_TYPES and not named and not is_known:
-                named = True
-            elif token.text not in QUALIFIERS:
-                if not any_type or named or is_known or token.text in _KEYWORDS | TAGS:
-                    break
-                if self._peek(1).text == "(":  # a macro's call, perhaps
-                    return False
-                named = True
-            self._at += 1
-        return is_known or named
-
-
-class _Expression(_Reader):
+class _Expression(Reader):
     """A single expression: operands, and operators between them.
 
     Brackets are kept in a list, and nothing calls itself, so that no text is too deep.
     """
 
-    def __init__(self, tokens: Sequence[_Token]) -> None:
+    def __init__(self, tokens: Sequence[Token]) -> None:
         super().__init__(tokens)
         self._open: list[str] = []
         """Of what is open: `(`, `[`, `?`, or the name that is called."""
@@ -226,14 +123,14 @@ class _Expression(_Reader):
     def check(self) -> None:
         """Check all tokens.
 
-        :raises _Wrong: they are no expression.
+        :raises Wrong: they are no expression.
         """
         while True:
             while not self._operand():
                 pass
             while self._after_operand():
                 pass
-            if self._peek() is _END and not self._open:
+            if self._peek() is END and not self._open:
                 return
             self._operator()
 
@@ -251,7 +148,7 @@ class _Expression(_Reader):
             if not self._type_in_parentheses():
                 self._push("(")
             return False
-        if token.kind != "word" or token.text in _NOT_OPERANDS | KERNEL_TYPES:
+        if token.kind != "word" or token.text in NOT_OPERANDS | KERNEL_TYPES:
             raise self._unexpected()
         self._at += 1
         return not self._call(token.text)
@@ -265,7 +162,7 @@ class _Expression(_Reader):
 
     def _push(self, opened: str) -> None:
         if len(self._open) == MAX_DEPTH:
-            raise _Wrong(f"C with up to {MAX_DEPTH} brackets in each other")
+            raise Wrong(f"C with up to {MAX_DEPTH} brackets in each other")
         self._open.append(opened)
 
     def _type_in_parentheses(self) -> bool:
@@ -283,7 +180,7 @@ class _Expression(_Reader):
         if self._peek().text != "(" or self._peek().kind != "sign":
             return False
         if name != COMPARISON and name not in MACROS:
-            raise _Wrong(f"an expression that calls only {called()}")
+            raise Wrong(f"an expression that calls only {called()}")
         self._at += 1
         self._push(name)
         self._begun.append((self._at, 0))
@@ -293,7 +190,7 @@ class _Expression(_Reader):
         """Pass over what ends an operand, or adds to it."""
         if self._take(".", "->"):
             member = self._peek()
-            if member.kind != "word" or member.text in _NOT_OPERANDS:
+            if member.kind != "word" or member.text in NOT_OPERANDS:
                 raise self._unexpected()
             self._at += 1
             return True
@@ -311,12 +208,12 @@ class _Expression(_Reader):
         begin, commas = self._begun.pop()
         if name != COMPARISON:
             return
-        *_, comma, literal, second, size = _END, _END, _END, *self._tokens[begin : self._at - 1]
+        *_, comma, literal, second, size = END, END, END, *self._tokens[begin : self._at - 1]
         is_formed = comma.text == second.text == "," and literal.kind == "string" and commas == 2
         room = min(MAX_LITERAL, size_of(literal.text) + 1) if is_formed else 0
         is_number = re.fullmatch("[0-9]{1,4}", size.text)
         if not is_number or not 1 <= int(size.text) <= room:
-            raise _Wrong(
+            raise Wrong(
                 f'C in which a comparison has the form {COMPARISON}(name, "text", bytes), with at '
                 f"most as many bytes as the text has, its end included, and at most {MAX_LITERAL}"
             )
@@ -338,23 +235,23 @@ class _Expression(_Reader):
             raise self._unexpected()
 
 
-class _Parameters(_Reader):
+class _Parameters(Reader):
     """Named parameters: types, pointers, pointers to functions, and arrays of a fixed size."""
 
     def check(self) -> None:
         """Check all tokens.
 
-        :raises _Wrong: they are no list of parameters.
+        :raises Wrong: they are no list of parameters.
         """
         names = self._list(0)
-        if self._peek() is not _END:
+        if self._peek() is not END:
             raise self._unexpected()
         if "" in names:
-            raise _Wrong("a list of parameters that each have a type and a name")
+            raise Wrong("a list of parameters that each have a type and a name")
         if len(names) > MAX_PARAMETERS:
-            raise _Wrong(f"at most {MAX_PARAMETERS} parameters")
+            raise Wrong(f"at most {MAX_PARAMETERS} parameters")
         if len(set(names)) < len(names):
-            raise _Wrong("a list of parameters with a name of its own for each")
+            raise Wrong("a list of parameters with a name of its own for each")
 
     def _list(self, depth: int) -> list[str]:
         """Pass over parameters; return their names, which those of pointers may lack.
@@ -362,7 +259,7 @@ class _Parameters(_Reader):
         :param depth: pointers to functions around it, which are bounded: this calls itself.
         """
         if depth > 4:
-            raise _Wrong("C with up to 4 pointers to functions in each other")
+            raise Wrong("C with up to 4 pointers to functions in each other")
         names = [self._parameter(depth)]
         while self._take(","):
             names.append(self._parameter(depth))
@@ -379,7 +276,7 @@ class _Parameters(_Reader):
             elif not self._take("*", *QUALIFIERS):
                 break
         if nested > MAX_DEPTH:
-            raise _Wrong(f"C with up to {MAX_DEPTH} brackets in each other")
+            raise Wrong(f"C with up to {MAX_DEPTH} brackets in each other")
         name = self._name()
         self._suffixes(depth, is_in_parentheses=False)
         for _ in range(nested):
@@ -391,8 +288,8 @@ class _Parameters(_Reader):
         token = self._peek()
         if token.kind != "word":
             return ""
-        if token.text in _NOT_OPERANDS or _NOT_PARAMETERS.fullmatch(token.text):
-            raise _Wrong(f"a list of parameters without one that is called {token.text}")
+        if token.text in NOT_OPERANDS or _NOT_PARAMETERS.fullmatch(token.text):
+            raise Wrong(f"a list of parameters without one that is called {token.text}")
         self._at += 1
         return token.text
 
