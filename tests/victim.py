@@ -36,13 +36,16 @@ _MAP_32BIT, _MKDIR_OF_32_BIT = 0x40, 39
 class Victim:
     """The controlling side: starts the process, sends commands, ends it."""
 
-    def __init__(self, directory: Path, program: str = sys.executable) -> None:
+    def __init__(
+        self, directory: Path, program: str = sys.executable, script: str = __file__
+    ) -> None:
         self._directory = directory
         self._program = program
+        self._script = script
 
     def __enter__(self) -> Victim:
         self._process = subprocess.Popen(
-            [self._program, "-S", "-E", __file__, str(self._directory)],
+            [self._program, "-S", "-E", self._script, str(self._directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -80,7 +80,7 @@ static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
 }
 
 /*
- * A hook is called for every request of every task.  Where the scope is processes alone,
+ * A hook is called for every request of every task.  Unless the scope is the whole system,
  * a task out of it is let go after one byte, and each instruction on that way counts: the
  * context lies on the stack, for a register would have to be saved and restored, and the
  * byte is what is returned, for the compiler would make another zero if it knew what the
@@ -152,7 +152,7 @@ int learn_place(u64 *ctx)
 	struct path *path = (void *)ctx[0];
 	struct dentry *dentry = path->dentry;
 
-	if (*membership_of(bpf_get_current_task_btf()->tgid) != CHAOS_WITNESS || state.learned)
+	if (listed_as(bpf_get_current_task_btf()->tgid) != CHAOS_WITNESS || state.learned)
 		return 0;
 	state.learned = state.whole ? address_of(dentry->d_sb->s_root) : address_of(dentry);
 	return 0;
@@ -275,17 +275,17 @@ int track_ids_kprobe(struct pt_regs *ctx)
 	return swap_depths(BPF_CORE_READ(one, pid), BPF_CORE_READ(other, pid));
 }
 
-/* Runs before the child does. */
+/* Runs before the child does, which is in its control group by now. */
 SEC("tp_btf/sched_process_fork")
 int track_fork(u64 *ctx)
 {
-	u32 parent = bpf_get_current_pid_tgid() >> 32, child;
+	u32 parent = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *child = (void *)ctx[1];
 
-	if (*membership_of(parent) != CHAOS_IN_SCOPE)
-		return 0;
-	child = ((struct task_struct *)ctx[1])->tgid;
-	if (child != parent)
-		*membership_of(child) = CHAOS_IN_SCOPE;
+	if (child->tgid != parent && listed_as(parent) == CHAOS_IN_SCOPE)
+		*membership_of(child->tgid) = CHAOS_IN_SCOPE;
+	if (switches.scope == CHAOS_BY_CGROUP && in_listed_group(cgroup_of(child)))
+		mark_by_group(child->tgid);
 	return 0;
 }
 
@@ -293,12 +293,12 @@ int track_fork(u64 *ctx)
 SEC("tp_btf/sched_process_exec")
 int track_exec(u64 *ctx)
 {
-	u8 *membership = membership_of(bpf_get_current_pid_tgid() >> 32);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct chaos_command command = {};
 
 	bpf_get_current_comm(&command.name, sizeof(command.name));
-	if (!*membership && bpf_map_lookup_elem(&commands, &command))
-		*membership = CHAOS_IN_SCOPE;
+	if (!listed_as(tgid) && bpf_map_lookup_elem(&commands, &command))
+		*membership_of(tgid) = CHAOS_IN_SCOPE;
 	return 0;
 }
 
@@ -306,6 +306,42 @@ int track_exec(u64 *ctx)
 static __always_inline bool in_hierarchy(struct cgroup *cgroup)
 {
 	return (u32)cgroup->root->hierarchy_id == switches.cgroup_hierarchy;
+}
+
+/* Run over all tasks, threads among them, after groups that may have some were listed. */
+SEC("iter/task")
+int mark_tasks(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[1];
+
+	if (task && in_listed_group(cgroup_of(task)))
+		mark_by_group(task->tgid);
+	return 0;
+}
+
+/*
+ * Runs when a thread, or a process with all of its threads, has moved; one move after another.
+ * What the kernel moves by itself (cgroup_transfer_tasks) goes upwards, and so into no group
+ * of the scope that it was not in before.
+ */
+SEC("tp_btf/cgroup_attach_task")
+int track_move(u64 *ctx)
+{
+	struct cgroup *to = (void *)ctx[0];
+	struct task_struct *task = (void *)ctx[2];
+	bool whole = ctx[3], listed;
+
+	if (!in_hierarchy(to))
+		return 0;
+	listed = in_listed_group(to->kn->id);
+	if (!listed && whole) {
+		unmark_by_group(task->tgid);
+		/* It may have been listed, and the task marked, in between. */
+		listed = in_listed_group(to->kn->id);
+	}
+	if (listed)
+		mark_by_group(task->tgid);
+	return 0;
 }
 
 /* Runs before anybody can move into the new one. */
@@ -323,7 +359,6 @@ int track_mkdir(u64 *ctx)
 	if (!pod)
 		return 0;
 	inherited = *pod;
-	state.cgroups[id % NR_SIEVE] = 1;
 	if (bpf_map_update_elem(&cgroups, &id, &inherited, BPF_ANY))
 		count(COUNT_UNTRACKED);
 	return 0;

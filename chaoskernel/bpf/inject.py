@@ -39,9 +39,6 @@ WALKS = 1 << 15
 IDS = 1 << 22
 """NR_IDS: thread groups, and threads, that there can be."""
 
-SIEVE = 1 << 20
-"""NR_SIEVE: bytes of the sieve; a control group's byte is that of the remainder."""
-
 _THREAD_SIZE = 1 << 14
 """Bytes of a kernel stack on 64-bit machines, if no page has more (arch/*/include/asm/)."""
 
@@ -57,6 +54,9 @@ MAX_HOOKS = 12
 
 LEARNER, LEARNED_AT = "learn_place", "security_inode_getattr"
 """What tells the address of a file's dentry, and where it is attached."""
+
+MARKER = "mark_tasks"
+"""What marks the tasks that are in listed control groups."""
 
 MAX_PLACES = 1024
 """What the table of places holds: MAX_PLACES of the program."""
@@ -147,7 +147,6 @@ class State(ctypes.Structure):
         ("failed", Failed * MAX_FAILED),
         ("members", _u8 * IDS),
         ("depths", _u8 * IDS),
-        ("cgroups", _u8 * SIEVE),
         ("places", _u8 * PLACES),
     )
 
@@ -283,7 +282,7 @@ def entries(fault: Fault, placement: Placement) -> list[Entry]:
     chain = list(enumerate(probe for probe, _ in functions(placement)))
     leaves = (_entry("leave", Attach.FEXIT, Attach.KRETPROBE, probe, n) for n, probe in chain)
     enters = (_entry("enter", Attach.FENTRY, Attach.KPROBE, probe, n) for n, probe in chain)
-    role = "hook" if _scope(fault) == _PROCESSES else "wide_hook"
+    role = "wide_hook" if fault.scope.system_wide else "hook"
     swap = filter(None, [placement.ids])
     ids = (_entry("track_ids", Attach.FENTRY, Attach.KPROBE, probe) for probe in swap)
     hooks = (
@@ -314,7 +313,7 @@ def _trackers(fault: Fault) -> Iterator[Entry]:
     if fault.scope.commands:
         names["exec"] = "sched_process_exec"
     if fault.scope.by_cgroup:
-        names |= {"mkdir": "cgroup_mkdir", "rmdir": "cgroup_rmdir"}
+        names |= {"mkdir": "cgroup_mkdir", "rmdir": "cgroup_rmdir", "move": "cgroup_attach_task"}
     for name, tracepoint in names.items():
         yield Entry(f"track_{name}", Attach.RAW_TRACEPOINT, tracepoint)
 

@@ -20,7 +20,7 @@ from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Plac
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
-from chaoskernel.engine.seed import EXEMPT, WITNESS
+from chaoskernel.engine.seed import BY_GROUP, EXEMPT, WITNESS
 from chaoskernel.engine.sites import Memory, Record, SiteTable, running_text
 from chaoskernel.errors import (
     EngineError,
@@ -125,6 +125,8 @@ def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module
             module.want(entry.function, entry.symbol if traced else "")
         if fault.where.named or fault.where.sockets:
             module.want(inject.LEARNER, inject.LEARNED_AT)
+        if fault.scope.by_cgroup:
+            module.want(inject.MARKER)
         module.resize("pods", max(1, len(fault.scope.pods)))
         module.resize("walks", inject.WALKS if fault.callchain else 1)
         text = None
@@ -221,6 +223,7 @@ class _Module:
         text: Text | None,
     ) -> None:
         self._object = module
+        self._unlisted = BY_GROUP if fault.scope.by_cgroup else 0
         self.entries = entries
         self._state = module.shared(".bss", inject.State)
         self.sites = self._sites(fault, placement, text) if text else None
@@ -366,15 +369,24 @@ class _Module:
             self._places.pop(address)
 
     def unlist_processes(self, pids: Iterable[int]) -> None:
-        """See `Tables.unlist_processes`."""
+        """See `Tables.unlist_processes`.
+
+        Where control groups count, the program asks for those of a process that has the id by now.
+        """
         for pid in pids:
-            self._state.members[pid] = 0
+            self._state.members[pid] = self._unlisted
 
     def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
-        """See `Tables.list_cgroups`."""
+        """See `Tables.list_cgroups`.
+
+        The program marks whoever moves into a group or is forked into it from then on, and
+        whoever is there already when it is run over all tasks.
+        """
+        identities = list(identities)
         for identity in identities:
-            self._state.cgroups[identity % inject.SIEVE] = _LISTED
             self._cgroups[identity] = pod
+        if identities:
+            self._object.iterate(inject.MARKER)
 
     def list_commands(self, names: Iterable[str]) -> None:
         """See `Tables.list_commands`."""

@@ -40,6 +40,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__attach": (_POINTER, (_POINTER,)),
     "bpf_program__attach_kprobe": (_POINTER, (_POINTER, _BOOL, _TEXT)),
     "bpf_link__destroy": (_INT, (_POINTER,)),
+    "bpf_link__fd": (_INT, (_POINTER,)),
+    "bpf_iter_create": (_INT, (_INT,)),
     "bpf_map__fd": (_INT, (_POINTER,)),
     "bpf_map__set_max_entries": (_INT, (_POINTER, _U32)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
@@ -212,6 +214,22 @@ class Object:
             function, lambda: self._calls.bpf_program__attach_kprobe(handle, at_return, name)
         )
 
+    def iterate(self, program: str) -> None:
+        """Run a program over all that it iterates over; it prints nothing.
+
+        :raises Refused: the kernel does not run it.
+        """
+        handle = self._program(program)
+        link = _checked(f"{program} cannot run", lambda: self._calls.bpf_program__attach(handle))
+        try:
+            run = _checked(
+                f"{program} cannot run",
+                lambda: self._calls.bpf_iter_create(self._calls.bpf_link__fd(link)),
+            )
+            _read_to_end(run)
+        finally:
+            self._calls.bpf_link__destroy(link)
+
     def close(self) -> None:
         """Unload what no link holds any more."""
         self._calls.bpf_object__close(self._handle)
@@ -283,6 +301,13 @@ class Table:
             if is_text
             else self._key(key)
         )
+
+
+def _read_to_end(descriptor: int) -> None:
+    """Read a file that has nothing in it, and close it."""
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while file.read(1) is None:  # EAGAIN: it goes on after a million objects
+            pass
 
 
 def possible_cpus() -> int:

@@ -22,6 +22,9 @@ EXEMPT = 2
 WITNESS = 3
 """The program's `enum membership`."""
 
+BY_GROUP = 4
+"""Of core's: requests are asked for the control group that they come from."""
+
 _ROUNDS = 20
 
 

@@ -12,10 +12,12 @@ import pytest
 
 from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.scope import Scope
+from tests import migrant
 from tests.caller import Caller
 from tests.functional.agents import armed_agents
 from tests.programs import gone_within
 from tests.stock.conftest import Arm
+from tests.victim import Victim
 from tests.waiting import within
 
 FULL = errno.ENOSPC
@@ -66,6 +68,16 @@ def test_a_control_group_is_hit_with_whoever_moves_into_it(
     assert [caller.calls("write") for caller in (victim, neighbour)] == [FULL, FULL]
     (group.parent / "cgroup.procs").write_text(str(victim.pid))
     assert [caller.calls("write") for caller in (victim, neighbour)] == [0, FULL]
+
+
+def test_a_child_that_begins_in_a_control_group_is_hit(
+    arm: Arm, victim: Caller, group: Path, tmp_path: Path
+) -> None:
+    (group / "cgroup.procs").write_text(str(victim.pid))
+    arm(Scope(cgroups=(str(group),)), fault="create", paths=[str(tmp_path)])
+    with Victim(tmp_path, script=migrant.__file__) as parent:
+        assert parent.does("makes", group, tmp_path / "inside") == [FULL]
+        assert parent.does("makes", group.parent, tmp_path / "outside") == [0]
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["process", "system-wide"])

@@ -30,7 +30,7 @@ static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 
 	if (!counts || !is_meant(arguments, hook))
 		return false;
-	if (*membership_of(id >> 32) == CHAOS_WITNESS) {
+	if (listed_as(id >> 32) == CHAOS_WITNESS) {
 		counts->counters[COUNT_PROVOKED]++;
 		counts->hooks[hook].provoked++;
 	}

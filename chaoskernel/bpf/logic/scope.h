@@ -12,6 +12,14 @@ enum chaos_membership {
 	CHAOS_IN_SCOPE = 1,
 	CHAOS_EXEMPT = 2,
 	CHAOS_WITNESS = 3,
+	CHAOS_LISTED = 3, /* the bits of those above */
+
+	/*
+	 * A bit beside them: a thread of it may be in a control group of the scope, and each
+	 * request is asked from which group it comes.  Threads of one process may be in
+	 * different groups, and one that leaves them need not be noticed.
+	 */
+	CHAOS_BY_GROUP = 4,
 };
 
 struct {
@@ -45,48 +53,78 @@ static __always_inline u8 *membership_of(u32 tgid)
 	return &state.members[tgid % NR_IDS];
 }
 
+static __always_inline u8 listed_as(u32 tgid)
+{
+	return *membership_of(tgid) & CHAOS_LISTED;
+}
+
+/* The word that has the byte of a process, and that byte's place in it. */
+static __always_inline u32 *word_of(u32 tgid)
+{
+	return (u32 *)&state.members[tgid % NR_IDS & ~3U];
+}
+
+static __always_inline u32 by_group_in_word(u32 tgid)
+{
+	return (u32)CHAOS_BY_GROUP << (tgid % 4 * 8); /* bytes of a word: the lowest first */
+}
+
+/* Atomic, because another CPU may list the same process in the meantime. */
+static __always_inline void mark_by_group(u32 tgid)
+{
+	__sync_fetch_and_or(word_of(tgid), by_group_in_word(tgid));
+}
+
+static __always_inline void unmark_by_group(u32 tgid)
+{
+	__sync_fetch_and_and(word_of(tgid), ~by_group_in_word(tgid));
+}
+
 static __always_inline u8 *depth_of(u32 tid)
 {
 	return &state.depths[tid % NR_IDS];
 }
 
-static __noinline u64 current_cgroup(void)
+/* A task's control group in the hierarchy that the scope names groups of. */
+static __always_inline u64 cgroup_of(struct task_struct *task)
 {
-	struct task_struct *task;
 	struct cgroup_subsys_state **states, *own = NULL;
+	struct css_set *set = task->cgroups;
 
 	if (switches.cgroup_hierarchy == 0)
-		return bpf_get_current_cgroup_id();
-	task = bpf_get_current_task_btf();
-	states = (void *)task->cgroups + bpf_core_field_offset(struct css_set, subsys);
+		return BPF_CORE_READ(set, dfl_cgrp, kn, id);
+	states = (void *)set + bpf_core_field_offset(struct css_set, subsys);
 	bpf_probe_read_kernel(&own, sizeof(own), states + switches.cgroup_subsystem);
 	return BPF_CORE_READ(own, cgroup, kn, id);
+}
+
+static __noinline u64 current_cgroup(void)
+{
+	if (switches.cgroup_hierarchy == 0)
+		return bpf_get_current_cgroup_id();
+	return cgroup_of(bpf_get_current_task_btf());
+}
+
+static __always_inline bool in_listed_group(u64 cgroup)
+{
+	return bpf_map_lookup_elem(&cgroups, &cgroup) != NULL;
 }
 
 /* True when the task may be in scope: what it costs is what everybody else pays. */
 static __always_inline bool may_be_in_scope(u32 tgid)
 {
-	u32 scope;
-
-	if (*membership_of(tgid))
-		return true;
-	scope = switches.scope;
-	if (scope == CHAOS_BY_CGROUP)
-		return state.cgroups[current_cgroup() % NR_SIEVE];
-	return scope == CHAOS_SYSTEM_WIDE;
+	return *membership_of(tgid) || switches.scope == CHAOS_SYSTEM_WIDE;
 }
 
 static __always_inline bool in_scope(u32 tgid)
 {
 	u8 membership = *membership_of(tgid);
-	u64 cgroup;
 
-	if (membership)
-		return membership == CHAOS_IN_SCOPE;
-	if (switches.scope != CHAOS_BY_CGROUP)
-		return switches.scope == CHAOS_SYSTEM_WIDE;
-	cgroup = current_cgroup();
-	return bpf_map_lookup_elem(&cgroups, &cgroup) != NULL;
+	if (membership & CHAOS_LISTED)
+		return (membership & CHAOS_LISTED) == CHAOS_IN_SCOPE;
+	if (membership & CHAOS_BY_GROUP)
+		return in_listed_group(current_cgroup());
+	return switches.scope == CHAOS_SYSTEM_WIDE;
 }
 
 #endif

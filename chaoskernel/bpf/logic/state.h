@@ -25,7 +25,6 @@
 #define MAX_CACHE_NAME 32
 #define MAX_PARAMETERS 6
 #define COMMAND_LENGTH 16
-#define NR_SIEVE (1 << 20)
 #define NR_PLACES (1 << 12)
 #define NR_WALKED 64		/* stacks that may be looked at in one moment */
 #define NR_TEXT_PAGES (1 << 19) /* of 4 kB: modules are no farther from the kernel */
@@ -194,8 +193,7 @@ struct chaos_state {
 	struct chaos_failed failed[MAX_FAILED];
 	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
 	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */
-	u8 cgroups[NR_SIEVE]; /* by id, modulo: 0 says for sure that none of them is listed */
-	u8 places[NR_PLACES]; /* by address, likewise */
+	u8 places[NR_PLACES]; /* by address: 0 says for sure that none of them is listed */
 };
 
 struct chaos_state state = {};
