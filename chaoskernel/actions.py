@@ -78,6 +78,9 @@ def start_injection(
     peers: list = None,
     dry_run: bool = False,
     stand_in: bool = False,
+    site: str = "",
+    hits: str = "once",
+    sites: bool = False,
 ) -> dict:
     """Make kernel requests fail from now on, and return once the fault is in force.
 
@@ -124,6 +127,11 @@ def start_injection(
         as held_dry_run.
     :param stand_in: true arms allocation in place of slab, or memory in place of page, where
         the kernel lacks the hook, and only there.
+    :param site: the id of a site, as the probe `sites` tells it: requests fail there alone.
+        Two ids with a comma between them fail both.
+    :param hits: which requests at the site fail: once is the first one, persistent is all of
+        them, and a number is that one.
+    :param sites: true records the sites of all requests, and fails none.
     :returns: name, hook, hooks, mechanism, engine, targets, callchain, left_out, armed_at,
         expires_at; and warnings, where something does not work on this kernel as it should.
         left_out names callers who get past a system call of the fault: 32-bit programs.
@@ -159,6 +167,9 @@ def start_injection(
             peers=peers,
             dry_run=dry_run,
             stand_in=stand_in,
+            site=site,
+            hits=hits,
+            sites=sites,
         )
         started = shared().start(description).to_json()
     return _told(started)

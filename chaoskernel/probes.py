@@ -15,6 +15,7 @@ from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_name, is_int
 from chaoskernel.fault.hooks import TABLE
 from chaoskernel.fault.rules import check_kind
+from chaoskernel.fault.sites import most_first
 from chaoskernel.fault.spec import kind_named
 from chaoskernel.toolkit.activity import failing_in_one_line
 
@@ -26,6 +27,7 @@ __all__ = [
     "injection_events",
     "kernel_chaos_state",
     "kernel_supports",
+    "sites",
 ]
 
 
@@ -67,6 +69,24 @@ def injection_events(name: str, limit: int = 100) -> dict:
         if not is_int(limit) or limit < 1:
             raise InvalidFault("limit", limit, "a whole number above 0")
         return shared().events(name, limit)
+
+
+def sites(name: str) -> list:
+    """Return the sites that a fault has recorded: a hook with the kernel's stack there.
+
+    Each has its `id`, which start_injection takes as `site`, the `hook`, how the kernel was
+    entered (`by`, and the system call as `call`), `places` (function, offset in bytes, module;
+    the innermost first), the `error` number that the hook returns to fail, what the first request
+    there asked for (`arguments`) and by which process (`pid`, `command`), and `count`: how often
+    it was met.  The one that was met most comes first.
+
+    :raises ActivityFailed: no fault of that name was started, or it was started without
+        `sites` and `site`.
+    """
+    with failing_in_one_line():
+        return [
+            {**site.to_json(), "count": count} for site, count in most_first(shared().sites(name))
+        ]
 
 
 def injection_active(name: str) -> bool:

@@ -75,12 +75,15 @@ def _end_run(armed: ArmedFault, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sites(armed: ArmedFault, message: Mapping[str, Any]) -> dict[str, Any]:
-    known = sorted(_recorder(armed).known(), key=lambda each: each[0].id)
-    begin = min(_number(message, "first"), MAX_SITES)
+    return sites_from(_recorder(armed), min(_number(message, "first"), MAX_SITES))
+
+
+def sites_from(recorder: Recorder, first: int = 0) -> dict[str, Any]:
+    """Return a piece of the list of sites, in the order of their ids, and how many there are."""
+    known = sorted(recorder.known(), key=lambda each: each[0].id)
+    some = known[first : first + _SITES]
     return {
-        "sites": [
-            {**site.to_json(), "count": count} for site, count in known[begin : begin + _SITES]
-        ],
+        "sites": [{**site.to_json(), "count": count} for site, count in some],
         "known": len(known),
     }
 

@@ -7,13 +7,14 @@ everything that is attached.
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chaoskernel.agent import protocol
-from chaoskernel.agent.answers import answer
+from chaoskernel.agent import kmsg, protocol
+from chaoskernel.agent.answers import answer, sites_from
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
@@ -84,9 +85,13 @@ def serve(
         message = _armed_message(fault, started)
         with posted(message), Lifeline(requests, armed.hold) as lifeline:
             output.say(message)
+            error = errno.errorcode.get(fault.error, "a value of its own")
+            kmsg.say(f"fault '{fault.name}' is in force: {message['hook']} fails with {error}")
             reason = _follow(lifeline, armed, output, teller, count)
     finally:
         leftovers = armed.disarm()
+        hits = armed.counters().get("injected", 0)
+        kmsg.say(f"fault '{fault.name}' has ended: {hits} requests failed")
     output.say(
         {
             "type": protocol.DISARMED,
@@ -97,6 +102,7 @@ def serve(
             "leftovers": leftovers,
             "unread": output.unread,
             "since": teller.since,
+            **(sites_from(armed.recorder) if armed.recorder else {}),
         }
     )
 

@@ -49,7 +49,7 @@ same.  Out, on standard output, one object a line, each with a `type`:
     `counters`, `events` and `dropped`: the final ones, `ended_at`, `leftovers`: ids of
     programs that are loaded still; empty unless something went wrong; `unread`: how many
     messages were dropped because nobody read them; `since`: as of a point, `ended_at` being its
-    moment.
+    moment; `sites` and `known`, of a fault that recorded sites: the first 500 of them.
 
 Whoever listens to an agent reads each line with `heard`: a line may be a library's own words, a
 proxy's page or the message of another version.

@@ -200,6 +200,8 @@ MESSAGES: Mapping[str, Shape] = {
             "leftovers": _List(_COUNT),
             "unread": _COUNT,
             "since": _MOMENT,
+            "sites": _List(_SITE),
+            "known": _COUNT,
         }
     ),
 }

@@ -9,10 +9,10 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from chaoskernel.agent import protocol
+from chaoskernel.agent import kmsg, protocol
 from chaoskernel.agent.output import Output
 from chaoskernel.backend.launch import START_VARIABLE
 from chaoskernel.backend.record import Record, State
@@ -177,6 +177,13 @@ class Agent:
             ended = self._gone or _now()
             return Record(fault, State.LOST, armed, counters, ended, reason, series=series)
 
+    def final_sites(self) -> Sequence[Mapping[str, Any]]:
+        """Return the sites that were known at the end; none before it."""
+        with self._news:
+            last = self._said.get(protocol.DISARMED, {})
+            found: Sequence[Mapping[str, Any]] = last.get("sites", ())
+            return found
+
     def _is_over(self) -> bool:
         return bool(self._gone) or bool(self._said.keys() & {protocol.ERROR, protocol.DISARMED})
 
@@ -214,6 +221,8 @@ class Agent:
             self._child.wait()
             if self._input is not None:
                 self._input.close()
+            if self.armed and protocol.DISARMED not in self._said:  # it could not say so itself
+                kmsg.say(f"fault '{self._name}' has ended: {self._obituary()}")
             with self._news:
                 self._gone = _now()
                 self._news.notify_all()

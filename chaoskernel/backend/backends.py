@@ -10,6 +10,7 @@ from typing import Any
 from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.record import Backend, Record, State
 from chaoskernel.errors import ChaosKernelError, EngineError, UnknownFault
+from chaoskernel.fault.sites import Site
 from chaoskernel.shared import Shared
 
 
@@ -42,6 +43,10 @@ class Backends:
     def events(self, name: str, limit: int) -> dict[str, Any]:
         """See `Backend.events`."""
         return self._having(name).events(name, limit)
+
+    def sites(self, name: str) -> Sequence[tuple[Site, int]]:
+        """See `Backend.sites`."""
+        return self._having(name).sites(name)
 
     def record(self, name: str) -> Record:
         """See `Backend.record`."""

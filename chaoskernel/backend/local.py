@@ -111,8 +111,11 @@ class LocalBackend:
         """Return all sites that a fault has recorded, and how often each was met.
 
         :raises UnknownFault: no fault of that name was started.
-        :raises AgentError: it has ended, or records no sites.
+        :raises AgentError: it records no sites, or was lost with them.
         """
+        held = self._faults.named(name)
+        if last := held.agent.final_sites():
+            return [(Site.from_json(each), each.get("count", 0)) for each in last]
         found: list[tuple[Site, int]] = []
         known = 1
         while len(found) < known:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from chaoskernel.agent.protocol import warnings_of
 from chaoskernel.backend import outcome
 from chaoskernel.fault import asked
+from chaoskernel.fault.sites import Site
 from chaoskernel.fault.spec import EngineName, Fault
 
 _EVENTS_IN_JOURNAL = 20
@@ -161,6 +162,13 @@ class Backend(Protocol):
         :param limit: how many to return at most.
         :raises UnknownFault: no fault of that name was started.
         :raises AgentError: the agent did not answer.
+        """
+
+    def sites(self, name: str) -> Sequence[tuple[Site, int]]:
+        """Return the sites that a fault has recorded, and how often each was met.
+
+        :raises UnknownFault: no fault of that name was started.
+        :raises AgentError: it records none, or its agent did not answer.
         """
 
     def record(self, name: str) -> Record:

@@ -237,6 +237,24 @@ describing_a_fault = _together(
     ),
     click.option("--dry-run", is_flag=True, help="Let everything through, and count."),
     click.option(
+        "--sites",
+        is_flag=True,
+        help="Record where in the kernel requests are made, show that, and fail none.",
+    ),
+    click.option(
+        "--site",
+        default="",
+        metavar="ID",
+        help="Fail requests at this site alone; two with a comma between them fail both.",
+    ),
+    click.option(
+        "--hits",
+        default="once",
+        show_default=True,
+        metavar="WHICH",
+        help="Which requests at the site fail: once, persistent, or the number of one.",
+    ),
+    click.option(
         "--stand-in",
         is_flag=True,
         help="Where the kernel lacks slab or page, take allocation or memory in its place.",
@@ -329,7 +347,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
             name: options[name]
             for name in (
                 *("duration", "function", "errno", "parameters", "paths", "devices"),
-                *("any_file", "peers", "dry_run", "stand_in"),
+                *("any_file", "peers", "dry_run", "stand_in", "site", "hits", "sites"),
             )
         },
     )

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +22,10 @@ from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
 from chaoskernel.cli import logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.render import program_text
+from chaoskernel.cli.sites import sites_json, sites_table
 from chaoskernel.cli.summary import fault_table
 from chaoskernel.errors import AgentError
+from chaoskernel.fault.sites import Site, most_first
 from chaoskernel.fault.spec import EngineName
 from chaoskernel.terminal import document, shown
 
@@ -61,12 +63,12 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
         with _ending_by_signals(), contextlib.ExitStack() as undo:
             undo.callback(target.stop)
             over = _started(wanted, target, undo)
-            with _shown(as_json) as show, contextlib.suppress(KeyboardInterrupt):
+            with _shown(target, as_json) as show, contextlib.suppress(KeyboardInterrupt):
                 _watch(target, over, show)
     except SystemExit:  # by a signal: timeout(1) sends one
-        _tell(target.records(), as_json)
+        _tell(target, as_json)
         raise
-    _tell(target.records(), as_json)
+    _tell(target, as_json)
 
 
 def _started(wanted: Wanted, target: Backend, undo: contextlib.ExitStack) -> Callable[[], bool]:
@@ -103,14 +105,14 @@ def _look_at(record: Record, target: Backend) -> None:
 
 
 @contextlib.contextmanager
-def _shown(as_json: bool) -> Iterator[Show]:
+def _shown(target: Backend, as_json: bool) -> Iterator[Show]:
     """Yield what shows the faults as they are: a live table, or a line when one changes."""
     console = Console()
     if as_json:
         yield lambda _: None
     elif console.is_terminal:
         with Live(console=console, transient=True) as live:
-            yield lambda records: live.update(_live_table(records))
+            yield lambda records: live.update(_live(target, records))
     else:
         yield _Lines().show
 
@@ -129,6 +131,21 @@ class _Lines:
                 click.echo(shown(f"{record.fault.name}: {line}"))
 
 
+def _live(target: Backend, records: Sequence[Record]) -> Group:
+    """Return what is shown meanwhile: the faults, and the sites of those that record any."""
+    found = [_sites_of(target, record) for record in records if record.state is State.ACTIVE]
+    return Group(_live_table(records), *(sites_table(each, most=20) for each in found if each))
+
+
+def _sites_of(target: Backend, record: Record) -> list[tuple[Site, int]]:
+    """Return the sites of a fault, those that were met most first; none where it records none."""
+    if record.fault.sites is None:
+        return []
+    with contextlib.suppress(AgentError):
+        return most_first(target.sites(record.fault.name))
+    return []
+
+
 def _live_table(records: Sequence[Record]) -> Table:
     table = Table("fault", "hook", "state", *_COUNTERS, caption="Ctrl-C ends it")
     for record in records:
@@ -139,15 +156,21 @@ def _live_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def _tell(records: Sequence[Record], as_json: bool) -> None:
+def _tell(target: Backend, as_json: bool) -> None:
     """Print what was injected; that nothing was is said aloud."""
-    documents = [record.to_json() for record in records]
+    records = target.records()
+    sites = {record.fault.name: _sites_of(target, record) for record in records}
+    documents = [{**record.to_json(), **sites_json(sites[record.fault.name])} for record in records]
     if as_json:
         click.echo(document(documents))
     else:
-        for each in documents:
+        for each, record in zip(documents, records, strict=True):
             Console().print(fault_table(each))
+            if found := sites[record.fault.name]:
+                Console().print(sites_table(found))
     engines = {record.fault.engine for record in records}
+    if any(record.fault.sites and not record.fault.sites.fail for record in records):
+        return  # nothing was to be injected
     if engines != {EngineName.NONE} and not any(record.hits for record in records):
         logger.warning("nothing was injected; check that the scope and chain are the workload's")
 

@@ -122,7 +122,14 @@ class SiteTable:
         self._fail(sites)
 
     def set_phase(self, phase: Phase) -> None:
-        """Say what the program is doing from now on."""
+        """Say what the program is doing from now on.
+
+        :raises InvalidFault: nobody can say that.
+        """
+        if phase not in _PHASES:
+            raise InvalidFault(
+                "phase", phase.value, "a phase that is said", hint="the stack tells exec"
+            )
         self._memory.state.phase = 1 << _PHASES.index(phase)
 
     def end(self) -> Run:

@@ -13,20 +13,8 @@ from typing import Any
 from chaoskernel.explore.findings import Findings, Found, Result
 from chaoskernel.explore.outcome import Outcome, errno_name, severity
 from chaoskernel.explore.plan import why_left_out
-from chaoskernel.fault.sites import Place, Site
 
 SCHEMA = 1
-
-_PLUMBING = (
-    *("should_fail", "__should_fail", "security_", "call_", "bpf_", "fault_"),
-    *("kmem_cache_alloc", "kmalloc", "__kmalloc", "kmem_cache_", "slab_", "__kmem_cache"),
-    *("alloc_pages", "__alloc_pages", "__folio_alloc", "folio_alloc", "__get_free_page"),
-    *("get_zeroed_page", "kvmalloc", "__vmalloc", "vmalloc", "krealloc", "kmemdup", "kstrdup"),
-    *("alloc_inode", "entry_SYSCALL", "do_syscall", "x64_sys_call", "asm_", "exc_", "el0"),
-    *("vma_alloc_folio", "alloc_skb", "__alloc_skb", "___slab", "__slab", "__do_sys", "__se_sys"),
-    *("submit_bio", "__submit_bio", "mempool_alloc", "prepare_alloc_pages", "cgroup_bpf"),
-)
-"""Beginnings of functions that say only that something was asked for, not what for."""
 
 
 def document(findings: Findings, state: str = "") -> dict[str, Any]:
@@ -84,7 +72,7 @@ def site(findings: Findings, found: Found, state: str = "") -> dict[str, Any]:
         "errno": errno_name(one.error),
         "error": one.error,
         "entered": {"by": one.by.value, "name": one.call},
-        "function": telling(one).function if one.places else "",
+        "function": one.telling.function if one.places else "",
         "frames": [
             {"function": each.function, "offset": each.offset, "module": each.module}
             for each in one.places
@@ -135,14 +123,6 @@ def replay(result: Result, state: str = "") -> str:
     return shlex.join([*words, *(["--state", state] if state else [])])
 
 
-def telling(one: Site) -> Place:
-    """Return the innermost place that says what the request was for."""
-    for place in one.places:
-        if not place.function.startswith(_PLUMBING):
-            return place
-    return one.places[0] if one.places else Place("", 0)
-
-
 def worst(results: Iterable[Result]) -> Outcome | None:
     """Return the worst outcome; None where there is no result."""
     return max((each.outcome for each in results), key=severity, default=None)
@@ -152,4 +132,4 @@ def _rank(findings: Findings, found: Found) -> tuple[int, str, str, str]:
     """Return what sites are sorted by: the worst first, then by where they are."""
     found_worst = worst(findings.of_site(found.site.id))
     rank = -severity(found_worst) if found_worst else 1
-    return rank, found.site.call, telling(found.site).function, found.site.id
+    return rank, found.site.call, found.site.telling.function, found.site.id

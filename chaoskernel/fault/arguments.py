@@ -33,6 +33,9 @@ def fault_of(
     any_file: Any = False,
     stand_in: Any = False,
     peers: Any = None,
+    site: Any = "",
+    hits: Any = "once",
+    sites: Any = False,
 ) -> Fault:
     """Return the fault that arguments describe, as start_injection takes them.
 
@@ -53,6 +56,7 @@ def fault_of(
         headers=syntax.headers(headers),
         dry_run=dry_run,
         stand_in=stand_in,
+        sites=syntax.sites(site, hits, sites),
         where=Where(
             paths=listed("paths", paths),
             devices=listed("devices", devices),

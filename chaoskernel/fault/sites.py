@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from chaoskernel.errors import InvalidFault
@@ -25,6 +25,18 @@ MAX_FAILED = 2
 MAX_HITS = 2**63 - 1
 
 _ID = re.compile(r"[0-9a-f]{10}")
+
+
+_PLUMBING = (
+    *("should_fail", "__should_fail", "security_", "call_", "bpf_", "fault_"),
+    *("kmem_cache_alloc", "kmalloc", "__kmalloc", "kmem_cache_", "slab_", "__kmem_cache"),
+    *("alloc_pages", "__alloc_pages", "__folio_alloc", "folio_alloc", "__get_free_page"),
+    *("get_zeroed_page", "kvmalloc", "__vmalloc", "vmalloc", "krealloc", "kmemdup", "kstrdup"),
+    *("alloc_inode", "entry_SYSCALL", "do_syscall", "x64_sys_call", "asm_", "exc_", "el0"),
+    *("vma_alloc_folio", "alloc_skb", "__alloc_skb", "___slab", "__slab", "__do_sys", "__se_sys"),
+    *("submit_bio", "__submit_bio", "mempool_alloc", "prepare_alloc_pages", "cgroup_bpf"),
+)
+"""Beginnings of functions that say only that something was asked for, not what for."""
 
 
 class Hits(enum.StrEnum):
@@ -99,6 +111,14 @@ class Site:
     pid: int = 0
     command: str = ""
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def telling(self) -> Place:
+        """The innermost place that says what the request was for."""
+        for place in self.places:
+            if not place.function.startswith(_PLUMBING):
+                return place
+        return self.places[0] if self.places else Place("", 0)
 
     @property
     def in_exec(self) -> bool:
@@ -233,3 +253,8 @@ def phase_of(value: Any) -> Phase:
         return Phase(value)
     except ValueError:
         raise InvalidFault("phase", value, "a phase", hint=", ".join(Phase)) from None
+
+
+def most_first(found: Iterable[tuple[Site, int]]) -> list[tuple[Site, int]]:
+    """Return sites with how often each was met, those that were met most first."""
+    return sorted(found, key=lambda each: (-each[1], each[0].id))

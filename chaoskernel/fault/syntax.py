@@ -14,10 +14,11 @@ import durationpy
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate
 from chaoskernel.fault.chain import check_frames, frame_parts
-from chaoskernel.fault.checks import check_function, is_int, is_number, listed
+from chaoskernel.fault.checks import check_flag, check_function, is_int, is_number, listed
 from chaoskernel.fault.error_numbers import errno_of
 from chaoskernel.fault.rules import check_headers
 from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.sites import Hits, Sites, hits_of
 from chaoskernel.fault.spec import Frame, Limits
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
@@ -162,6 +163,31 @@ def expression(text: str, *, key: str = "predicate") -> str:
     :raises InvalidFault: it is not a single C expression.
     """
     return "" if text in ("", None) else predicate.expression(text, key=key)
+
+
+def sites(site: Any, hits: Any, record: Any) -> Sites | None:
+    """Return what a fault does with sites; None where nothing is asked.
+
+    :param site: ids with commas between them; empty is none.
+    :param hits: which requests there fail; see `Hits`.
+    :param record: whether all sites are recorded, and nothing fails.
+    :raises InvalidFault: one of them is wrong, or both are asked for.
+    """
+    check_flag("sites", record)
+    if not isinstance(site, str):
+        raise InvalidFault("site", site, "the id of a site", hint="the probe `sites` tells them")
+    which = hits_of(hits)
+    if not site:
+        if which is not Hits.ONCE:
+            raise InvalidFault(
+                "hits", hits, "possible without a site", hint="name one, or leave it"
+            )
+        return Sites() if record else None
+    if record:
+        raise InvalidFault(
+            "sites", True, "possible together with a site", hint="a fault of a site records too"
+        )
+    return Sites(tuple(each.strip() for each in site.split(",")), which)
 
 
 def errno(given: Any) -> Any:

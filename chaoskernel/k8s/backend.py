@@ -14,6 +14,7 @@ from chaoskernel.backend.record import Record, State
 from chaoskernel.backend.registry import Registry, stop_each
 from chaoskernel.compiler.objects import assigned
 from chaoskernel.errors import AgentError, InvalidFault
+from chaoskernel.fault.sites import Site
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s.injection import Cluster, Injection, Waits
 from chaoskernel.k8s.job import Owner, Settings
@@ -88,6 +89,17 @@ class ClusterBackend:
                 hint="put this probe after stop_pod_injection",
             )
         return record.latest(limit)
+
+    def sites(self, name: str) -> Sequence[tuple[Site, int]]:
+        """See `Backend.sites`; no fault of a cluster has any.
+
+        :raises UnknownFault: no fault of that name was started.
+        :raises AgentError: it was.
+        """
+        self.record(name)
+        raise AgentError(
+            f"fault '{name}' records no sites", hint="start_injection does, on one host"
+        )
 
     def record(self, name: str) -> Record:
         """Return what is known of a fault.

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from chaoskernel.agent import kmsg
 
 settings.register_profile(
     "unit",
@@ -18,3 +23,9 @@ settings.register_profile(
     "search", settings.get_profile("unit"), derandomize=False, max_examples=2000
 )
 settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is said in the log of the kernel that runs the tests."""
+    monkeypatch.setattr(kmsg, "_DEVICE", Path("/nonexistent/kmsg"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from chaoskernel.backend.record import Record, State
 from chaoskernel.errors import AgentError, EngineError, UnknownFault
+from chaoskernel.fault.sites import Site
 from chaoskernel.fault.spec import Fault
+from tests.unit.fault.test_sites import SITE
 
 PROGRAMS = [41, 42]
 EVENTS = [{"pid": 42, "command": "sleep", "stack": [f"f{n}+0x1"]} for n in range(3)]
@@ -53,6 +56,10 @@ class FakeBackend:
     def events(self, name: str, limit: int) -> dict[str, Any]:
         self.record(name)
         return {"events": EVENTS[-limit:], "dropped": 1}
+
+    def sites(self, name: str) -> list[tuple[Site, int]]:
+        self.record(name)
+        return [(SITE, 2), (dataclasses.replace(SITE, id="0000000001"), 5)]
 
     def record(self, name: str) -> Record:
         for number, fault in reversed(list(enumerate(self.started))):

@@ -48,6 +48,7 @@ def test_probes_are_discovered_as_probes() -> None:
         "injection_events",
         "kernel_chaos_state",
         "kernel_supports",
+        "sites",
     ]
 
 

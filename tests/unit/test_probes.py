@@ -46,6 +46,13 @@ def test_the_latest_injections_are_told_one_by_one() -> None:
 
 
 @pytest.mark.usefixtures("target")
+def test_sites_are_told_with_the_one_that_was_met_most_first() -> None:
+    found = probes.sites("mount")
+    assert [(site["id"], site["count"]) for site in found] == [("0000000001", 5), ("00ab54c0de", 2)]
+    assert found[0]["places"][1] == {"function": "ext4_get_tree", "offset": 18, "module": "ext4"}
+
+
+@pytest.mark.usefixtures("target")
 @pytest.mark.parametrize("limit", [0, -1, True, "-2", "1.5", 1.5])
 def test_a_limit_of_events_that_is_none_is_refused(limit: object) -> None:
     with pytest.raises(ActivityFailed, match=r"^limit: .* is not a whole number above 0$"):

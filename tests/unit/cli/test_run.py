@@ -16,6 +16,7 @@ from chaoskernel.cli import logger, run
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.sites import Hits, Sites
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.unit.chaosmesh.manifest.documents import SEED
 from tests.unit.fakes import FakeBackend
@@ -236,6 +237,26 @@ def test_sigterm_ends_it_the_counters_are_told_and_the_status_is_the_signals(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_sites_are_shown_and_that_nothing_failed_is_no_surprise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", said.append)
+    result, target = ran(monkeypatch, "--pid", "12", "--sites", target=BriefTarget(injected=0))
+    assert target.started[0].sites == Sites()
+    assert "00ab54c0de" in result.output
+    assert "ext4_get_tree" in result.output
+    assert not said
+    result, _ = ran(monkeypatch, "--pid", "12", "--sites", "--json")
+    (document,) = json.loads(result.stdout)
+    assert [site["count"] for site in document["sites"]] == [5, 2]
+
+
+def test_a_site_that_fails_is_a_part_of_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = started(monkeypatch, "--site", "00ab54c0de", "--hits", "persistent")
+    assert asked == fault(sites=Sites(("00ab54c0de",), Hits.PERSISTENT))
+
+
 def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(logger, "warning", said.append)
@@ -243,7 +264,7 @@ def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None
     assert said == ["nothing was injected; check that the scope and chain are the workload's"]
     ran(monkeypatch, "--pid", "12", "--engine", "none", "--dry-run", target=BriefTarget(injected=0))
     assert len(said) == 1
-    run._tell([], as_json=True)  # a schedule that never ticked
+    run._tell(FakeBackend(), as_json=True)  # a schedule that never ticked
     assert len(said) == 2
 
 

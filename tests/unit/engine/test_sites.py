@@ -9,6 +9,7 @@ import pytest
 from chaoskernel.bpf import inject
 from chaoskernel.engine.events import Event
 from chaoskernel.engine.sites import Memory, Record, SiteTable, entered
+from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.sites import MAX_HITS, MAX_SITES, By, Hits, Phase, Place, Sites
 from chaoskernel.kernel.text import PAGES, Function, Text
 
@@ -103,6 +104,11 @@ def test_what_fails_is_a_store(program: Program, hits: Hits | int, turns: tuple[
     first.injected = 3
     assert program.table.end().failed == (3,)
     assert first.first == 0
+
+
+def test_exec_is_no_phase_that_anybody_says(program: Program) -> None:
+    with pytest.raises(InvalidFault, match="the stack tells exec"):
+        program.table.set_phase(Phase.EXEC)
 
 
 @pytest.mark.parametrize(

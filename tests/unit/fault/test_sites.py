@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault import syntax
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import (
@@ -107,3 +108,42 @@ def test_hits_are_words_or_a_number() -> None:
 def test_the_engine_bcc_has_no_sites() -> None:
     with pytest.raises(InvalidFault, match="has sites"):
         Fault("x", Kind.SLAB, Scope(pids=(42,)), engine=EngineName.BCC, sites=Sites())
+
+
+@pytest.mark.parametrize(
+    ("site", "hits", "record", "expected"),
+    [
+        ("", "once", False, None),
+        ("", "once", True, Sites()),
+        (ID, "persistent", False, Sites((ID,), Hits.PERSISTENT)),
+        (f"{ID}, {ID}", 3, False, Sites((ID, ID), 3)),
+    ],
+)
+def test_arguments_say_what_is_done_with_sites(
+    site: str, hits: str | int, record: bool, expected: Sites | None
+) -> None:
+    assert syntax.sites(site, hits, record) == expected
+
+
+@pytest.mark.parametrize(
+    ("site", "hits", "record", "key"),
+    [
+        ("mount", "once", False, "site"),
+        (5, "once", False, "site"),
+        (ID, "never", False, "hits"),
+        ("", "persistent", False, "hits"),
+        (ID, "once", True, "sites"),
+        ("", "once", "yes", "sites"),
+        (f"{ID},", "once", False, "site"),
+    ],
+)
+def test_arguments_about_sites_are_checked(site: Any, hits: str, record: Any, key: str) -> None:
+    with pytest.raises(InvalidFault) as refused:
+        syntax.sites(site, hits, record)
+    assert refused.value.key == key
+
+
+def test_the_telling_place_is_the_first_that_is_no_plumbing() -> None:
+    places = ("should_failslab", "kmem_cache_alloc", "getname_flags", "do_sys_openat2")
+    site = Site("00ab54c0de", "should_failslab", By.OTHER, "", tuple(Place(p, 1) for p in places))
+    assert site.telling.function == "getname_flags"
