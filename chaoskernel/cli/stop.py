@@ -17,7 +17,8 @@ from chaoskernel.cli.ps import tell_doubts
 from chaoskernel.errors import ChaosKernelError, EngineError, NotPermitted, UnknownFault
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
-from chaoskernel.k8s.leftovers import Jobs, Left
+from chaoskernel.k8s.api import Cluster
+from chaoskernel.k8s.leftovers import Left
 from chaoskernel.kernel import bpf
 from chaoskernel.terminal import document, shown
 
@@ -125,7 +126,7 @@ def _stop_jobs(names: tuple[str, ...], as_json: bool, namespace: str, seconds: f
         raise EngineError("; ".join(troubles), hint="a fault ends at its deadline all the same")
 
 
-def _left(cluster: Jobs, namespace: str, jobs: set[str]) -> list[Left]:
+def _left(cluster: Cluster, namespace: str, jobs: set[str]) -> list[Left]:
     return [left for left in leftovers.find(cluster, namespace) if left.job in jobs]
 
 

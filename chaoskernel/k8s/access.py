@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from chaoskernel.backend.backends import Backends
 from chaoskernel.backend.record import Backend
@@ -14,24 +14,17 @@ from chaoskernel.chaosmesh.manifest import Selection
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.checks import check_flag, is_int
 from chaoskernel.fault.scope import Scope
+from chaoskernel.k8s.api import Cluster
 from chaoskernel.k8s.backend import ClusterBackend
 from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
-from chaoskernel.k8s.injection import Cluster, Waits
+from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.k8s.job import settings as job_settings
-from chaoskernel.k8s.leftovers import Jobs
 from chaoskernel.k8s.nodes import MAX_NODES, Bounds
-from chaoskernel.k8s.select import Pods, select
+from chaoskernel.k8s.select import select
 from chaoskernel.log import logger
 from chaoskernel.shared import Shared
-
-
-class Api(Cluster, Pods, Jobs, Protocol):
-    """All that is asked of a cluster."""
-
-    def pod(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return a pod."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Access:
     :param own: the pod of this process; None outside of a cluster.
     """
 
-    cluster: Api
+    cluster: Cluster
     connection: Connection
     settings: Settings
     own: Self | None
@@ -96,12 +89,12 @@ def bounded(max_nodes: Any, system_pods: Any, own: Self | None) -> Bounds:
     return Bounds(max_nodes, system_pods, own)
 
 
-Open = Callable[[Connection], Api]
+Open = Callable[[Connection], Cluster]
 
 _open: Shared[Open] = Shared(lambda: ApiCluster)
 
 
-def reaching(cluster: Api) -> contextlib.AbstractContextManager[Open]:
+def reaching(cluster: Cluster) -> contextlib.AbstractContextManager[Open]:
     """Have every connection lead to a given cluster for a while."""
     return _open.replaced(lambda _: cluster)
 

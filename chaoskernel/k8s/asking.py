@@ -12,6 +12,7 @@ from typing import Any
 from chaoskernel.backend.launch import start_seconds
 from chaoskernel.errors import ClusterError
 from chaoskernel.k8s import forms, streams
+from chaoskernel.k8s.api import Document
 from chaoskernel.k8s.api_errors import Busy, error_of
 from chaoskernel.k8s.forms import Form
 from chaoskernel.k8s.retry import Patience
@@ -29,8 +30,6 @@ READ_SECONDS = 60
 
 _MAX_REFUSAL = 1 << 16
 _SHOWN = 80
-
-Document = dict[str, Any]
 Errors = Callable[[str], contextlib.AbstractContextManager[None]]
 
 

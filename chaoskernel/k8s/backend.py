@@ -16,7 +16,8 @@ from chaoskernel.compiler.objects import assigned
 from chaoskernel.errors import AgentError, InvalidFault
 from chaoskernel.fault.sites import Site
 from chaoskernel.fault.spec import Fault
-from chaoskernel.k8s.injection import Cluster, Injection, Waits
+from chaoskernel.k8s.api import Cluster
+from chaoskernel.k8s.injection import Injection, Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.log import logger
 

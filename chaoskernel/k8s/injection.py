@@ -9,8 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable
 
 from chaoskernel.backend.launch import START_VARIABLE
 from chaoskernel.backend.record import Record
@@ -24,6 +23,7 @@ from chaoskernel.errors import (
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.spec import Fault
 from chaoskernel.k8s import aggregate, removal
+from chaoskernel.k8s.api import Cluster, Document
 from chaoskernel.k8s.api_errors import event_trouble
 from chaoskernel.k8s.job import (
     CONTAINER,
@@ -47,28 +47,6 @@ from chaoskernel.log import logger
 _LOOK_SECONDS = 1.0
 _REASON_SECONDS = 10.0
 """How long a server may take to tell why a Job makes no pod, when time is up already."""
-
-Document = dict[str, Any]
-
-
-class Cluster(removal.Cluster, Protocol):
-    """What a target asks of a cluster; cluster.py is the one that there is."""
-
-    def warnings(self, namespace: str, patience: Patience | None = None) -> Iterator[Document]:
-        """Yield the events that warn of Jobs."""
-
-    def create_job(
-        self, namespace: str, manifest: Mapping[str, Any], patience: Patience | None = None
-    ) -> str:
-        """Create a Job; return its uid, or nothing where that is not known."""
-
-    def watch_pods(
-        self, namespace: str, labels: str, over: threading.Event
-    ) -> Iterator[tuple[str, Document]]:
-        """Yield what becomes of pods; what keeps it from seeing them comes as ERROR."""
-
-    def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
-        """Yield the lines of a container's log until it ends."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

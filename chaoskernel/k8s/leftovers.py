@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.fault.spec import NAME
+from chaoskernel.k8s.api import Cluster
 from chaoskernel.k8s.job import (
     ANNOTATION_BY,
     ANNOTATION_NODE,
@@ -17,19 +18,6 @@ from chaoskernel.k8s.job import (
     LABEL_FAULT,
 )
 from chaoskernel.k8s.owner import owner_of
-
-
-class Jobs(Protocol):
-    """What is asked of a cluster; cluster.py is the one that there is."""
-
-    def jobs(self, namespace: str, labels: str) -> Iterator[dict[str, Any]]:
-        """Yield the Jobs of a namespace that have these labels."""
-
-    def pods(self, namespace: str, labels: str = "") -> Iterator[dict[str, Any]]:
-        """Yield the pods of a namespace that have these labels."""
-
-    def delete_job(self, namespace: str, name: str) -> None:
-        """Delete a Job and its pod; one that is not there is no error."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +38,7 @@ class Left:
     ends_at: str
 
 
-def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
+def find(cluster: Cluster, namespace: str, name: str = "") -> list[Left]:
     """Return the Jobs of a fault, or of all, and the pods whose Job is gone.
 
     :raises ChaosKernelError: the cluster refuses to say.
@@ -72,7 +60,7 @@ def find(cluster: Jobs, namespace: str, name: str = "") -> list[Left]:
     return sorted([*jobs, *orphans], key=lambda left: (left.fault, left.node))
 
 
-def remove(cluster: Jobs, namespace: str, lefts: Sequence[Left]) -> list[tuple[Left, str]]:
+def remove(cluster: Cluster, namespace: str, lefts: Sequence[Left]) -> list[tuple[Left, str]]:
     """Delete Jobs; return each, with what went wrong or nothing.  It goes on past errors."""
     removed = []
     for left in lefts:

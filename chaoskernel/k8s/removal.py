@@ -11,9 +11,10 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from chaoskernel.errors import ChaosKernelError, ClusterError, NotPermitted
+from chaoskernel.k8s.api import Cluster
 from chaoskernel.k8s.retry import Patience
 from chaoskernel.log import logger
 
@@ -28,16 +29,6 @@ _RIGHTS_TIMES = 5
 knows nobody's rights."""
 
 _Item = TypeVar("_Item")
-
-
-class Cluster(Protocol):
-    """What is asked of a cluster; cluster.py is the one that there is."""
-
-    def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
-        """Delete a Job and its pod; one that is not there is no error."""
-
-    def delete_jobs(self, namespace: str, labels: str, patience: Patience | None = None) -> None:
-        """Delete the Jobs that have these labels, and their pods, by one request."""
 
 
 def parts(jobs: int) -> int:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 from chaoskernel.chaosmesh.manifest import Selection, Selector
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.k8s import nodes
+from chaoskernel.k8s.api import Cluster
 from chaoskernel.k8s.nodes import Bounds, Seen
-
-
-class Pods(Protocol):
-    """What is asked of a cluster; cluster.py is the one that there is."""
-
-    def pods(self, namespace: str, labels: str = "") -> Iterator[dict[str, Any]]:
-        """Yield the pods of a namespace that have these labels."""
-
-    def nodes(self) -> Iterator[dict[str, Any]]:
-        """Yield the nodes."""
 
 
 def select(
     selection: Selection,
-    cluster: Pods,
+    cluster: Cluster,
     bounds: Bounds,
     *,
     all_containers: bool = False,
@@ -57,6 +47,6 @@ def _labels(selector: Selector) -> str:
     return ",".join(f"{key}={value}" for key, value in selector.labels.items())
 
 
-def _node_labels(cluster: Pods) -> dict[str, Mapping[str, str]]:
+def _node_labels(cluster: Cluster) -> dict[str, Mapping[str, str]]:
     found = (document["metadata"] for document in cluster.nodes())
     return {metadata["name"]: metadata.get("labels") or {} for metadata in found}

@@ -22,7 +22,8 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
-from chaoskernel.k8s.cluster import ApiCluster, _errors
+from chaoskernel.k8s.client import raised
+from chaoskernel.k8s.cluster import ApiCluster
 from chaoskernel.k8s.connection import Connection, without_secrets
 from chaoskernel.k8s.job import Owner, Settings, job
 from tests.unit.k8s.api_server import Answer, Make, Server, a_pod, refusal
@@ -108,7 +109,7 @@ def test_a_refusal_is_read_from_the_bytes_that_older_clients_have_it_in() -> Non
     message = b'{"message": "User \\"u\\" cannot list resource \\"nodes\\" in API group \\"\\""}'
     refused = ApiException(status=403)
     refused.body = message
-    with pytest.raises(NotPermitted, match="u may not list nodes"), _errors("list nodes", "x"):
+    with pytest.raises(NotPermitted, match="u may not list nodes"), raised("list nodes", "x"):
         raise refused
 
 

@@ -11,14 +11,16 @@ import pytest
 from chaoskernel.errors import ChaosKernelError, ClusterError, NotPermitted
 from chaoskernel.k8s import removal
 from chaoskernel.k8s.retry import Patience
+from tests.unit.k8s.fake_cluster import FakeCluster
 
 
-class Cluster:
+class Cluster(FakeCluster):
     """Records what is asked of it; refuses what `refuse` has an error for."""
 
     def __init__(self, refuse: Callable[[str], ChaosKernelError | None] = lambda _: None) -> None:
+        super().__init__()
         self.asked: list[str] = []
-        self._refuse = refuse
+        self._error_for = refuse
         self._lock = threading.Lock()
 
     def delete_job(self, namespace: str, name: str, patience: Patience | None = None) -> None:
@@ -30,7 +32,7 @@ class Cluster:
     def _ask(self, what: str) -> None:
         with self._lock:
             self.asked.append(what)
-            error = self._refuse(what)
+            error = self._error_for(what)
         if error:
             raise error
 
