@@ -19,8 +19,8 @@ FIGURES := docs/figures
 STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 
-.PHONY: demo demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-injection test-newer test-newest test-node \
+.PHONY: demo demo-explore demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
+	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
 	test-stock $(ON_STOCK)
 
 demo: $(READY) lab
@@ -38,6 +38,23 @@ demo-stock: $(OBJECT)
 		run --journal-path $(DEMO)/stock.json experiments/stock-demo.json
 	@$(BIN)/chaoskernel summary $(DEMO)/stock.json
 
+# What SQLite does not survive, in two minutes; status 3 says that something was found.
+SQLITE := sqlite3 db 'create table t(x); insert into t values(1), (2); select count(*) from t; vacuum'
+INTACT := test ! -e db || sqlite3 db 'pragma integrity_check' | grep -qx ok
+
+demo-explore: $(READY) lab
+	@mkdir -p $(DEMO)
+	@rm -rf $(DEMO)/explore.jsonl $(DEMO)/explore.jsonl.lab
+	@$(BIN)/chaoskernel explore --lab --budget 2m --state $(DEMO)/explore.jsonl \
+		--verify "$(INTACT)" -- $(SQLITE) || [ $$? = 3 ]
+
+# The planted weaknesses on both kinds of kernel, and a guest that is lost.
+test-explore: lab
+	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- $(LAB_PYTEST) tests/explore
+	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) --package $(firstword $(STOCK)) -- \
+		$(LAB_PYTEST) tests/explore
+	@$(BIN)/pytest --verbose tests/e2e/test_explore_lab.py
+
 KERNEL_NEWER := --source 6.12 --config tests/kernels/with-hooks.config
 IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider -p no:hypothesispytest --verbose
@@ -49,7 +66,7 @@ TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
 BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 # These boot machines themselves.
-ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py
+ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_cluster.py tests/e2e/test_explore_lab.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
 test-injection: $(OBJECT)

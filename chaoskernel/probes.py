@@ -11,6 +11,7 @@ from chaoskernel.backend.outcome import chain_end
 from chaoskernel.backend.record import State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import InvalidFault, UnknownFault
+from chaoskernel.explore import activities
 from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_name, is_int
 from chaoskernel.fault.hooks import TABLE
@@ -27,6 +28,7 @@ __all__ = [
     "injection_events",
     "kernel_chaos_state",
     "kernel_supports",
+    "not_survived",
     "sites",
 ]
 
@@ -158,6 +160,19 @@ def kernel_supports(fault: str = "slab", function: str = "") -> bool:
         check_kind(kind, function)
         hooks = [hook.symbol for hook in TABLE[kind].hooks if not hook.optional]
         return all(map(usable, hooks or [function]))
+
+
+def not_survived(state: str = "explore.jsonl", accept: str = "") -> int:
+    """Return how many attempts of an exploration came to something that needs a look.
+
+    Those are all but survived, reported and not reached; a steady state has a tolerance of 0.
+
+    :param state: the file that the action explore has written.
+    :param accept: a file of accepted outcomes, as `chaoskernel explore --write-accept` writes it.
+    :raises ActivityFailed: one of the files cannot be read.
+    """
+    with failing_in_one_line():
+        return activities.not_survived(state, accept)
 
 
 def _tells(key: str, value: object) -> bool:

@@ -92,9 +92,10 @@ STATUSES = {
     "0": "it worked",
     "1": "it failed: one line on standard error names the cause and the remedy",
     "2": "the command line is wrong",
+    "3": "`explore`: something needs a look that `--accept` does not have",
     "124": "`lab run`: `--timeout` was reached",
     "125": "`lab run`: the guest was lost",
-    "129, 130, 143": "`run` and `lab`: SIGHUP, SIGINT or SIGTERM ended it",
+    "129, 130, 143": "`run`, `explore` and `lab`: SIGHUP, SIGINT or SIGTERM ended it",
     "any other": "`lab run`: the status of the command in the guest",
 }
 
@@ -109,6 +110,7 @@ VARIABLES = {
     "CHAOSKERNEL_PRIORITY_CLASS": "the priority class of the agents' pods",
     "CHAOSKERNEL_PYTHON": "the Python that runs the agent on this host",
     "CHAOSKERNEL_START_SECONDS": "how long a start on a cluster may take",
+    "CHAOSKERNEL_WORK": "set by `explore`: the directory that a run begins in",
 }
 """What each variable of the environment sets; complete, or a test fails."""
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "check": "Show what this kernel and host offer to faults, and what is missing.",
     "completion": "Print what makes a shell complete commands and options.",
     "convert": "Write an experiment that does what KernelChaos documents say.",
+    "explore": "Find every place where the kernel can fail a program, and fail each.",
     "faults": "List what can be made to fail, and whether it can on this kernel.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults of this host, or of a cluster.",

@@ -93,8 +93,6 @@ class Keeper:
         self._root.mkdir(parents=True, exist_ok=True)
         try:
             self._serve(woken)
-        except BrokenPipeError:  # nobody listens any more
-            pass
         finally:
             self.end()
             shutil.rmtree(self._root, ignore_errors=True)
@@ -138,7 +136,8 @@ class Keeper:
             self._fresh()
 
     def _say(self, **message: Any) -> None:
-        os.write(self._output, json.dumps(message).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # of an explorer that is gone input ends, too
+            os.write(self._output, json.dumps(message).encode() + b"\n")
 
     def _fresh(self) -> None:
         """Make an empty directory for the next run."""

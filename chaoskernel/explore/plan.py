@@ -38,7 +38,8 @@ class Plan:
     :param stop: of a service: what stops it, by a shell; SIGTERM where empty.
     :param verify: exits with 0 when the data is whole; a service is started anew for it.
     :param directory: where the program runs; empty is an empty directory for each run.
-    :param faults: kinds of fault; their sites are failed one at a time.
+    :param faults: kinds of fault, whose sites are failed one at a time; none is what the kernel
+        has of slab and page, else allocation.
     :param hits: which requests at a site fail; each is tried.
     :param phases: where sites are failed; empty is everywhere but in exec.
     :param depth: 2 fails pairs of sites, too.
@@ -62,7 +63,7 @@ class Plan:
     stop: str = ""
     verify: str = ""
     directory: str = ""
-    faults: tuple[Kind, ...] = (Kind.ALLOCATION,)
+    faults: tuple[Kind, ...] = ()
     hits: tuple[Hits | int, ...] = (Hits.ONCE,)
     phases: tuple[Phase, ...] = ()
     depth: int = 1

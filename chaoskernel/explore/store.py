@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,6 +68,13 @@ def resume(path: Path) -> contextlib.AbstractContextManager[Store]:
         is another one.
     """
     return _open(path, os.O_RDWR | os.O_CLOEXEC | os.O_APPEND, None)
+
+
+@contextlib.contextmanager
+def scratch(findings: Findings) -> Iterator[Store]:
+    """Have a store for what is known, which keeps nothing more."""
+    with tempfile.TemporaryFile() as file:
+        yield Store(Path("/dev/null"), file.fileno(), findings)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def test_actions_are_discovered_as_actions() -> None:
         "apply_kernel_chaos",
         "apply_pod_kernel_chaos",
         "delete_kernel_chaos",
+        "explore",
         "pause_kernel_chaos",
         "resume_kernel_chaos",
         "start_injection",
@@ -48,6 +49,7 @@ def test_probes_are_discovered_as_probes() -> None:
         "injection_events",
         "kernel_chaos_state",
         "kernel_supports",
+        "not_survived",
         "sites",
     ]
 

@@ -1,0 +1,40 @@
+"""Explorations in throwaway guests: one that is lost is an outcome, and the next goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.explore.conftest import SOURCE, explore
+
+
+@pytest.fixture(autouse=True, scope="module")
+def host() -> None:
+    if os.environ.get("CHAOSKERNEL_IN_LAB") == "1":
+        pytest.skip("a lab within the lab")
+
+
+def test_lost_guest_is_an_outcome_and_the_exploration_goes_on(tmp_path: Path) -> None:
+    program = Path("build") / "planted"  # the guest has a /tmp of its own
+    program.parent.mkdir(exist_ok=True)
+    subprocess.run(["gcc", "-static", "-O1", "-o", program, SOURCE], check=True, timeout=120)
+    directory = Path("build") / f"explore-{os.getpid()}"
+    directory.mkdir()
+    state = directory / "x.jsonl"
+    try:
+        words = ("--lab", "--fault", "slab", "--phase", "work", "--", str(program), "lose")
+        found = explore(state, *words, seconds=1800)
+    finally:
+        state.unlink(missing_ok=True)
+    by_call = {
+        call: {site["outcome"] for site in found["sites"] if site["entered"]["name"] == call}
+        for call in ("inotify_init1", "timerfd_create", "socket")
+    }
+    assert by_call["inotify_init1"] == {"kernel"}
+    assert by_call["timerfd_create"] == {"survived"}
+    assert found["ended_by"] == "complete"
+    lost = [site for site in found["sites"] if site["outcome"] == "kernel"]
+    assert all("panic" in " ".join(site["kernel_log"]).lower() for site in lost)
