@@ -29,11 +29,11 @@ def target() -> Iterator[FakeBackend]:
         yield target
 
 
-def test_start_tells_what_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_tells_what_does_not_work() -> None:
     target = LocalBackend(launcher(warnings=["stacks have no names"]))
-    monkeypatch.setattr(actions, "shared", lambda: target)
     try:
-        started = actions.start_injection("mount", callchain=["sys_mount"], pids=[12])
+        with sharing(target):
+            started = actions.start_injection("mount", callchain=["sys_mount"], pids=[12])
     finally:
         target.stop()
     assert started["warnings"] == ["stacks have no names"]
