@@ -14,15 +14,14 @@ def discover(discover_system: bool = True) -> dict[str, object]:  # noqa: ARG001
     """
     from chaoslib.discovery.discover import (  # noqa: PLC0415
         discover_actions,
-        discover_activities,
         discover_probes,
         initialize_discovery_result,
     )
 
     found = initialize_discovery_result("chaostoolkit-kernel", __version__, "kernel")
+    # The functions of the control are no activities: `chaos init` would offer them as such.
     activities = [
         *discover_actions("chaoskernel.actions"),
         *discover_probes("chaoskernel.probes"),
-        *discover_activities("chaoskernel.control", "control"),
     ]
     return {**found, "activities": activities}

@@ -15,6 +15,7 @@ from chaoskernel.toolkit.kernel_chaos import (
     resume_kernel_chaos,
 )
 from chaoskernel.toolkit.pod_injection import start_pod_injection, stop_pod_injection
+from chaoskernel.toolkit.waiting import wait_for_injection
 
 __all__ = [
     "apply_kernel_chaos",
@@ -27,4 +28,5 @@ __all__ = [
     "start_pod_injection",
     "stop_injection",
     "stop_pod_injection",
+    "wait_for_injection",
 ]

@@ -14,13 +14,16 @@ control raises; what a person must know is logged and put into the journal.
 import dataclasses
 from datetime import UTC, datetime
 
+from chaoslib.exceptions import InvalidActivity
+
 from chaoskernel.backend.backends import shared
 from chaoskernel.backend.record import Record, State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.log import logger
 from chaoskernel.shared import Shared
-from chaoskernel.toolkit import evidence
+from chaoskernel.terminal import shown
+from chaoskernel.toolkit import evidence, presence, validation
 
 __all__ = [
     "after_experiment_control",
@@ -28,6 +31,7 @@ __all__ = [
     "after_method_control",
     "before_experiment_control",
     "cleanup_control",
+    "validate_control",
 ]
 
 
@@ -35,23 +39,40 @@ __all__ = [
 class _Run:
     """The experiment that is running: the toolkit runs one at a time.
 
-    :param earlier: the faults that this process had started before it.
     :param played: the method's runs, once the method is over.
     """
 
-    earlier: frozenset[tuple[str, str]] = frozenset()
     played: list | None = None
 
     def records(self) -> list[Record]:
-        return [record for record in shared().records() if _identity(record) not in self.earlier]
+        return presence.of_this_experiment(shared().records())
 
 
 _run = Shared(_Run)
 
 
+def validate_control(control: dict) -> None:
+    """Check every activity of this package in the experiment, all at once.
+
+    `chaos validate` calls it, and `chaos run` before it does anything else.
+
+    :raises InvalidActivity: something is wrong that can be known without a kernel or a cluster.
+    """
+    experiment = validation.experiment_in_validation()
+    if experiment is None:
+        logger.warning(
+            "Kernel faults: this version of the toolkit does not show the control what it "
+            "validates; arguments are checked when their activity starts"
+        )
+        return
+    found = [shown(each) for each in validation.findings(experiment)]
+    if found:
+        raise InvalidActivity("\n".join(found))
+
+
 def before_experiment_control(context: dict, **kwargs: object) -> None:
     """Note which faults are not this experiment's."""
-    _run().earlier = frozenset(map(_identity, shared().records()))
+    presence.begin(shared().records())
     _run().played = None
 
 
@@ -104,10 +125,8 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
 def cleanup_control() -> None:
     """Stop what is left: the toolkit calls this even after an error that it does not handle."""
     _stop_all()
-
-
-def _identity(record: Record) -> tuple[str, str]:
-    return record.fault.name, str(record.armed.get("armed_at", ""))
+    presence.end()
+    _run().played = None
 
 
 def _stop_all() -> None:

@@ -10,14 +10,11 @@ from chaoskernel.backend.backends import shared
 from chaoskernel.backend.outcome import chain_end
 from chaoskernel.backend.record import State
 from chaoskernel.chaosmesh import applied
-from chaoskernel.errors import InvalidFault, UnknownFault
+from chaoskernel.errors import UnknownFault
 from chaoskernel.explore import activities
-from chaoskernel.fault import syntax
-from chaoskernel.fault.checks import check_name, is_int
 from chaoskernel.fault.hooks import TABLE
-from chaoskernel.fault.rules import check_kind
 from chaoskernel.fault.sites import most_first
-from chaoskernel.fault.spec import kind_named
+from chaoskernel.toolkit import arguments
 from chaoskernel.toolkit.activity import failing_in_one_line
 
 __all__ = [
@@ -67,10 +64,7 @@ def injection_events(name: str, limit: int = 100) -> dict:
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
     with failing_in_one_line():
-        limit = syntax.number("limit", limit)
-        if not is_int(limit) or limit < 1:
-            raise InvalidFault("limit", limit, "a whole number above 0")
-        return shared().events(name, limit)
+        return shared().events(name, arguments.count("limit", limit))
 
 
 def sites(name: str) -> list:
@@ -97,7 +91,7 @@ def injection_active(name: str) -> bool:
     :raises ActivityFailed: that is no name.
     """
     with failing_in_one_line():
-        check_name("name", name)
+        name = arguments.fault_name(name)
         try:
             return shared().record(name).state is State.ACTIVE
         except UnknownFault:
@@ -113,9 +107,7 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
     :raises ActivityFailed: there were fewer; the line says what held them back.
     """
     with failing_in_one_line():
-        minimum = syntax.number("minimum", minimum)
-        if not is_int(minimum) or minimum < 1:
-            raise InvalidFault("minimum", minimum, "a whole number above 0")
+        minimum = arguments.count("minimum", minimum)
     seen = counters(name)
     hits = seen.get("injected", 0) + seen.get("held_dry_run", 0)
     if hits < minimum:
@@ -156,8 +148,7 @@ def kernel_supports(fault: str = "slab", function: str = "") -> bool:
     from chaoskernel.kernel.features import usable  # noqa: PLC0415
 
     with failing_in_one_line():
-        kind = kind_named(fault)
-        check_kind(kind, function)
+        kind, function = arguments.supported(fault=fault, function=function)
         hooks = [hook.symbol for hook in TABLE[kind].hooks if not hook.optional]
         return all(map(usable, hooks or [function]))
 

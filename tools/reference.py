@@ -21,6 +21,7 @@ from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.cli import cli
 from chaoskernel.fault.hook_types import Row
 from chaoskernel.fault.hooks import TABLE
+from chaoskernel.fault.lists import LISTS, MAPPINGS
 
 PLACE = Path(__file__).parents[1] / "docs/reference.md"
 
@@ -129,6 +130,14 @@ faults.  Change those, not this file.
 - [Environment](#environment)
 """
 
+_ACTIONS = """\
+## Actions
+
+A list may be text: one item, or items between commas, such as `/run/db.pid` or `4711, 4712`.
+So may a mapping: `app=web, tier=db`.  What has a comma in it, or is no text, is written as JSON.
+`chaos init` asks for both as text.
+"""
+
 _CONTROL = """\
 ## The control
 
@@ -143,6 +152,9 @@ Declare `chaoskernel.control` once, for the whole experiment:
 
 It stops every fault that is left at the end, puts the counters and the latest injections into the
 journal under the key `chaoskernel`, and lets the experiment deviate when a fault hit nothing.
+`chaos validate`, and `chaos run` before it begins, have it check every activity of this package:
+[what validation finds](validation.md).  Where an experiment does not declare it, or misspells it,
+the log says what to declare when the first fault starts, and the control is applied from then on.
 """
 
 
@@ -178,7 +190,7 @@ def document() -> str:
     parts = [
         _HEAD,
         _faults(),
-        "## Actions\n",
+        _ACTIONS,
         *(_activity(actions, name) for name in actions.__all__),
         "## Probes\n",
         *(_activity(probes, name) for name in probes.__all__),
@@ -241,7 +253,7 @@ def _activity(module: Any, name: str) -> str:
     meanings = {**_SHARED, **_meanings(said)}
     signature = inspect.signature(function)
     rows = (
-        [f"`{key}`", each.annotation.__name__, _default(each), _plain(meanings.get(key, ""))]
+        [f"`{key}`", _type(key, each), _default(each), _plain(meanings.get(key, ""))]
         for key, each in signature.parameters.items()
     )
     table = _table(["argument", "type", "default", "meaning"], rows)
@@ -267,6 +279,15 @@ _SHARED = {
     **_meanings(described(actions.start_injection)),
 }
 """What an argument means where an activity does not say otherwise."""
+
+
+def _type(key: str, argument: inspect.Parameter) -> str:
+    """Return the type of an argument; `chaos discover` has to show some of them as text."""
+    if key in LISTS:
+        return "list"
+    if key in MAPPINGS:
+        return "dict"
+    return "int" if key == "seed" else str(argument.annotation.__name__)
 
 
 def _default(argument: inspect.Parameter) -> str:

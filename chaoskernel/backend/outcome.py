@@ -77,6 +77,15 @@ def why_nothing(counters: Mapping[str, Any]) -> str:
     return f"all were held back: {held_back(counters)}"
 
 
+def why_few(counters: Mapping[str, Any]) -> str:
+    """Return why fewer calls failed than was hoped for, as far as the counters tell."""
+    if not hits(counters):
+        return why_nothing(counters)
+    seen = f"reached {counters.get('reached', 0)}, matched {counters.get('matched', 0)}"
+    held = held_back(counters)
+    return f"{seen}, held back {held}" if held else seen
+
+
 def held_back(counters: Mapping[str, Any]) -> str:
     """Return how many calls were held back by each reason, in words; empty where none was."""
     held = {

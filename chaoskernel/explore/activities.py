@@ -7,6 +7,7 @@ from typing import Any
 
 from chaoskernel.explore import accept, results, session, store
 from chaoskernel.explore.arguments import plan_of
+from chaoskernel.explore.plan import Plan
 from chaoskernel.fault import syntax
 
 _NUMBERS = ("depth", "baselines", "sites", "seed")
@@ -18,14 +19,22 @@ def explore(state: str, resume: bool, **asked: Any) -> dict[str, Any]:
     :param asked: what `plan_of` takes.
     :raises ChaosKernelError: nothing can be explored; what was found before is kept.
     """
-    numbers = {name: syntax.number(name, asked[name]) for name in _NUMBERS}
-    plan = plan_of(**{**asked, **numbers})
+    plan = planned(**asked)
     path = Path(state)
     opened = store.resume(path) if resume else store.begin(path, plan)
     with opened as kept:
         store.check_kernel(kept.findings)
         session.explore(kept, session.Quiet())
         return results.document(kept.findings, state)
+
+
+def planned(**asked: Any) -> Plan:
+    """Return what arguments of the action explore ask for.
+
+    :raises InvalidFault: one is wrong.
+    """
+    numbers = {name: syntax.number(name, asked[name]) for name in _NUMBERS if name in asked}
+    return plan_of(**{**asked, **numbers})
 
 
 def not_survived(state: str, accepted: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from chaoskernel.errors import InvalidFault
 from chaoskernel.explore.plan import Plan
 from chaoskernel.fault import syntax
-from chaoskernel.fault.checks import listed
+from chaoskernel.fault.lists import items
 from chaoskernel.fault.sites import Hits, hits_of, phase_of
 from chaoskernel.fault.spec import kind_named
 
@@ -20,7 +20,7 @@ _ALWAYS_READY = ":"
 
 def plan_of(
     *,
-    command: Sequence[str],
+    command: Sequence[str] | str,
     start: str = "",
     ready: str = "",
     directory: str = "",
@@ -33,11 +33,15 @@ def plan_of(
 ) -> Plan:
     """Return what arguments ask for, as the command `explore` takes them.
 
-    :param command: the program; with `start` the workload, or the file of an experiment.
+    :param command: the program; with `start` the workload, or the file of an experiment.  Text
+        is taken apart as a shell does.
     :param others: fields of Plan that need no reading.
     :raises InvalidFault: one is wrong.
     """
-    words = tuple(map(str, listed("command", command)))
+    if isinstance(command, str):
+        words = _words("command", command)
+    else:
+        words = tuple(map(str, items("command", command)))
     program = _words("start", start) if start else words
     is_experiment = len(words) == 1 and words[0].endswith(_EXPERIMENTS)
     if is_experiment and not start:
@@ -53,9 +57,9 @@ def plan_of(
         experiment=str(Path(words[0]).absolute()) if is_experiment else "",
         ready=ready or (_ALWAYS_READY if start else ""),
         directory=str(Path(directory).absolute()) if directory else "",
-        faults=tuple(map(kind_named, listed("fault", faults))),
-        hits=tuple(map(hits_of, listed("hits", hits))) or (Hits.ONCE,),
-        phases=tuple(map(phase_of, listed("phase", phases))),
+        faults=tuple(map(kind_named, items("fault", faults))),
+        hits=tuple(map(hits_of, items("hits", hits))) or (Hits.ONCE,),
+        phases=tuple(map(phase_of, items("phase", phases))),
         timeout=syntax.seconds(timeout, key="timeout"),
         budget=syntax.seconds(budget, key="budget") if budget else 0.0,
         **others,

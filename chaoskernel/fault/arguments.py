@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chaoskernel.fault import syntax
-from chaoskernel.fault.checks import listed
+from chaoskernel.fault.lists import items
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, engine_named, kind_named, mechanism_named
 from chaoskernel.fault.where import Where
@@ -14,8 +14,8 @@ from chaoskernel.fault.where import Where
 def fault_of(
     *,
     name: Any,
-    fault: Any,
     scope: Scope,
+    fault: Any = "slab",
     callchain: Any = None,
     probability: Any = 100.0,
     times: Any = 0,
@@ -58,9 +58,9 @@ def fault_of(
         stand_in=stand_in,
         sites=syntax.sites(site, hits, sites),
         where=Where(
-            paths=listed("paths", paths),
-            devices=listed("devices", devices),
+            paths=items("paths", paths),
+            devices=items("devices", devices),
             any_file=any_file,
-            peers=listed("peers", peers),
+            peers=items("peers", peers),
         ),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 from typing import Any
 
+from chaoskernel.fault.error_numbers import error_text
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.sites import Sites
 from chaoskernel.fault.spec import Fault, Frame
 from chaoskernel.fault.syntax import duration_text
 
@@ -21,7 +22,7 @@ def error_name(fault: Fault) -> str:
     """Return the name of the error that a fault means; its number where it has no name."""
     if not fault.error:
         return _OWN_ERROR.get(fault.kind, "")
-    return errno.errorcode.get(fault.error, str(fault.error))
+    return str(error_text(fault.error))
 
 
 def asked(fault: Fault) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def asked(fault: Fault) -> dict[str, Any]:
         **fault.where.to_json(),
         "dry_run": fault.dry_run,
         "stand_in": fault.stand_in,
+        **_sites(fault.sites),
     }
     return {
         "fault": fault.kind.value,
@@ -53,6 +55,14 @@ def asked(fault: Fault) -> dict[str, Any]:
         "mechanism": fault.mechanism.value,
         "engine": fault.engine.value,
     }
+
+
+def _sites(sites: Sites | None) -> dict[str, Any]:
+    if not sites:
+        return {}
+    if not sites.fail:
+        return {"sites": True}
+    return {"site": ",".join(sites.fail), "hits": sites.to_json()["hits"]}
 
 
 def in_words(fault: Fault) -> str:
@@ -81,6 +91,8 @@ def _under(fault: Fault) -> str:
     said = [f"under {names}"] if names else []
     if fault.has_predicates:
         said.append("where its predicates hold")
+    if fault.sites and fault.sites.fail:
+        said.append(f"at site {_few(fault.sites.fail)}")
     return " ".join(said)
 
 

@@ -6,6 +6,7 @@ Standard library only, for the agent makes them too.
 from __future__ import annotations
 
 import base64
+import difflib
 import enum
 import json
 import math
@@ -61,14 +62,6 @@ def check_count(key: str, number: int, most: int, what: str, *, hint: str = "") 
         raise InvalidFault(key, f"{number} {what}", f"at most {most} {what}", hint=hint)
 
 
-def listed(key: str, value: Any) -> tuple[Any, ...]:
-    """Return a list's items; one that is absent (None) has none.
-
-    :raises InvalidFault: the value is not a list.
-    """
-    return () if value is None else sequence_of(key, value)
-
-
 def check_flag(key: str, value: Any) -> None:
     """Check what has to be true or false.
 
@@ -98,7 +91,9 @@ def check_function(key: str, name: Any) -> None:
             key,
             name,
             "the name of a kernel function",
-            hint="take a name from /proc/kallsyms, such as d_alloc_parallel or sys_mount",
+            hint="such as sys_openat; /sys/kernel/debug/error_injection/list names what can fail"
+            if key == "function"
+            else "such as ext4_create or sys_mount; grep looks for one in /proc/kallsyms",
         )
 
 
@@ -190,9 +185,9 @@ def member(key: str, name: Any, kind: type[_Named]) -> _Named:
         return kind(name)
     except ValueError:
         allowed = [each.value for each in kind]
-        raise InvalidFault(
-            key, name, f"one of {', '.join(allowed)}", hint=f"use {key}: {allowed[0]}, for one"
-        ) from None
+        near = difflib.get_close_matches(str(name)[:40], allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use {key}: {allowed[0]}, for one"
+        raise InvalidFault(key, name, f"one of {', '.join(allowed)}", hint=hint) from None
 
 
 def mapping(key: str, value: Any) -> Mapping[str, Any]:

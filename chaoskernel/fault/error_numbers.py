@@ -39,6 +39,11 @@ def error_number(name: str) -> int:
     return number if is_int(number) else 0
 
 
+def error_text(number: Any) -> Any:
+    """Return the name of an error number; what has none is returned as it is."""
+    return errno.errorcode.get(number, number) if is_int(number) else number
+
+
 def without_sign(given: Any) -> str:
     """Return how to write an error that has a sign or lower case; empty for anything else."""
     text = str(given).strip()[:20]

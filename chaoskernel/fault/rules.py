@@ -9,7 +9,7 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.c_text import check_expression, check_header, check_parameters
 from chaoskernel.fault.chain import Frame
 from chaoskernel.fault.checks import check_count, check_flag, check_function, is_int
-from chaoskernel.fault.error_numbers import MAX_ERRNO, without_sign
+from chaoskernel.fault.error_numbers import MAX_ERRNO, error_text, without_sign
 from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from chaoskernel.fault.refused import takes_uninitialised, why_refused
 from chaoskernel.fault.scope import Scope
@@ -43,7 +43,7 @@ def check_error(kind: Kind, errno: int) -> None:
     :raises InvalidFault: it does not, or the number is none.
     """
     if errno and kind is not Kind.FUNCTION and not TABLE[kind].errors:
-        raise _only_of_functions("errno", errno, kind)
+        raise _only_of_functions("errno", error_text(errno), kind)
     if not is_int(errno) or not 0 <= errno <= MAX_ERRNO:
         raise InvalidFault(
             "errno",

@@ -53,6 +53,13 @@ class Scope:
 
     def __post_init__(self) -> None:
         for pid in self.pids:
+            if is_int(pid) and pid == 1:
+                raise InvalidFault(
+                    "pids",
+                    1,
+                    "a process to hit: every other one descends from it",
+                    hint="name the service's own process, which ps -e shows, or all: system_wide",
+                )
             if not is_int(pid) or not 1 < pid <= MAX_PID:
                 raise InvalidFault(
                     "pids", pid, f"a process id from 2 to {MAX_PID}", hint="ps -e shows them"

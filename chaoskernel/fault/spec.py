@@ -190,14 +190,21 @@ class Fault:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the fault asks for that may surprise, a line for each."""
+        said = []
+        percent = self.limits.probability
+        if percent < 1:
+            said.append(
+                f"probability {percent:g} is per cent: one request in {round(100 / percent)} "
+                f"fails; {percent * 100:g} would be a share of {percent:g}"
+            )
         documented = self.row.errors
-        if not self.errno or not documented or self.errno in map(error_number, documented):
-            return ()
-        name = errno.errorcode.get(self.errno, f"error {self.errno}")
-        return (
-            f"the manual pages of {self.kind.value} do not document {name}; "
-            f"they document {', '.join(documented)}",
-        )
+        if self.errno and documented and self.errno not in map(error_number, documented):
+            name = errno.errorcode.get(self.errno, f"error {self.errno}")
+            said.append(
+                f"the manual pages of {self.kind.value} do not document {name}; "
+                f"they document {', '.join(documented)}"
+            )
+        return tuple(said)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as a document of JSON types."""

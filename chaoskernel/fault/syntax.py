@@ -14,8 +14,9 @@ import durationpy
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import predicate
 from chaoskernel.fault.chain import check_frames, frame_parts
-from chaoskernel.fault.checks import check_flag, check_function, is_int, is_number, listed
+from chaoskernel.fault.checks import check_flag, check_function, is_int, is_number
 from chaoskernel.fault.error_numbers import errno_of
+from chaoskernel.fault.lists import items
 from chaoskernel.fault.rules import check_headers
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Hits, Sites, hits_of
@@ -109,7 +110,7 @@ def process_ids(values: Any) -> tuple[Any, ...]:
 
     :raises InvalidFault: the values are not a list, or one is text that is no number.
     """
-    return tuple(number("pids", value) for value in listed("pids", values))
+    return tuple(number("pids", value) for value in items("pids", values))
 
 
 def duration_text(seconds: float) -> str:
@@ -132,10 +133,10 @@ def scope(
     """
     return Scope(
         pids=process_ids(pids),
-        pid_files=listed("pid_files", pid_files),
-        commands=listed("commands", commands),
-        cgroups=listed("cgroups", cgroups),
-        containers=listed("containers", containers),
+        pid_files=items("pid_files", pid_files),
+        commands=items("commands", commands),
+        cgroups=items("cgroups", cgroups),
+        containers=items("containers", containers),
         system_wide=system_wide,
     )
 
@@ -153,7 +154,7 @@ def frames(callchain: Any) -> tuple[Frame, ...]:
             predicate.parameters(parts.get("parameters", ""), key=f"callchain[{index}].parameters"),
             expression(parts.get("predicate", ""), key=f"callchain[{index}].predicate"),
         )
-        for index, parts in enumerate(frame_parts(listed("callchain", callchain)))
+        for index, parts in enumerate(frame_parts(items("callchain", callchain)))
     )
 
 
@@ -219,7 +220,7 @@ def headers(names: Any, *, key: str = "headers") -> tuple[str, ...]:
     :param key: where they stand in the fault.
     :raises InvalidFault: one is no header below the kernel's include directory.
     """
-    given = listed(key, names)
+    given = items(key, names)
     check_headers(key, len(given))
     return tuple(predicate.header(name, key=key) for name in given)
 

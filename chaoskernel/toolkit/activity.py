@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel.errors import ChaosKernelError
+
+if TYPE_CHECKING:
+    List = list[Any] | str
+    Mapping = dict[str, Any] | str
+    Number = int | str
+    Duration = float | str
+else:
+    List = Mapping = Number = Duration = str
+"""Types of arguments that may be given as text, as `chaos discover` has to show them.
+
+`chaos init` asks by these types: it takes text for a list apart into letters, accepts no text for
+a mapping, and asks again and again for a number without a default.
+"""
 
 
 @contextlib.contextmanager

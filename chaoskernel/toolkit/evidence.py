@@ -22,7 +22,10 @@ _STARTS = (
     ("chaoskernel.actions", "apply_kernel_chaos"),
     ("chaoskernel.actions", "apply_pod_kernel_chaos"),
 )
-_ENSURE = ("chaoskernel.probes", "ensure_injected")
+_ENSURE = (
+    ("chaoskernel.probes", "ensure_injected"),
+    ("chaoskernel.actions", "wait_for_injection"),
+)
 # The toolkit prefixes an activity's error with its class, once for each wrapping.
 _WRAPPING = re.compile(r"^(?:chaoslib\.exceptions\.\w+: )+")
 
@@ -92,7 +95,7 @@ def _not_played(
 def _failed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for run in runs:
         activity = run["activity"]
-        if run.get("status") == "failed" and _calls(activity, *_STARTS, _ENSURE):
+        if run.get("status") == "failed" and _calls(activity, *_STARTS, *_ENSURE):
             said = "".join(run.get("exception", [])[-1:]).strip()
             yield f"'{activity.get('name')}' failed: {_WRAPPING.sub('', said)}"
 

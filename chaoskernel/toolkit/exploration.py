@@ -1,20 +1,20 @@
 """The action that explores a program.  chaoskernel.actions passes it on."""
 
 from chaoskernel.explore import activities
-from chaoskernel.toolkit.activity import failing_in_one_line
+from chaoskernel.toolkit.activity import List, failing_in_one_line
 
 
 def explore(
-    command: list,
+    command: List,
     start: str = "",
     ready: str = "",
     check: str = "",
     stop: str = "",
     verify: str = "",
     fixture: str = "",
-    faults: list = None,
-    hits: list = None,
-    phases: list = None,
+    faults: List = None,
+    hits: List = None,
+    phases: List = None,
     depth: int = 1,
     baselines: int = 3,
     timeout: str = "60s",
@@ -26,7 +26,8 @@ def explore(
 ) -> dict:
     """Find every place where the kernel can fail a program, and fail each in a run of its own.
 
-    :param command: words of the program; with `start`, of the service's workload.
+    :param command: words of the program, or a line as in a shell; with `start`, of the
+        service's workload.
     :param start: the service to explore, in the place of the command.
     :param ready: a command that exits with 0 once the service is up.
     :param check: a command that exits with 0 when all is well after the fault.

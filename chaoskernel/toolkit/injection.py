@@ -6,10 +6,8 @@ chaoskernel.actions passes them on, and its text says why types are plain.
 from chaoskernel.backend.backends import shared
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import EngineError
-from chaoskernel.fault import syntax
-from chaoskernel.fault.arguments import fault_of
-from chaoskernel.fault.checks import check_name
-from chaoskernel.toolkit.activity import failing_in_one_line
+from chaoskernel.toolkit import arguments, presence
+from chaoskernel.toolkit.activity import List, failing_in_one_line
 
 _STARTED = (
     "name",
@@ -29,15 +27,15 @@ _STARTED = (
 def start_injection(
     name: str,
     fault: str = "slab",
-    callchain: list = None,
+    callchain: List = None,
     probability: float = 100.0,
     times: int = 0,
     duration: str = "5m",
-    pids: list = None,
-    pid_files: list = None,
-    commands: list = None,
-    cgroups: list = None,
-    containers: list = None,
+    pids: List = None,
+    pid_files: List = None,
+    commands: List = None,
+    cgroups: List = None,
+    containers: List = None,
     system_wide: bool = False,
     mechanism: str = "auto",
     engine: str = "auto",
@@ -45,11 +43,11 @@ def start_injection(
     errno: str = "",
     parameters: str = "",
     predicate: str = "",
-    headers: list = None,
-    paths: list = None,
-    devices: list = None,
+    headers: List = None,
+    paths: List = None,
+    devices: List = None,
     any_file: bool = False,
-    peers: list = None,
+    peers: List = None,
     dry_run: bool = False,
     stand_in: bool = False,
     site: str = "",
@@ -113,17 +111,15 @@ def start_injection(
     :raises ActivityFailed: nothing is injected, and nothing was left behind.
     """
     with failing_in_one_line():
-        description = fault_of(
+        description = arguments.host_fault(
             name=name,
             fault=fault,
-            scope=syntax.scope(
-                pids=pids,
-                pid_files=pid_files,
-                commands=commands,
-                cgroups=cgroups,
-                containers=containers,
-                system_wide=system_wide,
-            ),
+            pids=pids,
+            pid_files=pid_files,
+            commands=commands,
+            cgroups=cgroups,
+            containers=containers,
+            system_wide=system_wide,
             callchain=callchain,
             probability=probability,
             times=times,
@@ -145,6 +141,7 @@ def start_injection(
             hits=hits,
             sites=sites,
         )
+        presence.require(shared().records())
         started = shared().start(description).to_json()
     return told(started)
 
@@ -161,7 +158,7 @@ def stop_injection(name: str = "") -> dict:
     :raises ActivityFailed: a program of a fault is still loaded.
     """
     with failing_in_one_line():
-        check_name("name", name)
+        name = arguments.fault_name(name)
         left = [] if name else applied.shared().delete_all()
         stopped = shared().stop(name)
         if left:

@@ -8,24 +8,22 @@ import functools
 from chaoskernel.backend.backends import shared
 from chaoskernel.backend.record import Backend
 from chaoskernel.chaosmesh import applied
-from chaoskernel.chaosmesh import manifest as documents
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault import syntax
 from chaoskernel.fault.checks import check_flag
-from chaoskernel.fault.spec import engine_named, mechanism_named
-from chaoskernel.k8s.access import access, bounded
+from chaoskernel.k8s.access import access
 from chaoskernel.k8s.nodes import MAX_NODES
 from chaoskernel.log import logger
-from chaoskernel.toolkit.activity import failing_in_one_line
+from chaoskernel.toolkit import arguments, presence
+from chaoskernel.toolkit.activity import List, failing_in_one_line
 
 
 def apply_kernel_chaos(
     manifest: str,
-    pids: list = None,
-    pid_files: list = None,
-    commands: list = None,
-    cgroups: list = None,
-    containers: list = None,
+    pids: List = None,
+    pid_files: List = None,
+    commands: List = None,
+    cgroups: List = None,
+    containers: List = None,
     system_wide: bool = False,
     mechanism: str = "auto",
     engine: str = "auto",
@@ -83,10 +81,17 @@ def apply_kernel_chaos(
             unasked = {"max_nodes": None} if max_nodes == MAX_NODES else {}
             hint = "use apply_pod_kernel_chaos, or leave it out"
             _refuse({**on_cluster, **unasked}, "possible on one host", hint)
-            how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
-            scope = syntax.scope(**given)
-            settings = applied.InjectionSettings(lambda: scope, *how)
-            return _applied([(each, settings) for each in documents.load(manifest)], shared())
+            asked = arguments.host_documents(
+                manifest=manifest,
+                mechanism=mechanism,
+                engine=engine,
+                dry_run=dry_run,
+                stand_in=stand_in,
+                **given,
+            )
+            presence.require(shared().records())
+            settings = asked.settings(lambda: asked.scope)
+            return _applied([(each, settings) for each in asked.documents], shared())
         _refuse(given, "possible on a cluster", "the documents select pods there")
     logger.warning(
         "apply_kernel_chaos: kubernetes: true is deprecated, and the next release refuses it; "
@@ -127,15 +132,21 @@ def apply_pod_kernel_chaos(
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
     """
     with failing_in_one_line():
-        how = mechanism_named(mechanism), engine_named(engine), dry_run, stand_in
-        max_nodes = syntax.number("max_nodes", max_nodes)
-        bounded(max_nodes, system_pods, None)
-        loaded = documents.load(manifest)
+        asked = arguments.pod_documents(
+            manifest=manifest,
+            mechanism=mechanism,
+            engine=engine,
+            dry_run=dry_run,
+            max_nodes=max_nodes,
+            system_pods=system_pods,
+            stand_in=stand_in,
+        )
+        presence.require(shared().records())
         reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
-        select = functools.partial(reached.scope, max_nodes=max_nodes, system_pods=system_pods)
+        bounds: dict = {"max_nodes": asked.max_nodes, "system_pods": system_pods}
         wanted = [
-            (chaos, applied.InjectionSettings(functools.partial(select, chaos.selection), *how))
-            for chaos in loaded
+            (chaos, asked.settings(functools.partial(reached.scope, chaos.selection, **bounds)))
+            for chaos in asked.documents
         ]
         return _applied(wanted, reached.backend(shared()))
 

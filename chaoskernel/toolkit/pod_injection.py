@@ -6,39 +6,35 @@ chaoskernel.actions passes them on.
 import dataclasses
 
 from chaoskernel.backend.backends import shared
-from chaoskernel.chaosmesh.manifest.arguments import selected_by
-from chaoskernel.errors import EngineError, InvalidFault
-from chaoskernel.fault import syntax
-from chaoskernel.fault.arguments import fault_of
-from chaoskernel.fault.checks import check_flag, is_int
-from chaoskernel.fault.scope import Scope
+from chaoskernel.errors import EngineError
 from chaoskernel.k8s import leftovers
-from chaoskernel.k8s.access import access, bounded
-from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
-from chaoskernel.toolkit.activity import failing_in_one_line
+from chaoskernel.k8s.access import access
+from chaoskernel.k8s.nodes import MAX_NODES
+from chaoskernel.toolkit import arguments, presence
+from chaoskernel.toolkit.activity import List, Mapping, Number, failing_in_one_line
 from chaoskernel.toolkit.injection import stop_injection, told
 
 
 def start_pod_injection(
     name: str,
     fault: str = "slab",
-    callchain: list = None,
+    callchain: List = None,
     probability: float = 100.0,
     times: int = 0,
     duration: str = "5m",
-    namespaces: list = None,
-    label_selectors: dict = None,
-    annotation_selectors: dict = None,
-    expression_selectors: list = None,
-    field_selectors: dict = None,
-    pod_phase_selectors: list = None,
-    nodes: list = None,
-    node_selectors: dict = None,
-    pods: dict = None,
+    namespaces: List = None,
+    label_selectors: Mapping = None,
+    annotation_selectors: Mapping = None,
+    expression_selectors: List = None,
+    field_selectors: Mapping = None,
+    pod_phase_selectors: List = None,
+    nodes: List = None,
+    node_selectors: Mapping = None,
+    pods: Mapping = None,
     mode: str = "one",
     value: str = "",
-    seed: int = None,
-    container_names: list = None,
+    seed: Number = None,
+    container_names: List = None,
     all_containers: bool = False,
     mechanism: str = "auto",
     engine: str = "auto",
@@ -46,8 +42,8 @@ def start_pod_injection(
     errno: str = "",
     parameters: str = "",
     predicate: str = "",
-    headers: list = None,
-    paths: list = None,
+    headers: List = None,
+    paths: List = None,
     any_file: bool = False,
     dry_run: bool = False,
     max_nodes: int = MAX_NODES,
@@ -98,41 +94,28 @@ def start_pod_injection(
     :raises ActivityFailed: nothing is injected; the line names node, pod and cause.
     """
     with failing_in_one_line():
-        selection = selected_by(
-            mode,
-            value,
-            container_names,
-            {
-                "namespaces": namespaces,
-                "labelSelectors": label_selectors,
-                "annotationSelectors": annotation_selectors,
-                "expressionSelectors": expression_selectors,
-                "fieldSelectors": field_selectors,
-                "podPhaseSelectors": pod_phase_selectors,
-                "nodes": nodes,
-                "nodeSelectors": node_selectors,
-                "pods": pods,
-            },
-        )
-        check_flag("all_containers", all_containers)
-        if all_containers and container_names:
-            raise InvalidFault(
-                "all_containers", True, "possible together with container_names", hint="keep one"
-            )
-        # What is wrong with the fault is said before the cluster is asked anything.
-        max_nodes = syntax.number("max_nodes", max_nodes)
-        check_namespaces(selection, bounded(max_nodes, system_pods, None))
-        seed = syntax.number("seed", seed)
-        if seed is not None and not is_int(seed):
-            raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
-        description = fault_of(
+        # What is wrong with the arguments is said before the cluster is asked anything.
+        request = arguments.pod_request(
             name=name,
             fault=fault,
-            scope=Scope(system_wide=True),
             callchain=callchain,
             probability=probability,
             times=times,
             duration=duration,
+            namespaces=namespaces,
+            label_selectors=label_selectors,
+            annotation_selectors=annotation_selectors,
+            expression_selectors=expression_selectors,
+            field_selectors=field_selectors,
+            pod_phase_selectors=pod_phase_selectors,
+            nodes=nodes,
+            node_selectors=node_selectors,
+            pods=pods,
+            mode=mode,
+            value=value,
+            seed=seed,
+            container_names=container_names,
+            all_containers=all_containers,
             mechanism=mechanism,
             engine=engine,
             function=function,
@@ -143,17 +126,21 @@ def start_pod_injection(
             paths=paths,
             any_file=any_file,
             dry_run=dry_run,
-            stand_in=stand_in,
-        )
-        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
-        scope = reached.scope(
-            selection,
             max_nodes=max_nodes,
             system_pods=system_pods,
-            all_containers=all_containers,
-            seed=seed,
+            stand_in=stand_in,
         )
-        record = reached.backend(shared()).start(dataclasses.replace(description, scope=scope))
+        presence.require(shared().records())
+        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+        scope = reached.scope(
+            request.selection,
+            max_nodes=request.max_nodes,
+            system_pods=request.system_pods,
+            all_containers=request.all_containers,
+            seed=request.seed,
+        )
+        description = dataclasses.replace(request.fault, scope=scope)
+        record = reached.backend(shared()).start(description)
         started = record.to_json()
         return {**told(started), "nodes": record.armed["nodes"]}
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chaoslib.control import reset_global_controls
 from hypothesis import HealthCheck, settings
 
 from chaoskernel.agent import kmsg
+from chaoskernel.toolkit import presence
 
 settings.register_profile(
     "unit",
@@ -29,3 +32,10 @@ settings.load_profile("unit")
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is said in the log of the kernel that runs the tests."""
     monkeypatch.setattr(kmsg, "_DEVICE", Path("/nonexistent/kmsg"))
+
+
+@pytest.fixture(autouse=True)
+def _no_control_from_another_test() -> Iterator[None]:
+    yield
+    presence.end()
+    reset_global_controls()

@@ -184,7 +184,7 @@ def test_start_tells_what_was_armed() -> None:
             {"pids": ["x"]},
             'pids: \'x\' is not a number; it is text; .* "env_var_type": "int" or .*',
         ),
-        ({"pids": ["1"]}, "pids: 1 is not a process id from 2 to 4194304; .*"),
+        ({"pids": ["1"]}, "pids: 1 is not a process to hit: .*"),
         ({"pids": 12}, "pids: 12 is not a list; .*"),
         ({"system_wide": True}, "system_wide: True is not possible together with pids, .*"),
         ({"callchain": ["a b"]}, "callchain.funcname: 'a b' is not the name of a .*"),
@@ -216,7 +216,8 @@ def test_start_tells_what_was_armed() -> None:
         ({"fault": "open", "errno": 5.0}, "errno: 5.0 is not an error number .*"),
         ({"stand_in": "true"}, "stand_in: 'true' is not true or false; .*"),
         ({"fault": "bio", "stand_in": True}, "stand_in: True is not possible .*fault is bio; .*"),
-        ({"containers": "abc"}, "containers: 'abc' is not a list; .*"),
+        ({"containers": '["abc"'}, "containers: '.*' is not a JSON document; .*"),
+        ({"pid_files": "${pid}"}, "pid_files: '.*' is not possible: .* declares no pid; .*"),
         ({"name": "a b"}, "name: 'a b' is not a name; .*"),
         # What is absent is None or its default; nothing else passes for it.
         ({"cgroups": ""}, "cgroups: '' is not a list; .*"),

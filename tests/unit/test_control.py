@@ -217,6 +217,38 @@ def test_too_few_injections_make_the_experiment_deviate() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "controls",
+    [[], [{**CONTROL, "provider": {"type": "python", "module": "chaoskernel.controls"}}]],
+)
+def test_without_the_control_the_run_is_told_what_to_declare_and_deviates_all_the_same(
+    controls: list[Document], caplog: pytest.LogCaptureFixture
+) -> None:
+    target = FakeBackend(NOTHING)
+    journal = run(experiment(START, START, STOP, controls=controls), target)
+    assert (journal["status"], journal["deviated"]) == ("completed", True)
+    assert journal["chaoskernel"]["faults"][0]["name"] == "mount"
+    said = [line for line in caplog.messages if "does not declare the control" in line]
+    assert len(said) == 1
+    declared = json.loads("{" + said[0].partition("whole run: ")[2] + "}")
+    assert declared == {"controls": [CONTROL]}
+
+
+def test_without_the_control_faults_are_stopped_at_the_end_and_the_next_run_is_its_own() -> None:
+    target = FakeBackend()
+    other = activity("other", "chaoskernel.actions.start_injection", name="other", pids=[12])
+    for start, name in ((START, "mount"), (other, "other")):
+        journal = run(experiment(start, controls=[]), target)
+        assert target.record(name).state is State.ENDED
+        assert journal["deviated"] is False
+        assert [fault["name"] for fault in journal["chaoskernel"]["faults"]] == [name]
+
+
+def test_with_the_control_nothing_is_said_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    run(experiment(START), FakeBackend())
+    assert "declare the control" not in caplog.text
+
+
 def test_enough_injections_complete_the_experiment() -> None:
     journal = run(experiment(START, ensure(3)), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)

@@ -37,6 +37,7 @@ def test_actions_are_discovered_as_actions() -> None:
         "start_pod_injection",
         "stop_injection",
         "stop_pod_injection",
+        "wait_for_injection",
     ]
 
 
@@ -54,14 +55,8 @@ def test_probes_are_discovered_as_probes() -> None:
     ]
 
 
-def test_controls_are_discovered_as_controls() -> None:
-    assert names("control") == [
-        "after_experiment_control",
-        "after_hypothesis_control",
-        "after_method_control",
-        "before_experiment_control",
-        "cleanup_control",
-    ]
+def test_controls_are_not_offered_as_activities() -> None:
+    assert {activity["type"] for activity in activities()} == {"action", "probe"}
 
 
 def test_every_argument_and_result_has_a_type_that_the_toolkit_knows() -> None:
@@ -72,7 +67,7 @@ def test_every_argument_and_result_has_a_type_that_the_toolkit_knows() -> None:
         for argument in activity["arguments"]
     }
     types |= {(activity["name"], "->"): activity["return_type"] for activity in activities()}
-    assert types["start_injection", "callchain"] == "list"
+    assert types["start_injection", "callchain"] == "string"  # a list is taken apart into letters
     assert types["start_injection", "probability"] == "number"
     assert types["counters", "->"] == "mapping"
     assert [where for where, kind in types.items() if kind == "object"] == []

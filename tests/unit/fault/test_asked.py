@@ -51,6 +51,10 @@ def fault(**arguments: Any) -> Fault:
             "processes 4, 5, 6 and 2 more; 2.5 % of the time, 3 times at most, for 5m",
         ),
         (
+            {"site": "0123456789,abcdef0123", "hits": "persistent", "commands": ["db"]},
+            "slab fails with ENOMEM at site 0123456789, abcdef0123 for commands db; always, for 5m",
+        ),
+        (
             {"fault": "bio", "system_wide": True},
             "bio fails with EIO for the whole system; always, for 5m",
         ),

@@ -79,8 +79,8 @@ def test_what_is_no_process_id_is_left_for_the_scope_to_refuse() -> None:
 
 
 def test_process_ids_that_are_no_list_are_refused() -> None:
-    with pytest.raises(InvalidFault, match=r"pids: '12' is not a list"):
-        syntax.process_ids("12")
+    with pytest.raises(InvalidFault, match=r"pids: 12 is not a list"):
+        syntax.process_ids(12)
 
 
 @pytest.mark.parametrize(

@@ -121,10 +121,13 @@ def test_a_fault_about_files_travels_with_its_paths_and_its_error(cluster: FakeC
         ({"all_containers": "false"}, "all_containers: 'false' is not true or false"),
         ({"mode": "one", "value": "3"}, "value: '3' is not possible with mode one"),
         ({"value": -5}, "value: '-5' is not"),
-        ({"label_selectors": ""}, "selector.labelSelectors"),
+        ({"label_selectors": ""}, "label_selectors: '' is not a list; leave it out"),
+        ({"label_selectors": "web"}, "label_selectors: 'web' is not a mapping; write name=value"),
+        ({"label_selectors": "{"}, "label_selectors: '{' is not a JSON document"),
+        ({"pods": "${pods}"}, "pods: '${pods}' is not possible: the experiment declares no pods"),
         ({"label_selectors": []}, "selector.labelSelectors"),
-        ({"container_names": ""}, "containerNames"),
-        ({"namespaces": b"x"}, "namespaces: Object of type bytes is not JSON serializable"),
+        ({"container_names": ""}, "container_names: '' is not a list; leave it out"),
+        ({"namespaces": b"x"}, "namespaces: b'x' is not a list"),
     ],
 )
 def test_bad_input_is_refused_before_the_cluster_is_asked(
