@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-_MAX_DEPTH = 16
-_MAX_PROGRAMS = 1024
+from chaoskernel.agent import protocol, shapes
+from chaoskernel.fault.checks import is_int
+
 # Possessive, and content without a closing quote: linear in whatever a stranger writes.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 
@@ -24,7 +24,7 @@ def read_message(content: bytes) -> tuple[int, int, dict[str, Any]]:
     """
     try:
         text = content.decode()
-        if _depth(text) > _MAX_DEPTH:
+        if _depth(text) > protocol.MAX_DEPTH:
             raise NotAMessage("it is nested too deeply")
         said = json.loads(text)
     except (ValueError, RecursionError):
@@ -32,10 +32,11 @@ def read_message(content: bytes) -> tuple[int, int, dict[str, Any]]:
     if not isinstance(said, dict) or not isinstance(said.get("message"), dict):
         raise NotAMessage("it is not what an agent says")
     message: dict[str, Any] = said["message"]
-    for key, is_right in _PARTS.items():
-        if key in message and not is_right(message[key]):
-            raise NotAMessage(f"its {key} is not what an agent says")
-    if not message.get("name") or not _is_int(said.get("pid")) or not _is_int(said.get("started")):
+    try:
+        shapes.check(message, shapes.MESSAGES[protocol.ARMED], "its message")
+    except ValueError as wrong:
+        raise NotAMessage(str(wrong)) from None
+    if not message.get("name") or not is_int(said.get("pid")) or not is_int(said.get("started")):
         raise NotAMessage("it does not say whose it is")
     return said["pid"], said["started"], message
 
@@ -50,60 +51,3 @@ def _depth(text: str) -> int:
         elif token[2]:
             depth -= 1
     return deepest
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_program(value: object) -> bool:
-    return _is_int(value) and isinstance(value, int) and 0 < value < 2**32
-
-
-def _are_programs(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= _MAX_PROGRAMS and all(map(_is_program, value))
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _are_frames(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_frame, value))
-
-
-def _is_frame(value: object) -> bool:
-    return isinstance(value, dict) and "symbol" in value and all(map(_is_text, value.values()))
-
-
-def _are_targets(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_target, value))
-
-
-def _is_target(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        _are_texts(part) or (isinstance(part, str | int) and key != "containers")
-        for key, part in value.items()
-    )
-
-
-_PARTS: dict[str, Callable[[object], bool]] = {
-    "type": _is_text,
-    "name": _is_text,
-    "hook": _is_text,
-    "fault": _is_text,
-    "stand_in_for": _is_text,
-    "mechanism": _is_text,
-    "engine": _is_text,
-    "armed_at": _is_text,
-    "expires_at": _is_text,
-    "callchain": _are_frames,
-    "targets": _are_targets,
-    "warnings": _are_texts,
-    "programs": _are_programs,
-}
-"""What an agent may say of each; others are shown as they are, as JSON."""

@@ -12,6 +12,7 @@ Message = dict[str, Any]
 """A message whose fields were checked."""
 
 _MAX_COUNT = 1 << 64
+_MAX_PROGRAMS = 1024
 _SHOWN = 60
 
 
@@ -26,9 +27,13 @@ class _Value(NamedTuple):
 
 
 class _List(NamedTuple):
-    """A list, each item of which has one shape."""
+    """A list, each item of which has one shape.
+
+    :param most: how many items it may have; None sets no limit.
+    """
 
     of: Shape
+    most: int | None = None
 
 
 class _Object(NamedTuple):
@@ -59,6 +64,8 @@ def check(value: Any, shape: Shape, path: str) -> None:
     elif isinstance(shape, _List):
         if not isinstance(value, list):
             raise _wrong(value, "a list", path)
+        if shape.most is not None and len(value) > shape.most:
+            raise _wrong(value, f"a list of up to {shape.most} items", path)
         for number, item in enumerate(value):
             check(item, shape.of, f"{path}[{number}]")
     else:
@@ -88,6 +95,10 @@ def _is_count(value: Any) -> bool:
     return is_int(value) and 0 <= value < _MAX_COUNT
 
 
+def _is_program(value: Any) -> bool:
+    return is_int(value) and 0 < value < 2**32
+
+
 def _is_moment(value: Any) -> bool:
     if not isinstance(value, str):
         return False
@@ -110,6 +121,7 @@ _ANY = _Value("a JSON value", _is_finite)
 _TEXT = _Value("text", lambda value: isinstance(value, str))
 _COUNT = _Value("a count", _is_count)
 _FLAG = _Value("true or false", lambda value: isinstance(value, bool))
+_PROGRAM = _Value("the id of a program", _is_program)
 _MOMENT = _Value("a time with a zone in ISO 8601", _is_moment)
 _COUNT_OR_MORE = _Value(
     "a count",
@@ -173,11 +185,11 @@ MESSAGES: Mapping[str, Shape] = {
             **dict.fromkeys(("name", "hook", "mechanism", "engine", "proof"), _TEXT),
             **dict.fromkeys(("fault", "stand_in_for"), _TEXT),
             **dict.fromkeys(("hooks", "left_out"), _List(_TEXT)),
-            "callchain": _List(_Object({"symbol": _TEXT}, {"mechanism": _TEXT})),
+            "callchain": _List(_Object({"symbol": _TEXT}, others=_TEXT)),
             "targets": _List(_TARGET),
             "armed_at": _MOMENT,
             "expires_at": _MOMENT,
-            "programs": _List(_COUNT),
+            "programs": _List(_PROGRAM, _MAX_PROGRAMS),
         }
     ),
     "alive": _Object(),
@@ -197,7 +209,7 @@ MESSAGES: Mapping[str, Shape] = {
             "counters": _COUNTERS,
             "reason": _TEXT,
             "ended_at": _MOMENT,
-            "leftovers": _List(_COUNT),
+            "leftovers": _List(_PROGRAM),
             "unread": _COUNT,
             "since": _MOMENT,
             "sites": _List(_SITE),

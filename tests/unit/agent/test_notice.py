@@ -50,7 +50,7 @@ def agent(name: str, armed_at: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def agents() -> Iterator[list[subprocess.Popen[str]]]:
-    started = [agent("late", "2026-01-02"), agent("early", "2026-01-01")]
+    started = [agent("late", "2026-01-02T00:00:00Z"), agent("early", "2026-01-01T00:00:00Z")]
     yield started
     for child in started:
         child.kill()
@@ -141,7 +141,7 @@ WRONG_PARTS: dict[str, list[Any]] = {
     "hook": [{}],
 }
 DEVIATIONS |= {
-    f"{key} {number}": ({"message": {**MESSAGE, key: value}}, f"its {key} is not")
+    f"{key} {number}": ({"message": {**MESSAGE, key: value}}, f"its message.{key}")
     for key, values in WRONG_PARTS.items()
     for number, value in enumerate(values)
 }
