@@ -1,7 +1,8 @@
 """Which engine brings a fault onto a kernel: the one answer, for whoever has to know it.
 
-The compiler asks whether a fault needs an object, the launcher whether its agent needs BCC, and
-the agent which engine it is.  They know different facts, and go by the same rule.
+The compiler asks whether a fault needs an object, the launcher whether its agent needs BCC, a
+Job what it needs of its node, and the agent which engine it is.  They know different facts, and
+go by the same rule.
 """
 
 from __future__ import annotations
@@ -37,3 +38,8 @@ def choose(fault: Fault, facts: Facts) -> EngineName:
     if fault.has_predicates and not facts.compiled:
         return EngineName.BCC
     return EngineName.CORE if facts.core_works() else EngineName.BCC
+
+
+def may_take_bcc(fault: Fault, *, compiled: bool) -> bool:
+    """Tell whether a fault is left to bcc on some kernel, because core does not work there."""
+    return choose(fault, Facts(compiled, lambda: False)) is EngineName.BCC

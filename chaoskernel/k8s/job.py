@@ -18,6 +18,7 @@ from chaoskernel.chaosmesh.manifest.names import SUBDOMAIN
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.assignment import FAULT_VARIABLE, Assignment
 from chaoskernel.fault.checks import DNS_LABEL, check_flag
+from chaoskernel.fault.choice import may_take_bcc
 from chaoskernel.fault.spec import EngineName, Fault
 
 NAMESPACE_VARIABLE = "CHAOSKERNEL_NAMESPACE"
@@ -203,51 +204,58 @@ def job(
     :param part: with which others it is deleted.
     :raises InvalidFault: the fault is too long for it.
     """
-    document, fault = _document(assigned), assigned.fault
+    fault = assigned.fault
     seconds = math.ceil(start_seconds + fault.limits.duration + _MARGIN_SECONDS)
-    node = fault.scope.pods[0].node
-    labels = {
-        LABEL_NAME: "chaoskernel",
-        "app.kubernetes.io/managed-by": "chaoskernel",
-        LABEL_FAULT: fault.name,
-        LABEL_RUN: run,
-        LABEL_PART: str(part),
-    }
-    annotations = {
-        ANNOTATION_PODS: ", ".join(map(str, fault.scope.pods)),
-        ANNOTATION_NODE: node,
-        ANNOTATION_BY: started_by,
-    }
-    metadata: dict[str, Any] = {
-        "name": job_name(fault.name, run, number),
-        "namespace": given.namespace,
-        "labels": labels,
-        "annotations": annotations,
-    }
-    if owner:
-        kind = {"apiVersion": "v1", "kind": "Pod"}
-        metadata["ownerReferences"] = [{**kind, "name": owner.name, "uid": owner.uid}]
+    marks = _marks(fault, run, part, started_by)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {
+            "name": job_name(fault.name, run, number),
+            "namespace": given.namespace,
+            **marks,
+            **_owned(owner),
+        },
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": seconds,
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {
-                "metadata": {"labels": labels, "annotations": annotations},
-                "spec": _pod(fault, document, given, seconds),
-            },
+            "template": {"metadata": marks, "spec": _pod(assigned, given, seconds)},
         },
     }
 
 
-def host_paths(engine: EngineName) -> Mapping[str, str]:
+def _marks(fault: Fault, run: str, part: int, started_by: str) -> dict[str, Any]:
+    """Return labels and annotations of a Job and of its pod."""
+    return {
+        "labels": {
+            LABEL_NAME: "chaoskernel",
+            "app.kubernetes.io/managed-by": "chaoskernel",
+            LABEL_FAULT: fault.name,
+            LABEL_RUN: run,
+            LABEL_PART: str(part),
+        },
+        "annotations": {
+            ANNOTATION_PODS: ", ".join(map(str, fault.scope.pods)),
+            ANNOTATION_NODE: fault.scope.pods[0].node,
+            ANNOTATION_BY: started_by,
+        },
+    }
+
+
+def _owned(owner: Owner | None) -> dict[str, Any]:
+    """Return what makes a Job end with the pod of the experiment."""
+    if owner is None:
+        return {}
+    kind = {"apiVersion": "v1", "kind": "Pod"}
+    return {"ownerReferences": [{**kind, "name": owner.name, "uid": owner.uid}]}
+
+
+def host_paths(assigned: Assignment) -> Mapping[str, str]:
     """Return the directories of its node that an agent reads, by the names of their volumes."""
-    if engine is EngineName.NONE:
+    if assigned.fault.engine is EngineName.NONE:
         return _HOST
-    return _HOST_OF_BCC if _may_be_bcc(engine) else _HOST_OF_CORE
+    return _HOST_OF_BCC if _may_take_bcc(assigned) else _HOST_OF_CORE
 
 
 def capabilities(engine: EngineName) -> Sequence[str]:
@@ -255,22 +263,22 @@ def capabilities(engine: EngineName) -> Sequence[str]:
     return _REHEARSAL_CAPABILITIES if engine is EngineName.NONE else CAPABILITIES
 
 
-def room(engine: EngineName, given: Settings) -> Room:
+def room(assigned: Assignment, given: Settings) -> Room:
     """Return what an agent takes of its node."""
-    usual = _ROOM_OF_BCC if _may_be_bcc(engine) else _ROOM
+    usual = _ROOM_OF_BCC if _may_take_bcc(assigned) else _ROOM
     return Room(given.cpu or usual.cpu, given.memory or usual.memory, usual.files)
 
 
-def _may_be_bcc(engine: EngineName) -> bool:
-    return engine in (EngineName.AUTO, EngineName.BCC)
+def _may_take_bcc(assigned: Assignment) -> bool:
+    return may_take_bcc(assigned.fault, compiled=bool(assigned.object))
 
 
-def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str, Any]:
-    host = host_paths(fault.engine)
-    files = room(fault.engine, given).files
+def _pod(assigned: Assignment, given: Settings, seconds: int) -> dict[str, Any]:
+    host = host_paths(assigned)
+    files = room(assigned, given).files
     found = {
         # No scheduler is asked: the agent belongs where the pods are, whatever taints are there.
-        "nodeName": fault.scope.pods[0].node,
+        "nodeName": assigned.fault.scope.pods[0].node,
         "tolerations": [{"operator": "Exists"}],
         "restartPolicy": "Never",
         # The Job's is kept by a controller, this one by the node, also when that is cut off.
@@ -280,7 +288,7 @@ def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(fault, document, given, host)],
+        "containers": [_container(assigned, given, host)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": files}},
             *({"name": name, "hostPath": {"path": path}} for name, path in host.items()),
@@ -291,10 +299,8 @@ def _pod(fault: Fault, document: str, given: Settings, seconds: int) -> dict[str
     return found
 
 
-def _container(
-    fault: Fault, document: str, given: Settings, host: Mapping[str, str]
-) -> dict[str, Any]:
-    wanted = room(fault.engine, given)
+def _container(assigned: Assignment, given: Settings, host: Mapping[str, str]) -> dict[str, Any]:
+    wanted = room(assigned, given)
     resources = {"cpu": wanted.cpu, "memory": wanted.memory}
     # Those before Kubernetes 1.30 drop the last key; file systems that are mounted below stay
     # writable there.
@@ -303,9 +309,9 @@ def _container(
         "name": CONTAINER,
         "image": given.image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": FAULT_VARIABLE, "value": document}],
+        "env": [{"name": FAULT_VARIABLE, "value": _document(assigned)}],
         "resources": {"requests": resources, "limits": resources},
-        "securityContext": _security(given.privileged, fault.engine),
+        "securityContext": _security(given.privileged, assigned.fault.engine),
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
             *({"name": name, "mountPath": path, **read_only} for name, path in host.items()),

@@ -19,9 +19,9 @@ from chaoskernel.k8s.job import Owner, Settings, settings
 POD = PodScope("shop", "db-0", "12345678-00", "worker-1", (PodContainer("app", "containerd://1"),))
 
 
-def a_fault(**more: Any) -> Fault:
+def a_fault(kind: Kind = Kind.SLAB, **more: Any) -> Fault:
     given = {"limits": Limits(duration=30), "scope": Scope(pods=(POD,)), **more}
-    return Fault(name="Pod_enomem.1", kind=Kind.SLAB, **given)
+    return Fault(name="Pod_enomem.1", kind=kind, **given)
 
 
 def made(fault: Fault | None = None, *, privileged: bool = False, **more: Any) -> dict[str, Any]:
@@ -96,6 +96,12 @@ def test_an_agent_is_shown_of_its_node_what_its_engine_reads(
         for mount in mounts
         if mount["name"] != "tmp"
     } == {(True, "IfPossible")}
+
+
+def test_a_fault_that_core_alone_knows_takes_no_compiler_along() -> None:
+    spec = pod_of(made(a_fault(Kind.OPEN)))
+    assert {volume["name"] for volume in spec["volumes"]} == {"tmp", "cgroup", "kernel"}
+    assert spec["containers"][0]["resources"]["limits"]["memory"] == "128Mi"
 
 
 @pytest.mark.parametrize("engine", EngineName)

@@ -72,16 +72,20 @@ def refusals(pod: dict[str, Any]) -> list[str]:
     ]
 
 
-def agent(engine: EngineName = EngineName.CORE, **settings: Any) -> dict[str, Any]:
-    """Return the pod that a fault's Job makes."""
-    fault = Fault(
+def a_fault(engine: EngineName, duration: float = 30) -> Fault:
+    return Fault(
         name="x",
         kind=Kind.SLAB,
         scope=Scope(pods=(POD,)),
-        limits=Limits(duration=settings.pop("duration", 30)),
+        limits=Limits(duration=duration),
         engine=engine,
         dry_run=engine is EngineName.NONE,
     )
+
+
+def agent(engine: EngineName = EngineName.CORE, **settings: Any) -> dict[str, Any]:
+    """Return the pod that a fault's Job makes."""
+    fault = a_fault(engine, settings.pop("duration", 30))
     start = settings.pop("start_seconds", 60)
     given = Settings("chaoskernel", settings.pop("image", IMAGE), **settings)
     made = job.job(Assignment(fault), "abc123", 2, given, start_seconds=start, started_by="me")
@@ -106,9 +110,9 @@ def test_the_longest_fault_is_admitted_and_nothing_longer() -> None:
 
 
 def test_the_policy_knows_what_agents_have_and_no_more() -> None:
-    engines = list(EngineName)
-    capabilities = {each for engine in engines for each in job.capabilities(engine)}
-    paths = {each for engine in engines for each in job.host_paths(engine).values()}
+    capabilities = {each for engine in EngineName for each in job.capabilities(engine)}
+    given = [Assignment(a_fault(engine)) for engine in EngineName]
+    paths = {each for assigned in given for each in job.host_paths(assigned).values()}
     assert set(variables()["capabilities"]) == capabilities
     assert set(variables()["paths"]) == paths
 
