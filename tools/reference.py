@@ -45,6 +45,9 @@ COUNTED = {
     "unlisted": "failed calls of processes beyond the 4 096 that `processes` lists",
     "held_site": "those at other sites than the ones that are to fail",
     "unlisted_sites": "those whose sites were not kept: there is room for 4 096",
+    "held_page_fault": "requests of page faults that `page_faults` would have failed",
+    "page_faults": "of those that failed, or would have in a dry run, the requests of page faults",
+    "held_cleanup": "requests of clean-ups that must not fail: a 9p mount would be broken for all",
 }
 """What each counter counts; complete, or a test fails."""
 

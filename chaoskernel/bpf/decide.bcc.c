@@ -81,14 +81,59 @@ static __always_inline bool matches(u64 position, bool predicate, bool *chosen)
 	return true;
 }
 
+#define CALLER_PAGE_FAULT 1
+#define CALLER_UNDONE 2
+
+#if PAGE_FAULT_SIZE || HAS_UNDONE
+#define NR_WALKED 64
+
+struct walked {
+	u64 stack[NR_WALKED];
+};
+
+/* A stack is too long for a program's own. */
+BPF_PERCPU_ARRAY(walked, struct walked, 1);
+
+/* See logic/callers.h.  Whoever is preempted here may have another one's stack. */
+static __always_inline int callers_of(void *ctx, struct task_struct *task)
+{
+	int possible = HAS_UNDONE ? CALLER_UNDONE : 0, found = 0, zero = 0, i, size;
+	struct walked *mine;
+	u64 address;
+
+	if (PAGE_FAULT_SIZE && entry_of(task) == ~0ULL)
+		possible |= CALLER_PAGE_FAULT;
+	if (!possible)
+		return 0;
+	mine = walked.lookup(&zero);
+	if (!mine)
+		return possible;
+	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
+#pragma unroll
+	for (i = 0; i < NR_WALKED; i++) {
+		if (i * (int)sizeof(u64) >= size)
+			continue;
+		address = mine->stack[i];
+		if (address - PAGE_FAULT_BEGIN < PAGE_FAULT_SIZE)
+			found |= CALLER_PAGE_FAULT;
+		if (IS_UNDONE(address))
+			found |= CALLER_UNDONE;
+	}
+	return size > 0 ? possible & found : possible;
+}
+#else
+#define callers_of(ctx, task) 0
+#endif
+
 /*
  * Is one of those to fail, or would it, were this no dry run?
  * @guard: guard_of_request().
  */
-static __always_inline bool should_fail(u64 position, bool chosen, int guard)
+static __always_inline bool should_fail(void *ctx, u64 position, bool chosen, int guard)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	int held = NR_COUNTERS, zero = 0;
+	int callers = 0;
 	u64 *until = deadline.lookup(&zero);
 
 	if (guard == NR_COUNTERS)
@@ -99,13 +144,21 @@ static __always_inline bool should_fail(u64 position, bool chosen, int guard)
 		held = COUNT_HELD_DEADLINE;
 	else if (!chosen)
 		held = COUNT_HELD_PROBABILITY;
-	else if (!ticket_left())
+	else
+		callers = callers_of(ctx, task);
+	if (callers & CALLER_UNDONE)
+		held = COUNT_HELD_CLEANUP;
+	else if (callers & CALLER_PAGE_FAULT && HOLD_PAGE_FAULTS)
+		held = COUNT_HELD_PAGE_FAULT;
+	if (held == NR_COUNTERS && !ticket_left())
 		held = COUNT_HELD_TIMES;
 	if (held != NR_COUNTERS) {
 		count(held);
 		return false;
 	}
 	count(DRY_RUN ? COUNT_HELD_DRY_RUN : COUNT_INJECTED);
+	if (callers & CALLER_PAGE_FAULT)
+		count(COUNT_PAGE_FAULTS);
 	count_hit(task);
 	count_pod();
 	return true;

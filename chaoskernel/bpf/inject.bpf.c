@@ -22,6 +22,7 @@
 #include "logic/chain.h"
 #include "logic/event.h"
 #include "logic/guard.h"
+#include "logic/callers.h"
 #include "logic/site.h"
 
 #ifdef PREDICATES

@@ -52,6 +52,9 @@ _SUBJECTS = tuple(Subject)
 MAX_HOOKS = 12
 """Of one fault: MAX_HOOKS of the program."""
 
+MAX_UNDONE = 3
+"""Of one fault: MAX_UNDONE of the program."""
+
 LEARNER, LEARNED_AT = "learn_place", "security_inode_getattr"
 """What tells the address of a file's dentry, and where it is attached."""
 
@@ -95,6 +98,12 @@ class PeerSwitches(ctypes.Structure):
     )
 
 
+class FunctionSwitches(ctypes.Structure):
+    """`struct chaos_function`."""
+
+    _fields_ = (("begin", _u64), ("size", _u64))
+
+
 class Switches(ctypes.Structure):
     """`struct chaos_switches`: constants to the verifier, which drops what they make dead."""
 
@@ -116,6 +125,9 @@ class Switches(ctypes.Structure):
         ("by_site", _u32),
         ("text", _u64),
         ("system_calls", _u64),
+        ("page_fault", FunctionSwitches),
+        ("undone", FunctionSwitches * MAX_UNDONE),
+        ("hold_page_faults", _u32),
         ("hooks", HookSwitches * MAX_HOOKS),
         ("peers", PeerSwitches * MAX_PEERS),
     )
@@ -225,6 +237,10 @@ def set_switches(
     switches.by_site = fault.sites is not None
     switches.text = text
     switches.system_calls = system_calls
+    switches.page_fault = FunctionSwitches(*placement.layout.page_fault)
+    for number, span in enumerate(placement.layout.undone):
+        switches.undone[number] = FunctionSwitches(*span)
+    switches.hold_page_faults = fault.holds_page_faults
     for number, peer in enumerate(peers):
         _set_peer(switches.peers[number], peer)
 

@@ -36,6 +36,9 @@ COUNTERS = (
     "unlisted",
     "held_site",
     "unlisted_sites",
+    "held_page_fault",
+    "page_faults",
+    "held_cleanup",
 )
 """Names of the counters, in the order in which the program keeps them.
 
@@ -48,7 +51,10 @@ processes, threads and cgroups that escaped the scope or the call chain because 
 full; `unlisted`: requests that failed, or would have, of processes for which the list of those
 hit, of MAX_HIT, has no room; `held_site`: requests that are not at a site that is to fail;
 `unlisted_sites`: those at sites for which the table of sites has no room, or whose stack the
-kernel could not tell.
+kernel could not tell; `held_page_fault`: requests for a page that the program touched, whose
+failure the kernel would answer by asking again; `page_faults`: such requests that failed, or
+would have; `held_cleanup`: requests of a clean-up whose failure would leave something broken
+for everybody.
 """
 
 HOOK_COUNTERS = ("reached", "matched", "injected", "provoked")
@@ -81,6 +87,13 @@ MAX_HIT = 4096
 """How many processes the list of those hit has room for; in a fault's program too."""
 
 
+class Span(NamedTuple):
+    """Where a function lies, and how long it is in bytes; 0 and 0 where that is not known."""
+
+    begin: int = 0
+    size: int = 0
+
+
 class Layout(NamedTuple):
     """Addresses and offsets of one kernel; 0 where they are not known.
 
@@ -92,6 +105,8 @@ class Layout(NamedTuple):
     :param cgroup_hierarchy: its number, as in /proc/cgroups.
     :param suspended: nanoseconds for which the host had been suspended, of a kernel whose
         programs have no CLOCK_BOOTTIME; None of any other.
+    :param page_fault: the function that all page faults come through.
+    :param undone: functions that clean up, and must not fail.
     """
 
     cache_name: int = 0
@@ -101,6 +116,8 @@ class Layout(NamedTuple):
     cgroup_controller: str = ""
     cgroup_hierarchy: int = 0
     suspended: int | None = None
+    page_fault: Span = Span()
+    undone: tuple[Span, ...] = ()
 
 
 class PlacedHook(NamedTuple):
@@ -207,6 +224,7 @@ def _users(fault: Fault) -> Iterator[tuple[str, str]]:
 def _switches(fault: Fault, layout: Layout) -> str:
     clock = "" if layout.suspended is None else f"#define SUSPENDED {layout.suspended}ULL"
     numbers = ",\n".join(f"\tCOUNT_{name.upper()}" for name in COUNTERS)
+    undone = " || ".join(f"address - {begin:#x} < {size:#x}" for begin, size in layout.undone)
     includes = "\n".join(f"#include <{header}> {marked('headers')}" for header in fault.headers)
     return f"""\
 {includes}
@@ -227,6 +245,11 @@ def _switches(fault: Fault, layout: Layout) -> str:
 #define CGROUP_HIERARCHY {layout.cgroup_hierarchy}
 #define CGROUP_CONTROLLER {layout.cgroup_controller or "v2"}_cgrp_id
 #define RETURN_TRAMPOLINE {layout.return_trampoline:#x}
+#define PAGE_FAULT_BEGIN {layout.page_fault.begin:#x}
+#define PAGE_FAULT_SIZE {layout.page_fault.size:#x}
+#define HAS_UNDONE {int(bool(layout.undone))}
+#define IS_UNDONE(address) ({undone or 0})
+#define HOLD_PAGE_FAULTS {int(fault.holds_page_faults)}
 #define MAX_HIT {MAX_HIT}
 {clock}
 
@@ -345,7 +368,7 @@ def _hook(fault: Fault, placement: Placement) -> tuple[Entry, str]:
 	predicate = {fault.predicate or "true"}; {marked("predicate")}
 	if (!matches({position}, predicate, &chosen))
 		return 0;
-	if (!should_fail({position}, chosen, guard_of_request({", ".join(source.arguments)})))
+	if (!should_fail(ctx, {position}, chosen, guard_of_request({", ".join(source.arguments)})))
 		return 0;
 	event = begin_event(ctx);
 	if (event) {{

@@ -23,7 +23,9 @@ from chaoskernel.cli import logger
 from chaoskernel.cli.options import seconds
 from chaoskernel.errors import LostGuest, TimeLimit
 from chaoskernel.lab import accel, cache, guest, kernel, stock, tools
+from chaoskernel.lab.disks import MOUNTED_AT, Disk, disk_of
 from chaoskernel.lab.progress import Bar, Lines
+from chaoskernel.lab.script import Extras, Port
 from chaoskernel.terminal import shown
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -34,6 +36,7 @@ _EXIT_SIGNAL = 128
 
 _PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?"
 _SUITE_NAME = r"[a-z][a-z0-9.-]*(/[a-z]+)?"
+_LAST_PORT = 65535
 _LONGEST_SECONDS = 7 * 24 * 3600.0
 
 
@@ -47,6 +50,30 @@ def _variables(
     _context: click.Context, _option: click.Parameter, value: tuple[str, ...]
 ) -> dict[str, str]:
     return variables(value)
+
+
+def _disks(
+    _context: click.Context, _option: click.Parameter, value: tuple[str, ...]
+) -> tuple[Disk, ...]:
+    try:
+        return tuple(map(disk_of, value))
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from None
+
+
+def _ports(
+    _context: click.Context, _option: click.Parameter, value: tuple[str, ...]
+) -> tuple[Port, ...]:
+    found = []
+    for text in value:
+        numbers = text.split(":")
+        if len(numbers) > 2 or not all(re.fullmatch(r"[1-9]\d{0,4}", each) for each in numbers):
+            raise click.BadParameter(f"{text!r} is not a port; write it as 8000 or 18000:8000")
+        port = Port(int(numbers[0]), int(numbers[-1]))
+        if max(port) > _LAST_PORT:
+            raise click.BadParameter(f"{text!r} is not a port; the last one is {_LAST_PORT}")
+        found.append(port)
+    return tuple(found)
 
 
 def _guest_options(limit: float) -> Callable[[_Function], _Function]:
@@ -92,14 +119,53 @@ def _guest_options(limit: float) -> Callable[[_Function], _Function]:
             metavar="NAME[=VALUE]",
             help="A variable that the command gets; repeatable.",
         ),
+        click.option(
+            "--disk",
+            "disks",
+            multiple=True,
+            callback=_disks,
+            metavar="SIZE[:FS]",
+            help="An empty disk with a file system, ext4 unless FS is xfs or btrfs, at "
+            f"{MOUNTED_AT}, then {MOUNTED_AT}2; repeatable.",
+        ),
+        click.option(
+            "--copy",
+            "copies",
+            multiple=True,
+            metavar="DIR",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="A directory that the guest may change for itself alone; repeatable.",
+        ),
+        click.option(
+            "--port",
+            "ports",
+            multiple=True,
+            callback=_ports,
+            metavar="[HOST:]PORT",
+            help="A TCP port of the guest that 127.0.0.1 leads to; the service has to listen at "
+            "0.0.0.0.  Repeatable.",
+        ),
     )
 
     def add(function: _Function) -> _Function:
+        function = _with_extras(function)
         for option in reversed(options):  # as stacked decorators are applied
             function = option(function)
         return function
 
     return add
+
+
+def _with_extras(function: Callable[..., Any]) -> Any:
+    """Have a function take disks, copies and ports together, as `extras`."""
+
+    @functools.wraps(function)
+    def with_extras(
+        *, disks: tuple[Disk, ...], copies: tuple[Path, ...], ports: tuple[Port, ...], **others: Any
+    ) -> Any:
+        return function(extras=Extras(disks, copies, ports), **others)
+
+    return with_extras
 
 
 def _fragment(_context: click.Context, _option: click.Parameter, value: Path | None) -> str:
@@ -233,6 +299,7 @@ def run(
     memory: str,
     rw: tuple[Path, ...],
     env: dict[str, str],
+    extras: Extras,
     words: tuple[str, ...],
 ) -> None:
     """Run a command in a guest, and exit with its status.
@@ -247,6 +314,7 @@ def run(
       chaoskernel lab run --timeout 600 --rw build -- make check
       chaoskernel lab run --env MODE=slow -- chaos run experiments/mount-enomem.json
       chaoskernel lab run --package linux-image-amd64 -- chaoskernel check
+      chaoskernel lab run --disk 256M --copy app --port 8000 -- app/start.sh
     """
     with exit_statuses():
         found = _kernel(wanted)
@@ -257,6 +325,8 @@ def run(
             machine=guest.Machine(cpus, memory),
             rw=rw,
             env=env,
+            extras=extras,
+            booting=lambda line: click.echo(line, err=True),
         )
     sys.exit(status)
 
@@ -271,6 +341,7 @@ def shell(
     memory: str,
     rw: tuple[Path, ...],
     env: dict[str, str],
+    extras: Extras,
 ) -> None:
     """Open a shell in a guest.
 
@@ -286,6 +357,7 @@ def shell(
             machine=guest.Machine(cpus, memory),
             rw=rw,
             env=env,
+            extras=extras,
         )
 
 

@@ -259,6 +259,12 @@ describing_a_fault = _together(
         is_flag=True,
         help="Where the kernel lacks slab or page, take allocation or memory in its place.",
     ),
+    click.option(
+        "--page-faults",
+        is_flag=True,
+        help="Fail requests of page faults too, where every request of slab or page fails; "
+        "the kernel tries such a page fault again, until the fault ends.",
+    ),
     in_scope,
 )
 """Adds the options that describe faults; `wanted` reads them."""
@@ -348,6 +354,7 @@ def wanted(options: dict[str, Any]) -> Wanted:
             for name in (
                 *("duration", "function", "errno", "parameters", "paths", "devices"),
                 *("any_file", "peers", "dry_run", "stand_in", "site", "hits", "sites"),
+                "page_faults",
             )
         },
     )
@@ -370,6 +377,7 @@ def _refuse_beside_a_file() -> None:
     for name in (
         *said,
         *("function", "errno", "parameters", "paths", "devices", "any_file", "peers", "name"),
+        "page_faults",
     ):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = next(each for each in context.command.params if each.name == name)

@@ -130,8 +130,10 @@ def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module
         module.resize("pods", max(1, len(fault.scope.pods)))
         module.resize("walks", inject.WALKS if fault.callchain else 1)
         text = None
+        if not (fault.sites or fault.meets_page_faults):
+            module.resize("walked", 1)
         if fault.sites is None:
-            for table in ("sites", "text", "walked"):
+            for table in ("sites", "text"):
                 module.resize(table, 1)
         else:
             text = running_text()
@@ -158,7 +160,8 @@ def set_switches(switches: inject.Switches, fault: Fault, placement: Placement) 
         fault,
         placement,
         cgroup_subsystem=_subsystem(placement),
-        has_task_pt_regs=bool(fault.callchain or fault.sites) and bpf.has_task_pt_regs(),
+        has_task_pt_regs=bool(fault.callchain or fault.sites or fault.tells_page_faults)
+        and bpf.has_task_pt_regs(),
     )
 
 

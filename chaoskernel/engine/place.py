@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe
+from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe, Span
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hook_types import Hook, Subject
-from chaoskernel.fault.hooks import Kind
+from chaoskernel.fault.hooks import RETRIED, Kind
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.kernel import addresses
 from chaoskernel.kernel.btf import Types
@@ -19,6 +19,13 @@ from chaoskernel.kernel.symbols import Symbols
 
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
+
+_OF_PAGE_FAULTS = "handle_mm_fault"
+"""All page faults come through it; mm/memory.c has it, and no other file can have it inlined."""
+
+_UNDONE_OF_9P = ("p9_client_clunk", "p9_client_remove", "p9_client_flush")
+"""What gives back the number of a file to a 9p server (net/9p/client.c).  Without memory it is
+not given back, but used again: nobody can open anything on that mount from then on."""
 
 _LISTS_ALL = "a kernel with CONFIG_KALLSYMS_ALL lists it"
 
@@ -55,7 +62,7 @@ def placements(
                 hook._replace(probe=hook.probe._replace(mechanism=mechanism)) for hook in hooks
             ),
             frames=frames,
-            layout=_layout(frames, symbols, hierarchy),
+            layout=_layout(fault, frames, symbols, features, hierarchy),
             ids=_swap_of_ids(features) if frames else None,
             left_out=left_out,
         )
@@ -105,19 +112,37 @@ def warnings(placement: Placement, machine: str = os.uname().machine) -> list[st
     by_kprobe = any(frame.mechanism is Mechanism.KPROBE for frame in placement.frames)
     if by_kprobe and machine == "x86_64" and not placement.layout.return_trampoline:
         lacks.append("a return that a kretprobe misses shows in another system call alone")
+    fails_pages = not placement.frames and any(
+        placed.probe.symbol in RETRIED for placed in placement.hooks
+    )
+    if fails_pages and (machine != "x86_64" or not placement.layout.page_fault.size):
+        lacks.append("requests of page faults are not told apart, and fail with the others")
     if not lacks:
         return []
-    why, remedy = hidden or ("the kernel does not list its kretprobe trampoline", _LISTS_ALL)
+    if machine != "x86_64" and not hidden:
+        return [f"on {machine}, {', and '.join(lacks)}; a call chain keeps to system calls"]
+    what = "its kretprobe trampoline" if by_kprobe else _OF_PAGE_FAULTS
+    why, remedy = hidden or (f"the kernel does not list {what}", _LISTS_ALL)
     return [f"{why}: {', and '.join(lacks)}; {remedy}"]
 
 
-def _layout(frames: Sequence[Probe], symbols: Symbols, hierarchy: Hierarchy | None) -> Layout:
+def _layout(
+    fault: Fault,
+    frames: Sequence[Probe],
+    symbols: Symbols,
+    features: Features,
+    hierarchy: Hierarchy | None,
+) -> Layout:
     by_kprobe = any(frame.mechanism is Mechanism.KPROBE for frame in frames)
     returned_to = map(symbols.address, _RETURN_TRAMPOLINES if by_kprobe else ())
+    undone = _UNDONE_OF_9P if features.has_9p and fault.meets_page_faults else ()
+    spans = (Span(*symbols.span(name)) for name in undone)
     return Layout(
         cgroup_controller=hierarchy.controller if hierarchy else "",
         cgroup_hierarchy=hierarchy.number if hierarchy else 0,
         return_trampoline=next(filter(None, returned_to), 0),
+        page_fault=Span(*symbols.span(_OF_PAGE_FAULTS)) if fault.tells_page_faults else Span(),
+        undone=tuple(span for span in spans if span.size),
     )
 
 

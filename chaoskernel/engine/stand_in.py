@@ -50,7 +50,7 @@ def arm(
             raise type(lacking)(lacking.message, needs=hint + lacking.hint) from lacking
         why = f"{lacking.message}: {kind.value} stands in for {fault.kind.value}"
     progress(why)
-    other = dataclasses.replace(fault, kind=kind, stand_in=False)
+    other = dataclasses.replace(fault, kind=kind, stand_in=False, page_faults=False)
     try:
         engine = engine_for(other)
         return Started(other, engine, engine.arm(other, progress=progress), why)

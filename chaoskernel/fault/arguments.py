@@ -36,6 +36,7 @@ def fault_of(
     site: Any = "",
     hits: Any = "once",
     sites: Any = False,
+    page_faults: Any = False,
 ) -> Fault:
     """Return the fault that arguments describe, as start_injection takes them.
 
@@ -57,6 +58,7 @@ def fault_of(
         dry_run=dry_run,
         stand_in=stand_in,
         sites=syntax.sites(site, hits, sites),
+        page_faults=page_faults,
         where=Where(
             paths=items("paths", paths),
             devices=items("devices", devices),

@@ -44,6 +44,7 @@ def asked(fault: Fault) -> dict[str, Any]:
         "dry_run": fault.dry_run,
         "stand_in": fault.stand_in,
         **_sites(fault.sites),
+        "page_faults": fault.page_faults,
     }
     return {
         "fault": fault.kind.value,

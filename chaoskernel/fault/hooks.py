@@ -367,5 +367,8 @@ TABLE: dict[Kind, Row] = {
 MAX_HOOKS = max(len(row.hooks) for row in TABLE.values())
 """Most hooks of one fault; the program has room for them (checked by a test)."""
 
+RETRIED = {hook.symbol for kind in (Kind.SLAB, Kind.PAGE) for hook in TABLE[kind].hooks}
+"""Hooks whose failure the kernel answers by trying again, where a page fault came to them."""
+
 STAND_INS = {Kind.SLAB: Kind.ALLOCATION, Kind.PAGE: Kind.MEMORY}
 """What is nearest where a kernel lacks a hook: proposed, and never taken unasked."""

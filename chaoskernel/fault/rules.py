@@ -177,3 +177,19 @@ def _only_of_functions(key: str, value: Any, kind: Kind) -> InvalidFault:
         f"allowed when the fault is {kind.value}",
         hint="leave it out, or use fault: function",
     )
+
+
+def check_page_faults(kind: Kind, page_faults: bool, *, possible: bool) -> None:
+    """Check that page faults are asked for where they would be tried again.
+
+    :param possible: whether they come to the fault's hooks.
+    :raises InvalidFault: they do not.
+    """
+    check_flag("page_faults", page_faults)
+    if page_faults and not possible:
+        raise InvalidFault(
+            "page_faults",
+            True,
+            f"possible when the fault is {kind.value}",
+            hint="leave it out; faults of slab and page take it",
+        )

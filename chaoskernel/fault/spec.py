@@ -24,13 +24,14 @@ from chaoskernel.fault.checks import (
 )
 from chaoskernel.fault.error_numbers import errno_of, error_number
 from chaoskernel.fault.hook_types import Hook, Row
-from chaoskernel.fault.hooks import TABLE, Kind
+from chaoskernel.fault.hooks import RETRIED, TABLE, Kind
 from chaoskernel.fault.limits import Limits
 from chaoskernel.fault.rules import (
     check_c,
     check_error,
     check_kind,
     check_own_c,
+    check_page_faults,
     check_place,
     check_stand_in,
 )
@@ -92,6 +93,7 @@ class Fault:
     :param engine: what brings the program onto the kernel.
     :param sites: record the sites of its requests, and fail those alone that it names.
     :param stand_in: where the kernel lacks the hook, arm the kind of STAND_INS in its place.
+    :param page_faults: fail requests of page faults too, where every request fails.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Fault:
     where: Where = dataclasses.field(default_factory=Where)
     stand_in: bool = False
     sites: Sites | None = None
+    page_faults: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -142,11 +145,28 @@ class Fault:
                 hint="the engine core knows it; leave engine out",
             )
         check_stand_in(self.kind, self.stand_in)
+        check_page_faults(self.kind, self.page_faults, possible=self.meets_page_faults)
 
     @property
     def needs_core(self) -> bool:
         """Tell whether the engine core alone can bring it onto a kernel."""
         return self.row.needs_core or self.sites is not None
+
+    @property
+    def meets_page_faults(self) -> bool:
+        """Tell whether a page fault comes to its hooks, and is tried again when they fail."""
+        return any(hook.symbol in RETRIED for hook in self.hooks)
+
+    @property
+    def tells_page_faults(self) -> bool:
+        """Tell whether requests of page faults are told from others; a chain does that itself."""
+        return self.meets_page_faults and not self.callchain
+
+    @property
+    def holds_page_faults(self) -> bool:
+        """Tell whether page faults are let through, because they would be tried again for ever."""
+        always = self.limits.probability == 100 and self.sites is None
+        return self.tells_page_faults and always and not self.page_faults
 
     @property
     def has_predicates(self) -> bool:
@@ -225,6 +245,7 @@ class Fault:
             "where": self.where.to_json(),
             "stand_in": self.stand_in,
             "sites": self.sites and self.sites.to_json(),
+            "page_faults": self.page_faults,
         }
 
     @classmethod
@@ -254,6 +275,7 @@ class Fault:
             where=where_of(mapping("where", body.get("where", {}))),
             stand_in=body.get("stand_in", False),
             sites=None if body.get("sites") is None else sites_of(mapping("sites", body["sites"])),
+            page_faults=body.get("page_faults", False),
         )
 
 

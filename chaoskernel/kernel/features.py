@@ -14,6 +14,7 @@ from chaoskernel.kernel.btf import Types
 
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_FILE_SYSTEMS = Path("/proc/filesystems")
 _KPROBE_LIST = Path("/sys/kernel/debug/kprobes")
 """What a kernel with kprobes has in debugfs, where that is mounted and can be read."""
 
@@ -39,6 +40,7 @@ class Features(NamedTuple):
         end with it; those made through tracefs would stay behind.
     :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
     :param lists_injectable: False of a kernel that is known to have no such list.
+    :param has_9p: it can mount a 9p server, as virtual machines do with files of their host.
     """
 
     types: Types
@@ -46,6 +48,7 @@ class Features(NamedTuple):
     kprobe_events: bool
     kprobe_override: bool
     lists_injectable: bool = True
+    has_9p: bool = False
 
     def has_trampoline(self, function: str) -> bool:
         """Tell whether a trampoline on this function can be asked for."""
@@ -122,6 +125,7 @@ def running() -> Features:
         kprobe_events=_KPROBE_PMU.exists(),
         kprobe_override=bpf.has_override_helper(),
         lists_injectable=_INJECTABLE.exists() or not _is_known_to_list_none(),
+        has_9p="9p" in _FILE_SYSTEMS.read_text(encoding="ascii").split(),
     )
 
 

@@ -270,6 +270,28 @@ class Symbols:
         """Return the address of a function or variable; 0 where it is not known."""
         return next((int(address, 16) for address, _ in self._lines(name)), 0)
 
+    def span(self, name: str) -> tuple[int, int]:
+        """Return where a function begins, and how many bytes it is to what comes behind it; 0 and
+        0 where the kernel does not tell."""
+        for start, stop in self._spans(name):
+            line = _LINE.fullmatch(self._text[start:stop])
+            begin = int(line["address"], 16) if line else 0
+            if line and begin:
+                behind = self._behind(stop, line["module"] or b"")
+                end = min((address for address in behind if address > begin), default=begin)
+                return begin, end - begin
+        return 0, 0
+
+    def _behind(self, stop: int, module: bytes) -> Iterator[int]:
+        """Yield addresses of what the list has behind a function; of a module's, of all of it."""
+        if module:
+            lines = re.finditer(rb"(?m)^([0-9a-f]{1,16}) .*\t\[%s\]$" % module, self._text)
+        else:  # the kernel's own are in the order of their addresses
+            lines = re.compile(rb"(?m)^([0-9a-f]{1,16}) ").finditer(
+                self._text, stop + 1, stop + _VICINITY
+            )
+        return (int(line[1], 16) for line in lines)
+
     def at(self, address: int) -> str:
         """Return the function that an address lies in, as kmem_cache_alloc+0x3f.
 

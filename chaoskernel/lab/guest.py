@@ -9,6 +9,7 @@ that exited with 255.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import selectors
@@ -16,14 +17,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, LostGuest, TimeLimit
-from chaoskernel.lab import accel, cache, parent_death, script, tools, work_directory
+from chaoskernel.lab import accel, cache, disks, parent_death, script, tools, work_directory
 from chaoskernel.lab.kernel import Kernel
 
 DEFAULT_SECONDS = 600.0
@@ -48,6 +49,9 @@ _KERNEL_OPTIONS = (
     "watchdog_thresh=60",
     "softlockup_panic=1",
 )
+
+_OF_THE_LABS_KERNEL = ("ext4", "btrfs")
+_IP = tools.Need("ip", "iproute2", ("ip",))
 
 # QEMU before 8.1 may go on executing a breakpoint that the guest's kernel has patched
 # away again, when one emulated processor translates the code that another one writes:
@@ -79,6 +83,8 @@ def run(
     stdout: BinaryIO | None = None,
     stderr: BinaryIO | None = None,
     root: Path | None = None,
+    extras: script.Extras | None = None,
+    booting: Callable[[str], None] | None = None,
 ) -> int:
     """Run a command in a guest of its own; return the command's exit status.
 
@@ -91,21 +97,26 @@ def run(
     :param stdout: where the command's output goes, live; the caller's when None.
     :param stderr: likewise.
     :param root: the cache directory; the user's own when None.
+    :param extras: what the guest has beside the machine's files.
+    :param booting: is called with a line before each boot, which takes some seconds.
     :raises MissingTool: something that the boot needs is not installed.
     :raises LostGuest: the guest ended without the command's exit status.
     :raises TimeLimit: the limit was reached; the guest was killed.
     """
-    tools.require(tools.BOOT_NEEDS)
-    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules)
+    own = _checked(extras, kernel)
+    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules, own)
     size = machine or Machine()
     hardware = acceleration(kernel, root)
     streams = (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer)
     deadline = time.monotonic() + seconds
+    say = booting or (lambda _line: None)
+    say(f"booting Linux {kernel.release}{', emulated' if hardware == 'tcg' else ''}")
     try:
         return _boot(kernel, job, size, hardware, seconds, streams)
     except work_directory.NeverBegan:
         # QEMU 7.2 dies under a booting kernel once in a while (an assertion of its MSI-X
         # emulation); nothing of the command has run, so it is safe to boot again.
+        say("booting once more: the guest was lost before the command began")
         return _boot(kernel, job, size, hardware, deadline - time.monotonic(), streams)
 
 
@@ -117,15 +128,17 @@ def shell(
     rw: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
     root: Path | None = None,
+    extras: script.Extras | None = None,
 ) -> None:
     """Run an interactive shell in a guest, on the caller's terminal.
 
     The parameters and errors are those of `run`; a shell has no status to lose.
     """
-    tools.require(tools.BOOT_NEEDS)
-    job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules)
+    own = _checked(extras, kernel)
+    job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules, own)
     hardware = acceleration(kernel, root)
     with work_directory.made(job) as mail, _terminal_kept():
+        disks.make(job.extras.disks, mail)
         command = command_line(kernel, job, machine or Machine(), hardware, mail)
         # In the terminal's own process group, or it could not read from it.
         child = process.start(parent_death.tied(command), stdin=None, own_group=False)
@@ -165,10 +178,30 @@ def command_line(
         *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
         *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
+        *(f"--qemu-opt={word}" for word in disks.words(job.extras.disks, mail)),
+        *(f"--qemu-opt={word}" for word in script.network_words(job.extras.ports)),
         "--qemu-opt=-serial",
         f"--qemu-opt=file:{mail / work_directory.CONSOLE}",
         begin,
     ]
+
+
+def _checked(extras: script.Extras | None, kernel: Kernel) -> script.Extras:
+    """Return what a guest is given, once this machine has all that the boot needs.
+
+    :raises MissingTool: it lacks some of it.
+    :raises LabError: a directory cannot be shared, or the kernel has no such file system.
+    """
+    asked = extras or script.Extras()
+    network = (_IP,) if asked.ports else ()
+    tools.require((*tools.BOOT_NEEDS, *disks.needs(asked.disks), *network))
+    own = kernel.origin in ("cached", "built")
+    if own and any(disk.file_system not in _OF_THE_LABS_KERNEL for disk in asked.disks):
+        raise LabError(
+            "--disk: the lab's own kernel has ext4 and btrfs",
+            hint="leave out xfs, or add --package linux-image-amd64, which has it",
+        )
+    return dataclasses.replace(asked, copies=writable(asked.copies))
 
 
 def _initramfs(kernel: Kernel) -> tuple[str, ...]:
@@ -202,6 +235,7 @@ def _boot(
     streams: tuple[BinaryIO, BinaryIO],
 ) -> int:
     with work_directory.made(job) as mail:
+        disks.make(job.extras.disks, mail)
         command = parent_death.tied(command_line(kernel, job, machine, hardware, mail))
         with process.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             try:

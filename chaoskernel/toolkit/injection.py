@@ -50,6 +50,7 @@ def start_injection(
     peers: List = None,
     dry_run: bool = False,
     stand_in: bool = False,
+    page_faults: bool = False,
     site: str = "",
     hits: str = "once",
     sites: bool = False,
@@ -99,6 +100,8 @@ def start_injection(
         as held_dry_run.
     :param stand_in: true arms allocation in place of slab, or memory in place of page, where
         the kernel lacks the hook, and only there.
+    :param page_faults: true fails requests of page faults too, where every request of slab or
+        page fails; the kernel tries such a page fault again, until the fault ends.
     :param site: the id of a site, as the probe `sites` tells it: requests fail there alone.
         Two ids with a comma between them fail both.
     :param hits: which requests at the site fail: once is the first one, persistent is all of
@@ -137,6 +140,7 @@ def start_injection(
             peers=peers,
             dry_run=dry_run,
             stand_in=stand_in,
+            page_faults=page_faults,
             site=site,
             hits=hits,
             sites=sites,

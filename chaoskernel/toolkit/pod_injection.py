@@ -53,6 +53,7 @@ def start_pod_injection(
     privileged: bool = False,
     secrets: dict = None,
     stand_in: bool = False,
+    page_faults: bool = False,
 ) -> dict:
     """Make kernel requests of pods fail, on every node that has one, and return once they do.
 
@@ -87,6 +88,8 @@ def start_pod_injection(
     :param image: of the agent; else CHAOSKERNEL_IMAGE, else localhost/chaoskernel of this version.
     :param privileged: true gives the agent every right on its node.
     :param stand_in: as start_injection takes it; each node decides for its own kernel.
+    :param page_faults: true fails requests of page faults too, where every request of slab or
+        page fails; the kernel tries such a page fault again, until the fault ends.
     :param secrets: the cluster and its credentials, by KUBERNETES_HOST, KUBERNETES_API_KEY and
         the like; else the variables of the environment, else the kubeconfig.
     :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at,
@@ -129,6 +132,7 @@ def start_pod_injection(
             max_nodes=max_nodes,
             system_pods=system_pods,
             stand_in=stand_in,
+            page_faults=page_faults,
         )
         presence.require(shared().records())
         reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)

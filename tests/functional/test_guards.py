@@ -7,16 +7,19 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.events import KEPT
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, frames_of
 from tests.functional.conftest import Arm
 from tests.functional.names import CREATE_CACHE, here
+from tests.toucher import PAGES, Toucher
 from tests.victim import Victim
 
 NOT_TO_BE_WAITED_FOR = "(gfpflags & 0x400) == 0"
@@ -108,3 +111,84 @@ def test_the_cache_of_caches_is_not_made_to_fail(arm: Arm, victim: Victim) -> No
     assert len(caches) == counters["held_dry_run"]
     assert "kmem_cache" not in caches
     assert fault.disarm() == []
+
+
+def touched(fault: ArmedFault, toucher: Toucher) -> Mapping[str, int]:
+    """Have the pages touched while a fault is in force, which is over then."""
+    toucher.touch()
+    counters = fault.counters()
+    assert fault.disarm() == []
+    return counters
+
+
+def test_a_page_fault_is_let_through_where_it_would_be_tried_for_ever(arm: Arm) -> None:
+    """A page fault without memory is no error to the program: the kernel tries it again."""
+    with Toucher() as toucher:
+        fault = arm(fault_of(Scope(pids=(toucher.pid,)), kind=Kind.PAGE))
+        counters = touched(fault, toucher)
+    assert counters["held_page_fault"] >= PAGES
+    assert counters["page_faults"] == 0
+    # The kernel itself touched the last one, for a system call, which reports that.
+    assert toucher.error_of_read == errno.EFAULT
+    assert counters["injected"] > 0
+
+
+def test_the_first_touch_of_a_mapping_takes_slab_memory_that_it_gets(arm: Arm) -> None:
+    with Toucher() as toucher:
+        fault = arm(fault_of(Scope(pids=(toucher.pid,))))
+        counters = touched(fault, toucher)
+    assert counters["held_page_fault"] > 0
+    assert counters["page_faults"] == 0
+
+
+def test_page_faults_fail_where_that_was_asked_for(arm: Arm) -> None:
+    with Toucher() as toucher:
+        wanted = fault_of(Scope(pids=(toucher.pid,)), kind=Kind.PAGE)
+        limits = dataclasses.replace(wanted.limits, times=20)
+        fault = arm(dataclasses.replace(wanted, page_faults=True, limits=limits))
+        counters = touched(fault, toucher)
+    assert counters["page_faults"] == counters["injected"] == 20
+    assert counters["held_page_fault"] == 0
+    assert toucher.error_of_read == 0
+
+
+READER = """
+import os
+while True:
+    try:
+        for place, _, names in os.walk("/usr/lib/python3"):
+            for name in names:
+                try:
+                    with open(f"{place}/{name}", "rb") as file:
+                        file.read()
+                except (OSError, MemoryError):
+                    pass
+    except (OSError, MemoryError):
+        pass
+"""
+
+
+def test_a_9p_server_gets_back_its_files_without_memory(arm: Arm) -> None:
+    """The lab's root is one.  A file that is closed without memory would stay open there, under a
+    number that is used again: from then on nobody could open anything."""
+    reader = subprocess.Popen([sys.executable, "-S", "-E", "-c", READER])
+    try:
+        wanted = fault_of(Scope(pids=(reader.pid,)))
+        limits = dataclasses.replace(wanted.limits, probability=5)
+        fault = arm(dataclasses.replace(wanted, limits=limits))
+        end = time.monotonic() + 240
+        while fault.counters()["injected"] < 6000 and time.monotonic() < end:
+            assert reader.poll() is None
+            time.sleep(0.5)
+        assert fault.disarm() == []
+    finally:
+        reader.kill()
+        reader.wait()
+    counters = fault.counters()
+    assert counters["injected"] >= 6000
+    assert counters["held_cleanup"] > 0
+    everything = "find /usr/lib/python3 -type f -exec cat {} + >/dev/null"
+    read = subprocess.run(
+        ["sh", "-c", everything], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert (read.returncode, read.stderr) == (0, "")

@@ -52,6 +52,7 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
 	struct chaos_counts *counts = here();
 	bool chosen = false;
+	u32 callers = 0;
 	enum chaos_counter held;
 
 	if (!counts || (switches.nr_frames > 0 && !on_own_stack(task, position)))
@@ -63,6 +64,12 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	counts->counters[COUNT_MATCHED]++;
 	counts->hooks[hook].matched++;
 	held = what_holds(task, position, chosen, arguments, hook);
+	if (held == NR_COUNTERS)
+		callers = callers_of(ctx, task);
+	if (callers & CALLER_UNDONE)
+		held = COUNT_HELD_CLEANUP;
+	else if (callers & CALLER_PAGE_FAULT && switches.hold_page_faults)
+		held = COUNT_HELD_PAGE_FAULT;
 	if (held == NR_COUNTERS && switches.by_site && !at_failed_site(ctx, task, arguments, hook))
 		held = COUNT_HELD_SITE;
 	if (held == NR_COUNTERS && !ticket_left())
@@ -73,6 +80,8 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	}
 	counts->counters[switches.dry_run ? COUNT_HELD_DRY_RUN : COUNT_INJECTED]++;
 	counts->hooks[hook].injected++;
+	if (callers & CALLER_PAGE_FAULT)
+		counts->counters[COUNT_PAGE_FAULTS]++;
 	count_hit(task);
 	count_pod();
 	keep_event(ctx, task, arguments, hook);

@@ -34,34 +34,6 @@ struct {
 	__type(value, struct chaos_site);
 } sites SEC(".maps");
 
-/* A stack is too long for a program's own; whoever is preempted here keeps his. */
-struct chaos_walked {
-	u64 taken;
-	u64 stack[MAX_STACK];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NR_WALKED);
-	__type(key, u32);
-	__type(value, struct chaos_walked);
-} walked SEC(".maps");
-
-static __always_inline struct chaos_walked *take_walked(void)
-{
-	u32 first = bpf_get_smp_processor_id() * WAYS, way, slot;
-	struct chaos_walked *mine;
-
-#pragma unroll
-	for (way = 0; way < WAYS; way++) {
-		slot = (first + way) % NR_WALKED;
-		mine = bpf_map_lookup_elem(&walked, &slot);
-		if (mine && !__sync_val_compare_and_swap(&mine->taken, 0, 1))
-			return mine;
-	}
-	return NULL;
-}
-
 /* An address as it is in every boot; 0 outside the kernel's text. */
 static __always_inline u64 place_in_text(u64 address)
 {
@@ -92,8 +64,7 @@ static __noinline u64 key_of_stack(void *ctx)
 		key = (key ^ place) * GOLDEN_RATIO;
 		key ^= key >> 29;
 	}
-	barrier();
-	*(volatile u64 *)&mine->taken = 0;
+	give_back(mine);
 	return key;
 }
 

@@ -21,6 +21,7 @@
 #define MAX_STACK 64
 #define MAX_SITES 4096
 #define MAX_FAILED 2
+#define MAX_UNDONE 3
 #define SITE_SHIFT 24 /* a site's id is the 40 bits above */
 #define MAX_CACHE_NAME 32
 #define MAX_PARAMETERS 6
@@ -92,6 +93,9 @@ enum chaos_counter {
 	COUNT_UNLISTED,
 	COUNT_HELD_SITE,
 	COUNT_UNLISTED_SITES,
+	COUNT_HELD_PAGE_FAULT,
+	COUNT_PAGE_FAULTS,
+	COUNT_HELD_CLEANUP,
 	NR_COUNTERS,
 };
 
@@ -145,6 +149,12 @@ struct chaos_peer {
 	u64 mask[2];
 };
 
+/* Where a function lies; of one that is not there, the size is 0. */
+struct chaos_function {
+	u64 begin;
+	u64 size;
+};
+
 struct chaos_switches {
 	u64 probability_of_2_32;
 	u64 times;
@@ -163,6 +173,10 @@ struct chaos_switches {
 	u32 by_site;	  /* sites are recorded, and those alone fail that state.failed names */
 	u64 text;	  /* where NR_TEXT_PAGES begin; see place_in_text() */
 	u64 system_calls; /* address of the table of their entry points, or 0 */
+	struct chaos_function
+		page_fault; /* handle_mm_fault(); else page faults are not told apart */
+	struct chaos_function undone[MAX_UNDONE]; /* what must not fail; the first ones */
+	u32 hold_page_faults;
 	struct chaos_hook_switches hooks[MAX_HOOKS];
 	struct chaos_peer peers[MAX_PEERS];
 };

@@ -112,6 +112,14 @@ def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
     assert with_offsets(placement, symbols, Types(kernel())).layout == Layout(96, 28, 0x20)
 
 
+def test_a_page_fault_is_known_by_the_function_that_all_come_through() -> None:
+    symbols = symbols_of(
+        b"1 T should_failslab\n40 T handle_mm_fault\n40 T alias\n90 T __pfx_next\n"
+    )
+    (placement, _) = placements(Fault("x", Kind.SLAB, Scope(pids=(42,))), symbols, EVERYTHING)
+    assert placement.layout.page_fault == (0x40, 0x50)
+
+
 def test_a_kretprobe_is_told_from_what_lies_on_the_stack_by_its_trampoline() -> None:
     fault = Fault("x", Kind.SLAB, Scope(pids=(42,)), callchain=frames_of(["f"]))
     symbols = symbols_of(b"1 T should_failslab\n2 t f.isra.0\n30 t __kretprobe_trampoline\n")
@@ -125,9 +133,10 @@ HIDDEN = Hidden("kernel.kptr_restrict=2 hides kernel addresses", "sysctl shows t
 @pytest.mark.parametrize(
     ("hidden", "chain", "machine", "said"),
     [
-        (None, [], "x86_64", []),
+        (None, [], "x86_64", ["does not list", "page faults"]),
+        (None, [], "aarch64", ["on aarch64", "page faults"]),
         (None, ["f"], "aarch64", []),
-        (HIDDEN, [], "x86_64", ["stacks of events have no names"]),
+        (HIDDEN, [], "x86_64", ["stacks of events have no names", "page faults"]),
         (HIDDEN, ["f"], "aarch64", ["stacks of events have no names"]),
         (HIDDEN, ["f"], "x86_64", ["stacks of events have no names", "kretprobe misses"]),
         (None, ["f"], "x86_64", ["does not list its kretprobe trampoline", "kretprobe misses"]),

@@ -12,7 +12,8 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.sites import Sites
+from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism, frames_of
 
 FULL = Fault(
     name="a-b.c_1",
@@ -280,3 +281,31 @@ def test_devices_are_refused_for_pods_and_not_for_containers() -> None:
         Fault.from_json({**devices, "scope": {"pods": [POD]}})
     inside = Fault.from_json({**devices, "scope": {"containers": ["0123456789ab"]}})
     assert inside.where.devices == ("/dev/sda",)
+
+
+SOMETIMES = Limits(probability=50)
+
+
+@pytest.mark.parametrize(
+    ("fault", "held"),
+    [
+        (Fault("x", Kind.SLAB, Scope(pids=(42,))), True),
+        (Fault("x", Kind.PAGE, Scope(pids=(42,)), limits=Limits(times=3)), True),
+        (Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function="should_failslab"), True),
+        (Fault("x", Kind.PAGE, Scope(pids=(42,)), limits=SOMETIMES), False),
+        (Fault("x", Kind.PAGE, Scope(pids=(42,)), page_faults=True), False),
+        (Fault("x", Kind.PAGE, Scope(pids=(42,)), frames_of(["f"])), False),
+        (Fault("x", Kind.PAGE, Scope(pids=(42,)), sites=Sites()), False),
+        (Fault("x", Kind.MEMORY, Scope(pids=(42,))), False),
+    ],
+)
+def test_page_faults_are_held_back_where_they_would_be_tried_for_ever(
+    fault: Fault, held: bool
+) -> None:
+    assert fault.holds_page_faults is held
+    assert Fault.from_json(fault.to_json()) == fault
+
+
+def test_page_faults_are_of_memory() -> None:
+    with pytest.raises(InvalidFault, match="page_faults: .* when the fault is fork; .*slab and"):
+        Fault("x", Kind.FORK, Scope(pids=(42,)), page_faults=True)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Whom a request is made for, as the stack tells: a page fault, or what must not fail. */
+#ifndef CHAOSKERNEL_LOGIC_CALLERS_H
+#define CHAOSKERNEL_LOGIC_CALLERS_H
+
+/* A stack is too long for a program's own; whoever is preempted here keeps his. */
+struct chaos_walked {
+	u64 taken;
+	u64 stack[MAX_STACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NR_WALKED);
+	__type(key, u32);
+	__type(value, struct chaos_walked);
+} walked SEC(".maps");
+
+static __always_inline struct chaos_walked *take_walked(void)
+{
+	u32 first = bpf_get_smp_processor_id() * WAYS, way, slot;
+	struct chaos_walked *mine;
+
+#pragma unroll
+	for (way = 0; way < WAYS; way++) {
+		slot = (first + way) % NR_WALKED;
+		mine = bpf_map_lookup_elem(&walked, &slot);
+		if (mine && !__sync_val_compare_and_swap(&mine->taken, 0, 1))
+			return mine;
+	}
+	return NULL;
+}
+
+static __always_inline void give_back(struct chaos_walked *mine)
+{
+	barrier();
+	*(volatile u64 *)&mine->taken = 0;
+}
+
+#define NO_SYSTEM_CALL (~0ULL) /* what the kernel's entry leaves in orig_ax for all else */
+
+enum chaos_caller {
+	CALLER_PAGE_FAULT = 1,
+	CALLER_UNDONE = 2,
+};
+
+static __always_inline bool lies_in(const volatile struct chaos_function *function, u64 address)
+{
+	return address - function->begin < function->size;
+}
+
+/*
+ * Which of the callers that matter are on the stack of a request?  It is looked at only where
+ * there may be one.  A page that a program touches enters the kernel by an exception; one that
+ * the kernel touches for a system call (copy_to_user) does not, and ends in EFAULT.
+ * A stack that cannot be looked at is taken to have all of them, which does no harm.
+ */
+static __noinline u32 callers_of(void *ctx, struct task_struct *task)
+{
+	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, number;
+	struct chaos_walked *mine;
+	s64 size;
+
+	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
+		possible |= CALLER_PAGE_FAULT;
+	if (!possible)
+		return 0;
+	mine = take_walked();
+	if (!mine)
+		return possible;
+	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
+	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
+		if (lies_in(&switches.page_fault, mine->stack[i]))
+			found |= CALLER_PAGE_FAULT;
+#pragma unroll
+		for (number = 0; number < MAX_UNDONE; number++)
+			if (lies_in(&switches.undone[number], mine->stack[i]))
+				found |= CALLER_UNDONE;
+	}
+	give_back(mine);
+	return possible & (size > 0 ? found : ~0U);
+}
+
+#endif
