@@ -19,8 +19,8 @@ FIGURES := docs/figures
 STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 
-.PHONY: demo demo-explore demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
+.PHONY: demo demo-explore icicle demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
+	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node test-report \
 	test-stock $(ON_STOCK)
 
 demo: $(READY) lab
@@ -74,6 +74,7 @@ test-injection: $(OBJECT)
 
 test: root check lab ready-for-cluster
 	@$(MAKE) --no-print-directory fuzz INPUTS=5000
+	@$(MAKE) --no-print-directory test-report
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 \
 		test-agent test-core test-cluster test-bcc test-stock
@@ -98,6 +99,15 @@ cluster: ready-for-cluster
 
 test-cluster: ready-for-cluster
 	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/cluster $(TOLD_APART)
+
+# The page of `chaoskernel report` in a real browser.
+test-report: $(READY)
+	@tools/packages tests/report/packages.txt
+	@$(BIN)/pytest -p no:cacheprovider --verbose tests/report $(TOLD_APART)
+
+# Bundles the library that draws stacks; what it makes is checked in.
+icicle:
+	@cd tools/icicle && npm ci --silent && npm run --silent build
 
 # A lab machine as the node of a cluster.
 test-node: lab ready-for-cluster
@@ -215,7 +225,7 @@ $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"
 	@mkdir -p build
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[lab,cluster,dev]'
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[lab,cluster,report,dev]'
 	@touch $@
 
 clean:

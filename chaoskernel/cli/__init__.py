@@ -41,6 +41,7 @@ _COMMANDS = {
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults of this host, or of a cluster.",
     "render": "Print the program that would run on this kernel.",
+    "report": "Write a page to look at, from journals and explorations.",
     "run": "Inject without an experiment, and show the counters.",
     "stop": "End faults of this host, or of a cluster, whoever started them.",
     "summary": "Show what an experiment made the kernel do.",

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from chaoskernel.agent.notice import Doubt, Notice, survey
 from chaoskernel.cli.options import in_a_cluster
-from chaoskernel.cli.summary import chain, targets
 from chaoskernel.k8s import leftovers
 from chaoskernel.k8s.access import access
 from chaoskernel.k8s.leftovers import Left
+from chaoskernel.report.facts import chain, targets
 from chaoskernel.terminal import document, shown
 
 _MAX_DOUBTS = 10
