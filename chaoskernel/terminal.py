@@ -7,10 +7,22 @@ Standard library only.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import math
+import sys
 from typing import Any
 
+_SPELLED = "chaoskernel-spelled"
+_SPELLINGS = {
+    "←": "<-",
+    "→": "->",
+    "…": "...",
+    "│": "|",
+    "─": "-",
+    "•": "*",
+}
 _LAYOUT = "\n\t"
 
 
@@ -44,6 +56,25 @@ def document(value: Any, *, indent: int = 2) -> str:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return text.replace("\x7f", "\\u007f")
+
+
+def write_what_can_be_written() -> None:
+    """Have standard output and error write something else for characters that they cannot write.
+
+    A terminal or a pipe may be ASCII (LC_ALL=C, PYTHONIOENCODING=ascii): an arrow is `<-` then.
+    """
+    codecs.register_error(_SPELLED, _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_SPELLED)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that an encoding lacks, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_SPELLINGS.get(each) or _code(each) for each in lacking), error.end
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ import click
 from chaoskernel import actions, probes
 from chaoskernel.bpf.program import COUNTERS
 from chaoskernel.cli import cli
+from chaoskernel.cli.statuses import MEANINGS
 from chaoskernel.fault.hook_types import Row
 from chaoskernel.fault.hooks import TABLE
 from chaoskernel.fault.lists import LISTS, MAPPINGS
@@ -91,17 +92,6 @@ JOURNAL = {
     "warnings": "what does not work on this kernel as it should; mostly absent",
 }
 """What each key of a fault's record holds; complete, or a test fails."""
-
-STATUSES = {
-    "0": "it worked",
-    "1": "it failed: one line on standard error names the cause and the remedy",
-    "2": "the command line is wrong",
-    "3": "`explore`: something needs a look that `--accept` does not have",
-    "124": "`lab run`: `--timeout` was reached",
-    "125": "`lab run`: the guest was lost",
-    "129, 130, 143": "`run`, `explore` and `lab`: SIGHUP, SIGINT or SIGTERM ended it",
-    "any other": "`lab run`: the status of the command in the guest",
-}
 
 VARIABLES = {
     "CHAOSKERNEL_CACHE": "the lab's cache; else `chaoskernel` below `$XDG_CACHE_HOME`, `~/.cache`",
@@ -204,7 +194,7 @@ def document() -> str:
         *_commands(),
         _listed("## Counters", "counter", "counts", COUNTED, COUNTERS),
         "`matched` is the sum of `injected` and of everything that was held back.\n",
-        _listed("## Exit status", "status", "meaning", STATUSES, tuple(STATUSES)),
+        _listed("## Exit status", "status", "meaning", MEANINGS, tuple(MEANINGS)),
         _listed("## Environment", "variable", "sets", VARIABLES, sorted(VARIABLES)),
     ]
     return "\n".join(parts)

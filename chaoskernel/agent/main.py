@@ -25,7 +25,7 @@ from chaoskernel.engine.stand_in import Started
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.spec import Fault
-from chaoskernel.kernel import boottime
+from chaoskernel.kernel import boottime, processes
 
 FAILED = 1
 
@@ -179,6 +179,16 @@ def _armed_message(asked: Fault, started: Started) -> dict[str, Any]:
         "armed_at": iso(now),
         "expires_at": iso(now + left / 1e9),
         "programs": list(armed.programs),
-        "warnings": [*([why] if why else []), *fault.warnings, *armed.warnings],
+        "warnings": [*([why] if why else []), *fault.warnings, *armed.warnings, *_nobody(fault)],
         "left_out": list(armed.placement.left_out),
     }
+
+
+def _nobody(fault: Fault) -> list[str]:
+    """Return which of the commands in scope no process has now, a line for each."""
+    running = {process.command for process in processes.snapshot().values()}
+    return [
+        f"no process is named {command} now; those that take the name later are hit"
+        for command in fault.scope.commands
+        if command not in running
+    ]

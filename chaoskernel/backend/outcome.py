@@ -74,7 +74,8 @@ def why_nothing(counters: Mapping[str, Any]) -> str:
         return "nothing in scope made such a call"
     if not counters.get("matched"):
         return f"such calls were made {_times(reached)}, none at the place that was asked for"
-    return f"all were held back: {held_back(counters)}"
+    held = held_back(counters)
+    return f"all were held back: {held}" if held else f"matched {counters['matched']}"
 
 
 def why_few(counters: Mapping[str, Any]) -> str:

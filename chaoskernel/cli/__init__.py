@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import logging
@@ -11,6 +12,8 @@ import click
 from logzero import LogFormatter, setup_logger
 
 import chaoskernel
+from chaoskernel import terminal
+from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError, InvalidManifest
 from chaoskernel.terminal import shown
 
@@ -54,6 +57,15 @@ class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"{ctx.info_name} --help lists them"
+            raise click.UsageError(f"there is no command '{args[0][:60]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
@@ -73,6 +85,7 @@ def main() -> None:
 
     A document may have several things wrong: each has its line.
     """
+    terminal.write_what_can_be_written()
     try:
         status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -84,15 +97,15 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Aborted!", err=True)
-        sys.exit(1)
+        sys.exit(Status.FAILED)
     except InvalidManifest as error:
         for problem in error.problems:
             place = problem if problem[:1].isdigit() else f" {problem}"
             logger.error(f"{error.source}:{place}")
-        sys.exit(1)
+        sys.exit(Status.FAILED)
     except ChaosKernelError as error:
         logger.error(error)
-        sys.exit(1)
+        sys.exit(Status.FAILED)
     except OSError as error:
         logger.error(f"{error.filename or 'the output'}: {error.strerror}")
-        sys.exit(1)
+        sys.exit(Status.FAILED)

@@ -14,6 +14,7 @@ from chaoskernel import process
 from chaoskernel.backend.launch import agent_python
 from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.record import Backend
+from chaoskernel.cli.statuses import Status
 from chaoskernel.compiler import objects
 from chaoskernel.engine import core
 from chaoskernel.errors import ChaosKernelError, DeadHook
@@ -63,7 +64,7 @@ def command(prove: bool, as_json: bool) -> None:
         console = Console()
         console.print(report.in_one_line(hooks), markup=False, highlight=False)
         console.print(_table(found))
-    sys.exit(0 if any(finding.usable for finding in hooks.values()) else 1)
+    sys.exit(0 if any(finding.usable for finding in hooks.values()) else Status.FAILED)
 
 
 def _proven(hooks: dict[Kind, Finding], target: Backend) -> Iterator[tuple[Kind, Finding]]:

@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from chaoskernel.cli import exploration, logger
+from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.explore import accept, junit, lab, replay, results, session, store, surroundings
 from chaoskernel.explore.arguments import plan_of
@@ -30,9 +31,6 @@ from chaoskernel.lab import guest, kernel
 from chaoskernel.lab.progress import Lines
 from chaoskernel.terminal import document
 
-FOUND_STATUS = 3
-"""Exit status when something is worse than what is accepted."""
-
 _PLANNED = (
     *("start", "ready", "check", "stop", "verify", "fixture", "directory"),
     *("faults", "hits", "phases", "depth", "baselines", "retries", "patience"),
@@ -40,7 +38,6 @@ _PLANNED = (
 )
 """Options that a plan is made of."""
 
-_SIGNALLED = 128
 _STATE = Path("explore.jsonl")
 _EXPLORED = [kind.value for kind in Kind if kind is not Kind.FUNCTION]
 
@@ -260,7 +257,7 @@ def _explore_in_lab(plan: Plan, given: dict[str, Any], state: Path) -> Findings:
             return lab.explore(state.absolute(), plan, guests, watch)
         except KeyboardInterrupt:
             logger.warning(f"interrupted; the same command with --resume goes on from {state}.lab")
-            sys.exit(_SIGNALLED + signal.SIGINT)
+            sys.exit(Status.SIGNALLED + signal.SIGINT)
 
 
 def _in_guest(directory: Path, state: Path) -> int:
@@ -335,8 +332,8 @@ def _tell(findings: Findings, given: dict[str, Any], state: Path) -> int:
         number = accept.write(findings, given["write_accept"])
         logger.info(f"{given['write_accept']} has {number} outcomes; write a reason for each")
     if findings.end == "interrupted":
-        return _SIGNALLED + signal.SIGINT
-    return FOUND_STATUS if judged.worse else 0
+        return Status.SIGNALLED + signal.SIGINT
+    return Status.FOUND if judged.worse else 0
 
 
 @contextlib.contextmanager

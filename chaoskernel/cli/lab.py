@@ -15,12 +15,14 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import click
+from rich import filesize
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.cli import logger
 from chaoskernel.cli.options import seconds
+from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import LostGuest, TimeLimit
 from chaoskernel.lab import accel, cache, guest, kernel, stock, tools
 from chaoskernel.lab.disks import MOUNTED_AT, Disk, disk_of
@@ -30,13 +32,10 @@ from chaoskernel.terminal import shown
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_EXIT_TIME_LIMIT = 124  # as timeout(1)
-_EXIT_LOST_GUEST = 125
-_EXIT_SIGNAL = 128
-
 _PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?"
 _SUITE_NAME = r"[a-z][a-z0-9.-]*(/[a-z]+)?"
 _LAST_PORT = 65535
+_LABELS = {"cache_bytes": "cache size"}
 _LONGEST_SECONDS = 7 * 24 * 3600.0
 
 
@@ -378,7 +377,9 @@ def status(as_json: bool) -> None:
     table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in facts.items():
         cell = ", ".join(value) or "nothing" if isinstance(value, list) else str(value or "-")
-        table.add_row(name.replace("_", " "), Text(shown(cell)))
+        if name == "cache_bytes":
+            cell = filesize.decimal(value)
+        table.add_row(_LABELS.get(name, name), Text(shown(cell)))
     Console().print(table)
 
 
@@ -433,13 +434,13 @@ def exit_statuses() -> Iterator[None]:
         yield
     except TimeLimit as error:
         logger.error(error)
-        sys.exit(_EXIT_TIME_LIMIT)
+        sys.exit(Status.TIME_LIMIT)
     except LostGuest as error:
         logger.error(error)
-        sys.exit(_EXIT_LOST_GUEST)
+        sys.exit(Status.LOST_GUEST)
     except KeyboardInterrupt:
-        sys.exit(_EXIT_SIGNAL + signal.SIGINT)
+        sys.exit(Status.SIGNALLED + signal.SIGINT)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(_EXIT_SIGNAL + number)
+    sys.exit(Status.SIGNALLED + number)

@@ -11,6 +11,7 @@ import click
 
 from chaoskernel.chaosmesh import manifest
 from chaoskernel.chaosmesh.manifest import KernelChaos
+from chaoskernel.cli import suggestions
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.arguments import fault_of
@@ -186,10 +187,18 @@ describing_a_fault = _together(
         help="When it ends by itself, such as 30s or 1h30m.",
     ),
     click.option(
-        "--function", default="", metavar="NAME", help="The function that --fault function fails."
+        "--function",
+        default="",
+        metavar="NAME",
+        shell_complete=suggestions.functions,
+        help="The function that --fault function fails.",
     ),
     click.option(
-        "--errno", default="", metavar="NAME", help="The error that the program gets, such as EIO."
+        "--errno",
+        default="",
+        metavar="NAME",
+        shell_complete=suggestions.errors,
+        help="The error that the program gets, such as EIO.",
     ),
     click.option("--parameters", default="", metavar="C", help="Parameters of --function, in C."),
     click.option(
@@ -319,8 +328,10 @@ def _scope_of(options: dict[str, Any]) -> Scope:
         if wrong.key != "scope":
             raise
         kinds = ", ".join(kind.value for kind in Kind)
-        hint = f"{wrong.hint}; --fault is one of {kinds}"
-        raise InvalidFault(wrong.key, wrong.value, wrong.allowed, hint=hint) from None
+        raise click.UsageError(
+            "whose requests fail is missing; give --pid, --pid-file, --command, --cgroup or "
+            f"--container, or --system-wide for every process; --fault is one of {kinds}"
+        ) from None
 
 
 def wanted(options: dict[str, Any]) -> Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import signal
 import sys
 import time
@@ -17,14 +18,17 @@ from rich.table import Table
 from rich.text import Text
 
 from chaoskernel.backend.local import LocalBackend
+from chaoskernel.backend.outcome import why_nothing
 from chaoskernel.backend.record import Backend, Record, State
 from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
 from chaoskernel.cli import logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.render import program_text
 from chaoskernel.cli.sites import sites_json, sites_table
+from chaoskernel.cli.statuses import Status
 from chaoskernel.cli.summary import fault_table
 from chaoskernel.errors import AgentError
+from chaoskernel.fault.asked import in_words
 from chaoskernel.fault.sites import Site, most_first
 from chaoskernel.fault.spec import EngineName
 from chaoskernel.terminal import document, shown
@@ -43,7 +47,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     """Inject without an experiment, show the counters, and end.
 
     It ends on Ctrl-C, after the duration, or when --times is used up.  A schedule goes on
-    until Ctrl-C.
+    until Ctrl-C.  Exit status 4 says that nothing was injected.
 
     \b
     Examples:
@@ -68,11 +72,14 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     except SystemExit:  # by a signal: timeout(1) sends one
         _tell(target, as_json)
         raise
-    _tell(target, as_json)
+    if not _tell(target, as_json):
+        sys.exit(Status.NOTHING_INJECTED)
 
 
 def _started(wanted: Wanted, target: Backend, undo: contextlib.ExitStack) -> Callable[[], bool]:
     """Start what was asked for; return what tells whether it is over."""
+    for fault in wanted.faults():
+        click.echo(shown(f"{fault.name}: {in_words(fault)}; starting"), err=True)
     if wanted.fault:
         name = target.start(wanted.fault).fault.name
         return lambda: target.record(name).state is not State.ACTIVE
@@ -125,10 +132,23 @@ class _Lines:
 
     def show(self, records: Sequence[Record]) -> None:
         for record in records:
+            if record.fault.name not in self._said:
+                click.echo(shown(f"{record.fault.name}: in force{_end_of(record)}"))
             line = ", ".join(f"{key} {record.counters.get(key, 0)}" for key in _COUNTERS)
             if self._said.get(record.fault.name) != line:
                 self._said[record.fault.name] = line
                 click.echo(shown(f"{record.fault.name}: {line}"))
+
+
+def _end_of(record: Record) -> str:
+    """Return when a fault ends by itself, and what ends it before."""
+    times = record.fault.limits.times
+    used_up = f", or after {times} injections" if times else ""
+    try:
+        end = datetime.datetime.fromisoformat(str(record.armed.get("expires_at"))).astimezone()
+    except ValueError:
+        return "; Ctrl-C ends it"
+    return f" until {end:%H:%M:%S}{used_up}; Ctrl-C ends it"
 
 
 def _live(target: Backend, records: Sequence[Record]) -> Group:
@@ -147,7 +167,8 @@ def _sites_of(target: Backend, record: Record) -> list[tuple[Site, int]]:
 
 
 def _live_table(records: Sequence[Record]) -> Table:
-    table = Table("fault", "hook", "state", *_COUNTERS, caption="Ctrl-C ends it")
+    ends = dict.fromkeys(_end_of(record).strip("; ") for record in records)
+    table = Table("fault", "hook", "state", *_COUNTERS, caption="; ".join(ends))
     for record in records:
         numbers = (str(record.counters.get(key, 0)) for key in _COUNTERS)
         name, hook = record.fault.name, str(record.armed.get("hook", ""))
@@ -156,8 +177,8 @@ def _live_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def _tell(target: Backend, as_json: bool) -> None:
-    """Print what was injected; that nothing was is said aloud."""
+def _tell(target: Backend, as_json: bool) -> bool:
+    """Print what was injected; return False when nothing was, which is said aloud."""
     records = target.records()
     sites = {record.fault.name: _sites_of(target, record) for record in records}
     documents = [{**record.to_json(), **sites_json(sites[record.fault.name])} for record in records]
@@ -170,9 +191,12 @@ def _tell(target: Backend, as_json: bool) -> None:
                 Console().print(sites_table(found))
     engines = {record.fault.engine for record in records}
     if any(record.fault.sites and not record.fault.sites.fail for record in records):
-        return  # nothing was to be injected
+        return True  # nothing was to be injected
     if engines != {EngineName.NONE} and not any(record.hits for record in records):
-        logger.warning("nothing was injected; check that the scope and chain are the workload's")
+        why = "; ".join(dict.fromkeys(why_nothing(record.counters) for record in records))
+        logger.warning("nothing was injected: %s", why or "nothing was started")
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -187,4 +211,4 @@ def _ending_by_signals() -> Iterator[None]:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    sys.exit(Status.SIGNALLED + number)

@@ -55,7 +55,8 @@ def command(
       chaoskernel stop --kubernetes pod-enomem
     """
     if bool(names) == everything:
-        raise click.UsageError("name the faults to end, or give --all")
+        both = f"--all ends every fault: leave out --all or {names[0][:60]}" if names else ""
+        raise click.UsageError(both or "name the faults to end, or give --all")
     if kubernetes:
         _stop_jobs(names, as_json, namespace, timeout)
         return

@@ -61,21 +61,14 @@ def command(journal: Path, as_json: bool, svg: Path | None) -> None:
             hint="" if as_json else "--json prints it as it is",
         ) from error
     console = Console(record=bool(svg), width=_PICTURE_COLUMNS if svg else None)
-    try:
-        console.print(shown(f"{_cut(title)}: {_cut(outcome)}"), markup=False, highlight=False)
-        for shortfall in short_of:
-            line = f"short of its aim: {_cut(shortfall)}"
-            console.print(shown(line), markup=False, highlight=False)
-        for table in tables:
-            console.print(table)
-        if verdict:
-            console.print(shown(_cut(verdict)), markup=False, highlight=False)
-    except UnicodeEncodeError as error:
-        character = ascii(error.object[error.start])
-        raise ChaosKernelError(
-            f"{journal} cannot be shown: {error.encoding} has no character {character}",
-            hint="--json prints it as it is",
-        ) from error
+    console.print(shown(f"{_cut(title)}: {_cut(outcome)}"), markup=False, highlight=False)
+    for shortfall in short_of:
+        line = f"short of its aim: {_cut(shortfall)}"
+        console.print(shown(line), markup=False, highlight=False)
+    for table in tables:
+        console.print(table)
+    if verdict:
+        console.print(shown(_cut(verdict)), markup=False, highlight=False)
     if svg:
         _draw(console, svg, f"chaoskernel summary {journal.name}")
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaoskernel import process
+from chaoskernel import process, scratch
 from chaoskernel.errors import UnsupportedKernel
 
 SOURCE = Path(__file__).resolve().parents[1] / "bpf" / "inject.bpf.c"
@@ -40,8 +39,8 @@ def compile_object(output: Path, options: Sequence[str] = (), *, source: Path = 
             f"the engine core does not know the registers of {platform.machine()}",
             needs=f"it was made for {', '.join(_ARCHITECTURES)}; the engine bcc knows others",
         )
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as directory:
-        raw = Path(directory, "raw.o")
+    with scratch.directory() as directory:
+        raw = directory / "raw.o"
         process.run(
             [
                 *("clang", "-target", "bpf", "-mcpu=v3", "-O2", "-g"),

@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from chaoskernel import process
+from chaoskernel import process, scratch
 from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool
 from chaoskernel.fault import predicate
@@ -67,13 +66,13 @@ def compiled(fault: Fault) -> bytes:
     :raises InvalidFault: the compiler does not take what the user wrote.
     :raises EngineError: it does not take the rest.
     """
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
-        directory, text = Path(name), source(fault)
+    with scratch.directory() as directory:
+        text = source(fault)
         (directory / "vmlinux.h").write_text(_vmlinux_h(), encoding="utf-8")
         (directory / "users.h").write_text(text, encoding="utf-8")
         output = directory / "inject.bpf.o"
         try:
-            clang.compile_object(output, [*_STRICT, f"-I{name}", '-DPREDICATES="users.h"'])
+            clang.compile_object(output, [*_STRICT, f"-I{directory}", '-DPREDICATES="users.h"'])
         except CommandFailed as failed:
             raise _error(fault, text, failed) from failed
         return output.read_bytes()

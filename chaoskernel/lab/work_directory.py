@@ -7,14 +7,11 @@ next one removes it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from chaoskernel import scratch
 from chaoskernel.errors import LostGuest
 from chaoskernel.lab import script
 
@@ -25,8 +22,6 @@ ENTRY = "script"
 """What the guest runs."""
 
 _PREFIX = "chaoskernel-lab-"
-_NEW_SECONDS = 60.0
-"""One that is new is left alone: whoever made it is about to hold it."""
 
 
 class NeverBegan(LostGuest):
@@ -36,39 +31,12 @@ class NeverBegan(LostGuest):
 @contextlib.contextmanager
 def made(job: script.Job) -> Iterator[Path]:
     """Make the directory, with the job's script in it."""
-    sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, _held(Path(name)):
-        entry = Path(name, ENTRY)
+    with scratch.directory(_PREFIX) as mail:
+        entry = mail / ENTRY
         text = script.text(job, os.environ.get("TERM", "dumb"))
         entry.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
         entry.chmod(0o755)
-        yield Path(name)
-
-
-def sweep(top: Path) -> None:
-    """Remove the directories of those that were killed.
-
-    :param top: the directory that they are in.
-    """
-    for left in top.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _NEW_SECONDS:
-                with _held(left):
-                    shutil.rmtree(left)
-
-
-@contextlib.contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """Hold a directory; the hold ends with this process at the latest.
-
-    :raises BlockingIOError: another process holds it.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+        yield mail
 
 
 def status(mail: Path) -> int:

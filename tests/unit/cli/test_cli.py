@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from chaoskernel.cli import _COMMANDS, cli, lab
+from chaoskernel.cli import _COMMANDS, cli, lab, suggestions
 from tests.unit.chaosmesh.manifest.documents import SEED
 
 PROGRAM = Path(sys.executable).with_name("chaoskernel")
@@ -79,7 +81,6 @@ def without_doubts(text: str) -> list[str]:
         (["convert", "/tmp"], "/tmp: it cannot be read: Is a directory"),
         (["convert", "{}"], "{}: it cannot be read: No such file or directory"),
         (["stop", "x"], "no fault named 'x' is in force on this host; there "),
-        (["run", "--spec", "f("], "scope: '' is not a scope; name pids, pid_files, commands, "),
         (["summary", "/dev/zero"], "/dev/zero is not a journal: it is no JSON document; name "),
     ],
 )
@@ -137,3 +138,60 @@ def test_a_document_is_harmless_on_a_terminal(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.replace("\n", "").isprintable()
     assert "pwned" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("chek", "there is no command 'chek'; did you mean check?"),
+        ("sumary", "there is no command 'sumary'; did you mean summary?"),
+        ("xyzzy", "there is no command 'xyzzy'; chaoskernel --help lists them"),
+    ],
+)
+def test_a_misspelled_command_is_told_which_is_near(typed: str, line: str) -> None:
+    ended = subprocess.run([PROGRAM, typed], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert line in ended.stderr
+
+
+def test_characters_that_the_output_lacks_are_spelled(tmp_path: Path) -> None:
+    stack = ["h", "path_mount", "caf\u00e9"]
+    fault = {"name": "f", "events": [{"stack": stack}], "counters": {}}
+    path = tmp_path / "journal.json"
+    path.write_text(json.dumps({"chaoskernel": {"faults": [fault]}}), encoding="utf-8")
+    ended = subprocess.run(
+        [PROGRAM, "summary", path],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "100"},
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert rb"h <- path_mount <- caf\xe9" in ended.stdout
+
+
+def completed(*words: str) -> list[str]:
+    """Return what bash proposes for the last word."""
+    line = " ".join(["chaoskernel", *words])
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+    environment = {**os.environ, **asked, "_CHAOSKERNEL_COMPLETE": "bash_complete"}
+    ended = subprocess.run([PROGRAM], capture_output=True, text=True, check=False, env=environment)
+    return [row.partition(",")[2] for row in ended.stdout.splitlines()]
+
+
+def test_a_shell_completes_faults_and_the_errors_that_they_document() -> None:
+    assert completed("run", "--fault", "for") == ["fork"]
+    assert completed("run", "--fault", "fork", "--errno", "EA") == ["EAGAIN"]
+    assert "ENOTEMPTY" in completed("run", "--errno", "ENOT")
+
+
+def test_a_shell_completes_functions_from_the_kernels_list_or_its_symbols(tmp_path: Path) -> None:
+    listed, symbols = tmp_path / "list", tmp_path / "kallsyms"
+    symbols.write_text("0 T __x64_sys_fsync\n0 T vfs_fsync\n0 T __x64_sys_fork\n")
+    context = click.Context(cli)
+    option = click.Option(["--function"])
+    places = (listed, symbols)
+    names = [each.value for each in suggestions.functions(context, option, "sys_f", places)]
+    assert names == ["sys_fork", "sys_fsync"]
+    listed.write_text("__x64_sys_fsync\tERRNO\nshould_failslab\tERRNO\n")
+    names = [each.value for each in suggestions.functions(context, option, "s", places)]
+    assert names == ["should_failslab", "sys_fsync"]

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chaoskernel.cli import explore
+from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.explore import store
 from chaoskernel.explore.arguments import plan_of
@@ -84,7 +85,7 @@ def test_service_and_experiment_are_told_from_a_command() -> None:
 
 def test_results_are_shown_and_status_says_that_something_was_found(state: Path) -> None:
     result = ran("--show", "--state", str(state))
-    assert result.exit_code == explore.FOUND_STATUS
+    assert result.exit_code == Status.FOUND
     assert "hung" in result.stdout
     assert "2 sites, 2 tried: 1 hung, 1 survived" in result.stdout
 

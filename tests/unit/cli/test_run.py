@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from chaoskernel.backend.record import Record
 from chaoskernel.cli import logger, run
-from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
+from chaoskernel.cli.statuses import Status
+from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Hits, Sites
@@ -257,58 +257,51 @@ def test_a_site_that_fails_is_a_part_of_the_fault(monkeypatch: pytest.MonkeyPatc
     assert asked == fault(sites=Sites(("00ab54c0de",), Hits.PERSISTENT))
 
 
-def test_nothing_injected_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--json"]])
+def test_nothing_injected_is_said_aloud_and_has_a_status(
+    monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
     said: list[str] = []
-    monkeypatch.setattr(logger, "warning", said.append)
-    ran(monkeypatch, "--pid", "12", target=BriefTarget(injected=0))
-    assert said == ["nothing was injected; check that the scope and chain are the workload's"]
-    ran(monkeypatch, "--pid", "12", "--engine", "none", "--dry-run", target=BriefTarget(injected=0))
-    assert len(said) == 1
-    run._tell(FakeBackend(), as_json=True)  # a schedule that never ticked
-    assert len(said) == 2
+    monkeypatch.setattr(logger, "warning", lambda text, *parts: said.append(text % parts))
+    result, _ = ran(monkeypatch, "--pid", "12", *options, target=BriefTarget(reached=9, matched=0))
+    assert result.exit_code == int(Status.NOTHING_INJECTED)
+    assert said == [
+        "nothing was injected: such calls were made 9 times, none at the place that was asked for"
+    ]
 
 
-def test_the_program_is_printed_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "program_text", lambda fault: f"/* {fault.name} */")
-    result, _ = ran(monkeypatch, "--pid", "12", "-v")
-    assert result.output.startswith("/* run */\n")
-
-
-class StuckTarget(FakeBackend):
-    """It refuses the second fault."""
-
-    def start(self, fault: Fault) -> Record:
-        if self.started:
-            raise ChaosKernelError("no room")
-        return super().start(fault)
-
-
-def states(records: Sequence[Record]) -> list[str]:
-    return [record.state.value for record in records]
-
-
-def test_of_several_documents_none_stays_when_one_is_refused(
-    monkeypatch: pytest.MonkeyPatch, file: Path
+def test_a_rehearsal_and_a_schedule_that_never_ticked_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    second = SEED.replace("kernel-chaos-example", "second")
-    file.write_text(f"{SEED}---\n{second}", encoding="utf-8")
-    result, target = ran(monkeypatch, "-f", str(file), "--pid", "12", target=StuckTarget())
-    assert str(result.exception) == "no room"
-    assert states(target.records()) == ["ended"]
+    said: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda text, *parts: said.append(text % parts))
+    rehearsal = ("--engine", "none", "--dry-run")
+    result, _ = ran(monkeypatch, "--pid", "12", *rehearsal, target=BriefTarget(injected=0))
+    assert (result.exit_code, said) == (0, [])
+    assert not run._tell(FakeBackend(), as_json=True)
+    assert said == ["nothing was injected: nothing was started"]
 
 
-def test_a_stand_in_is_for_a_fault_and_for_a_document(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_it_says_what_it_starts_when_it_ends_and_how_to_end_it(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert started(monkeypatch, "--stand-in") == fault(stand_in=True)
-    path = tmp_path / "k.yaml"
-    path.write_text(SEED, encoding="utf-8")
-    for options, wanted in (([], False), (["--stand-in"], True)):
-        assert started(monkeypatch, "-f", str(path), *options).stand_in is wanted
+    asked = ("--pid", "12", "--fault", "fork", "--errno", "EAGAIN", "--times", "9")
+    result, _ = ran(monkeypatch, *asked)
+    assert result.stderr.startswith(
+        "run: fork fails with EAGAIN for processes 12; always, 9 times at most, for 5m; starting"
+    )
+    end = datetime.datetime.fromisoformat("2026-01-01T00:05:00+00:00").astimezone()
+    line = f"run: in force until {end:%H:%M:%S}, or after 9 injections; Ctrl-C ends it"
+    assert line in result.stdout
 
 
-def test_the_kinds_are_named_where_somebody_looks_for_them() -> None:
-    for arguments in (["--help"], ["--fault", "nope", "--pid", "12"], []):
-        ended = CliRunner().invoke(run.command, arguments, terminal_width=200)
-        said = ended.output + str(ended.exception)
-        assert [kind.value for kind in Kind if kind.value not in said] == []
+def test_a_missing_scope_names_the_options_that_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, target = ran(monkeypatch, "--fault", "fork")
+    assert (result.exit_code, target.started) == (2, [])
+    for option in ("--pid, --pid-file, --command, --cgroup or --container", "--system-wide"):
+        assert option in " ".join(result.output.split())
+
+
+def test_the_first_process_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = ran(monkeypatch, "--pid", "1")
+    assert "every other one descends from it" in str(result.exception)

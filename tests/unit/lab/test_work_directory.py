@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel import scratch
 from chaoskernel.errors import LostGuest
 from chaoskernel.lab import script, work_directory
 
@@ -29,7 +30,7 @@ def test_what_a_killed_one_left_is_removed_and_what_is_held_or_new_stays(
     with work_directory.made(JOB) as held:
         for each in (left, held, other):
             os.utime(each, (0, 0))
-        work_directory.sweep(tmp_path)
+        scratch.sweep(tmp_path, "chaoskernel-lab-")
         assert set(tmp_path.iterdir()) == {new, held, other}
     assert set(tmp_path.iterdir()) == {new, other}
 
