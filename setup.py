@@ -19,11 +19,11 @@ class BuildWithObject(build_py):
 
     def run(self) -> None:
         super().run()
-        from chaoskernel.bpf import inject  # noqa: PLC0415
+        from chaoskernel.bpf import text  # noqa: PLC0415
         from chaoskernel.compiler import clang  # noqa: PLC0415 - see above
 
         root = HERE if self.editable_mode else Path(self.build_lib)
-        place = root / "chaoskernel" / "bpf" / inject.OBJECT
+        place = root / "chaoskernel" / "bpf" / text.OBJECT
         place.parent.mkdir(parents=True, exist_ok=True)
         clang.compile_object(place)
 

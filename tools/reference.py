@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import click
 
 from chaoskernel import actions, probes
-from chaoskernel.bpf.program import COUNTERS
+from chaoskernel.bpf.abi import COUNTERS
 from chaoskernel.cli import cli
 from chaoskernel.cli.statuses import MEANINGS
 from chaoskernel.fault.hook_types import Row

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from chaoskernel.bpf import inject, program
+from chaoskernel.bpf import bcc_text, text
 from chaoskernel.cli import options
 from chaoskernel.compiler import objects
 from chaoskernel.engine.bcc import on_this_kernel
 from chaoskernel.engine.choice import engine_for
-from chaoskernel.engine.core import set_switches
+from chaoskernel.engine.core import planned
 from chaoskernel.engine.place import placements
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.spec import EngineName, Fault
@@ -32,11 +32,11 @@ def command(as_json: bool, **given: Any) -> None:
     """
     texts = {fault.name: program_text(fault) for fault in options.wanted(given).faults()}
     if as_json:
-        rows = [{"name": name, "program": text} for name, text in texts.items()]
+        rows = [{"name": name, "program": program} for name, program in texts.items()]
         click.echo(document(rows))
         return
-    for text in texts.values():
-        click.echo(shown(text, lines=True))
+    for program in texts.values():
+        click.echo(shown(program, lines=True))
 
 
 def program_text(fault: Fault) -> str:
@@ -50,9 +50,7 @@ def program_text(fault: Fault) -> str:
     names = symbols.running()
     placement = next(placements(fault, names, features.running(), hierarchy))
     if engine_for(fault, objects.assigned(fault).object).name == "bcc":
-        return program.render(fault, on_this_kernel(placement)).text
-    switches = inject.Switches()
-    set_switches(switches, fault, placement)
-    said = inject.shown(switches, inject.entries(fault, placement))
+        return text.whole(bcc_text.render(fault, on_this_kernel(placement)).text)
+    said = text.shown(planned(fault, placement))
     users = f"/* what it includes as PREDICATES: */\n{objects.source(fault)}\n"
-    return f"{said}{users if fault.has_predicates else ''}{inject.source()}"
+    return f"{said}{users if fault.has_predicates else ''}{text.core()}"

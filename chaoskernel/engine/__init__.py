@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from chaoskernel.bpf.program import Placement
+from chaoskernel.bpf.placement import Placement
 from chaoskernel.fault.sites import Phase, Run, Site, Sites
 from chaoskernel.fault.spec import Fault
 

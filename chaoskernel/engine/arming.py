@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from chaoskernel.bpf.program import Attach, Entry, Placement
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.placement import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
@@ -63,7 +64,7 @@ class Module(Witness, Places, Protocol):
     def hits(self) -> Sequence[Mapping[str, Any]]:
         """Return the processes that were hit, the first one first, and how often."""
 
-    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
+    def events(self, limit: int) -> tuple[Sequence[abi.Event], int]:
         """Return the latest events, and how many have made room for them."""
 
 
@@ -214,7 +215,7 @@ class Armed:
         self._module = module
         self._undo = undo
         self._final: dict[str, Any] | None = None
-        self._last: tuple[Sequence[events.Event], int] = ((), 0)
+        self._last: tuple[Sequence[abi.Event], int] = ((), 0)
         self.recorder = Recorder(module.sites, module) if module.sites else None
 
     def counters(self) -> dict[str, Any]:

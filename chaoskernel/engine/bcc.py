@@ -16,19 +16,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from chaoskernel.bpf.program import (
-    COUNTERS,
-    HOOK_COUNTERS,
-    Attach,
-    Entry,
-    Layout,
-    Placement,
-    Program,
-    render,
-)
-from chaoskernel.engine import Progress, events
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.bcc_text import Program, render
+from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement
+from chaoskernel.bpf.text import HERE
+from chaoskernel.engine import Progress
 from chaoskernel.engine.arming import Armed, arm, full
-from chaoskernel.engine.place import with_offsets
+from chaoskernel.engine.place import SWAPS_IDS, with_offsets
+from chaoskernel.engine.tables import MapCalls, ProgramTables, Table, in_memory
 from chaoskernel.errors import (
     ChaosKernelError,
     EngineError,
@@ -39,11 +34,10 @@ from chaoskernel.errors import (
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.origin import origin
 from chaoskernel.fault.spec import Fault
-from chaoskernel.kernel import addresses, boottime, bpf, btf, symbols
+from chaoskernel.kernel import addresses, bpf, btf, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 
-_KEY_0 = ctypes.c_int(0)
 _ENTRY, _RETURN = 0, 1
 _LISTS_DATA = "CONFIG_KALLSYMS_ALL lists it"
 
@@ -55,10 +49,11 @@ class BccEngine:
 
     def arm(self, fault: Fault, *, progress: Progress) -> Armed:
         """See `Engine.arm`."""
+        bpf.require_fetching_atomics()
         return arm(fault, _compiled, progress)
 
 
-class _Module:
+class _Module(ProgramTables):
     """One compiled text with its maps and programs.
 
     :param module: a `bcc.BPF`.
@@ -67,6 +62,20 @@ class _Module:
     """
 
     def __init__(self, module: Any, bcc: Any, program: Program) -> None:
+        def fd(name: str) -> int:
+            return int(bcc.lib.bpf_table_fd(module.module, name.encode()))
+
+        calls = MapCalls(
+            update=bcc.lib.bpf_update_elem,
+            lookup=bcc.lib.bpf_lookup_elem,
+            delete=bcc.lib.bpf_delete_elem,
+            next_key=bcc.lib.bpf_get_next_key,
+        )
+        super().__init__(
+            in_memory(fd("memory"), abi.State),
+            lambda name, key, value: Table(calls, fd(name), key, value),
+            len(bcc.utils.get_possible_cpus()),
+        )
         self._bpf = module
         self._program = program
         self._bcc = bcc
@@ -100,6 +109,13 @@ class _Module:
 
     def attach(self, entry: Entry) -> Callable[[], None]:
         """Attach an entry point; return what detaches it."""
+        if entry.symbol == SWAPS_IDS:  # a kernel that has it inlined follows all but that
+            with contextlib.suppress(EngineError):
+                return self._attached(entry)
+            return lambda: None
+        return self._attached(entry)
+
+    def _attached(self, entry: Entry) -> Callable[[], None]:
         program = self.load(entry)
         library, symbol = self._bcc.lib, entry.symbol.encode()
         with _bcc_errors(f"{entry.attach.value} on {entry.symbol} failed"):
@@ -120,63 +136,6 @@ class _Module:
             raise full(entry.symbol)
         return lambda: os.close(link)
 
-    def set_deadline(self, until: int) -> None:
-        """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
-        self._bpf[b"deadline"][_KEY_0] = ctypes.c_uint64(until)
-
-    def counters(self) -> dict[str, int]:
-        """Return the counters, summed over the CPUs."""
-        table = self._bpf[b"counters"]
-        return {name: int(sum(table[ctypes.c_int(number)])) for number, name in enumerate(COUNTERS)}
-
-    def hook(self, number: int) -> dict[str, int]:
-        """See `Witness.hook`: this engine has one."""
-        counters = self.counters()
-        failed = counters["injected"] + counters["held_dry_run"]
-        return {
-            **{name: counters[name] for name in HOOK_COUNTERS if name != "injected"},
-            "injected": failed,
-        }
-
-    def frame(self, number: int) -> dict[str, int]:
-        """Return how often a frame's function was entered, and took its place in the chain."""
-        table = self._bpf[b"frames"]
-        entered, matched = (int(sum(table[ctypes.c_int(2 * number + n)])) for n in (0, 1))
-        return {"entered": entered, "matched": matched}
-
-    def pod(self, number: int) -> int:
-        """Return how many requests of the scope's pod failed; 0 is its first."""
-        return int(sum(self._bpf[b"pods"][ctypes.c_int(number)]))
-
-    def hits(self) -> list[dict[str, Any]]:
-        """Return the processes that were hit, the first one first, and how often."""
-        found = sorted(self._bpf[b"hit"].items(), key=lambda item: int(item[0].started))
-        return [
-            {
-                "pid": int(process.pid),
-                "command": hits.command.decode(errors="replace"),
-                "injected": int(hits.count),
-            }
-            for process, hits in found
-        ]
-
-    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
-        """Return the latest events, and how many have made room for them."""
-        table = self._bpf[b"events"]
-        written = int(self._bpf[b"last_event"][_KEY_0].value)
-
-        def slot(number: int) -> bytes:
-            leaf = table[ctypes.c_int(number)]
-            return ctypes.string_at(ctypes.addressof(leaf), ctypes.sizeof(leaf))
-
-        return events.latest(written, limit, slot)
-
-    def list_processes(self, pids: Iterable[int], membership: int) -> None:
-        """See `Tables.list_processes`."""
-        table = self._bpf[b"processes"]
-        for pid in pids:
-            table[ctypes.c_uint32(pid)] = ctypes.c_uint8(membership)
-
     def list_places(self, places: Iterable[Place]) -> Sequence[int]:
         """See `Module.list_places`: this engine knows none."""
         assert not list(places), "a fault about files is the engine core's"
@@ -184,24 +143,6 @@ class _Module:
 
     def unlist_places(self, addresses: Iterable[int]) -> None:
         """See `Module.unlist_places`."""
-
-    def unlist_processes(self, pids: Iterable[int]) -> None:
-        """See `Tables.unlist_processes`."""
-        table = self._bpf[b"processes"]
-        for pid in pids:
-            with contextlib.suppress(KeyError):  # the program took it off before us
-                del table[ctypes.c_uint32(pid)]
-
-    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
-        """See `Tables.list_cgroups`."""
-        for identity in identities:
-            self._bpf[b"cgroups"][ctypes.c_uint64(identity)] = ctypes.c_uint16(pod)
-
-    def list_commands(self, names: Iterable[str]) -> None:
-        """See `Tables.list_commands`."""
-        for name in names:
-            table = self._bpf[b"commands"]
-            table[table.Key(name.encode())] = ctypes.c_uint8(1)
 
     def close(self) -> None:
         """Close every descriptor of programs and maps."""
@@ -226,11 +167,7 @@ def _require_guard(fault: Fault, layout: Layout) -> None:
 
 def on_this_kernel(placement: Placement) -> Placement:
     """Return a placement with what a program has to know of the kernel that it runs on."""
-    placement = with_offsets(placement, symbols.running(), btf.running())
-    if bpf.has_boot_clock():
-        return placement
-    layout = placement.layout._replace(suspended=boottime.suspended())
-    return placement._replace(layout=layout)
+    return with_offsets(placement, symbols.running(), btf.running())
 
 
 @contextlib.contextmanager
@@ -255,7 +192,7 @@ def _compiled(fault: Fault, placement: Placement) -> Iterator[_Module]:
             """Attach nothing by the names of functions: the order is ours."""
 
     with _bcc_errors("the program does not compile", program):
-        source = Source(text=program.text.encode())
+        source = Source(text=program.text.encode(), cflags=[f"-I{HERE}"])
     module = _Module(source, bcc, program)
     try:
         yield module

@@ -13,15 +13,26 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
-from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, Attach, Entry, Placement
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.abi import EXEMPT, WITNESS
+from chaoskernel.bpf.placement import Attach, Entry, Placement
+from chaoskernel.bpf.plan import (
+    LEARNED_AT,
+    LEARNER,
+    MARKER,
+    Kernel,
+    Plan,
+    names_of,
+    number_of,
+    plan,
+)
+from chaoskernel.bpf.text import OBJECT, file
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
-from chaoskernel.engine.seed import BY_GROUP, EXEMPT, WITNESS
-from chaoskernel.engine.sites import Memory, Record, SiteTable, running_text
+from chaoskernel.engine.sites import Memory, SiteTable, running_text
+from chaoskernel.engine.tables import LISTED, ProgramTables
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -31,14 +42,11 @@ from chaoskernel.errors import (
 )
 from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.origin import origin
-from chaoskernel.fault.sites import MAX_SITES
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf, files, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
-from chaoskernel.kernel.text import PAGES, Text
-
-_LISTED = 1
+from chaoskernel.kernel.text import Text
 
 
 class CoreEngine:
@@ -63,13 +71,14 @@ class CoreEngine:
                 hint="apt-get install clang libbpf-dev bpftool where the experiment runs, "
                 "or use the engine bcc",
             )
-        require_core()
+        require_core(fault.why_core)
         return arm(fault, functools.partial(_loaded, self._image), progress)
 
 
-def require_core() -> None:
+def require_core(why: str = "") -> None:
     """Check that the engine core can be used here.
 
+    :param why: why bcc is no remedy, as a clause; empty where it is one.
     :raises MissingTool: libbpf or the object is not installed.
     :raises EngineError: the object cannot be read.
     :raises UnsupportedKernel: the kernel lacks what it builds on.
@@ -78,14 +87,15 @@ def require_core() -> None:
     if not btf.present():
         raise UnsupportedKernel(
             "this kernel does not have its types",
-            needs="CONFIG_DEBUG_INFO_BTF has them; the engine bcc needs none",
+            needs="CONFIG_DEBUG_INFO_BTF has them; "
+            + (
+                f"the engine bcc, which needs none, is not enough when {why}"
+                if why
+                else "the engine bcc needs none"
+            ),
         )
     libbpf.require_library()
-    if not bpf.has_fetching_atomics():
-        raise UnsupportedKernel(
-            "this kernel's BPF programs cannot add to a number and read it in one step",
-            needs="those of Linux 5.12 can; the engine bcc needs neither that nor types",
-        )
+    bpf.require_fetching_atomics()
 
 
 def shipped_object() -> bytes:
@@ -94,12 +104,12 @@ def shipped_object() -> bytes:
     :raises MissingTool: this installation has none.
     :raises EngineError: it has one that cannot be read.
     """
-    place = inject.file(inject.OBJECT)
+    place = file(OBJECT)
     try:
         return place.read_bytes()
     except FileNotFoundError as absent:
         raise MissingTool(
-            f"this installation has no {inject.OBJECT}",
+            f"this installation has no {OBJECT}",
             hint="it was made without clang; install it again after apt-get install "
             "clang libbpf-dev bpftool",
         ) from absent
@@ -114,55 +124,46 @@ def shipped_object() -> bytes:
 @contextlib.contextmanager
 def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module]:
     image = unpacked(packed) if packed else shipped_object()
-    wanted = inject.entries(fault, placement)
+    text = running_text() if fault.sites else None
+    wanted = planned(fault, placement, text)
     with contextlib.ExitStack() as undo, _users_errors(fault, compiled=bool(packed)):
         module = libbpf.Object(image)
         undo.callback(module.close)
-        switches = module.initial(".rodata.switches", inject.Switches)
-        set_switches(switches, fault, placement)
-        for entry in wanted:
+        module.initial(".rodata.switches", abi.Switches)[0] = wanted.switches
+        for entry in wanted.entries:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
         if fault.where.named or fault.where.sockets:
-            module.want(inject.LEARNER, inject.LEARNED_AT)
+            module.want(LEARNER, LEARNED_AT)
         if fault.scope.by_cgroup:
-            module.want(inject.MARKER)
-        module.resize("pods", max(1, len(fault.scope.pods)))
-        module.resize("walks", inject.WALKS if fault.callchain else 1)
-        text = None
-        if not (fault.sites or fault.meets_page_faults):
-            module.resize("walked", 1)
-        if fault.sites is None:
-            for table in ("sites", "text"):
-                module.resize(table, 1)
-        else:
-            text = running_text()
-            switches.text = text.base
-            switches.system_calls = symbols.running().address("sys_call_table")
+            module.want(MARKER)
+        for table, size in wanted.sizes.items():
+            module.resize(table, size)
         module.load()
-        names = module.table("names", ctypes.c_char * ctypes.sizeof(inject.Name), ctypes.c_uint8)
-        for name in inject.names_of(fault.where):
-            names[name] = _LISTED
+        names = module.table("names", abi.Name, ctypes.c_uint8)
+        for name in names_of(fault.where):
+            names[name] = LISTED
         undo.pop_all()
     try:
-        yield _Module(module, wanted, fault, placement, text)
+        yield _Module(module, wanted.entries, fault, placement, text)
     finally:
         module.close()
 
 
-def set_switches(switches: inject.Switches, fault: Fault, placement: Placement) -> None:
-    """Say what a fault asks for, and what this kernel has of what it needs.
+def planned(fault: Fault, placement: Placement, text: Text | None = None) -> Plan:
+    """Return what a fault is in the program, with what this kernel has of what it needs.
 
+    :param text: the kernel's, for a fault with sites.
     :raises UnsupportedKernel: see `_subsystem`.
     """
-    inject.set_switches(
-        switches,
-        fault,
-        placement,
+    kernel = Kernel(
         cgroup_subsystem=_subsystem(placement),
         has_task_pt_regs=bool(fault.callchain or fault.sites or fault.tells_page_faults)
         and bpf.has_task_pt_regs(),
+        text=text.base if text else 0,
+        system_calls=symbols.running().address("sys_call_table") if text else 0,
     )
+    return plan(fault, placement, kernel)
 
 
 def _subsystem(placement: Placement) -> int:
@@ -214,7 +215,7 @@ def _verdict(lines: Sequence[str]) -> str:
     return without_addresses((log[-1:] or own[:1] or [""])[0].strip())
 
 
-class _Module:
+class _Module(ProgramTables):
     """A loaded object with its tables; see `arming.Module`."""
 
     def __init__(
@@ -225,27 +226,25 @@ class _Module:
         placement: Placement,
         text: Text | None,
     ) -> None:
+        state = module.shared(".bss", abi.State)
+        super().__init__(state, module.table, libbpf.possible_cpus())
         self._object = module
-        self._unlisted = BY_GROUP if fault.scope.by_cgroup else 0
+        self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
         self.entries = entries
-        self._state = module.shared(".bss", inject.State)
-        self.sites = self._sites(fault, placement, text) if text else None
-        per_cpu = inject.Counts * libbpf.possible_cpus()
-        self._counts = module.table("counts", ctypes.c_uint32, per_cpu)
         self._places = module.table("places", ctypes.c_uint64, ctypes.c_uint8)
-        self._cgroups = module.table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
+        self.sites = self._sites(fault, placement, text) if text else None
 
     def _sites(self, fault: Fault, placement: Placement, text: Text) -> SiteTable:
         memory = Memory(
             self._state,
-            self._object.shared("sites", Record * MAX_SITES),
-            self._object.shared("text", ctypes.c_uint64 * PAGES),
+            self._object.shared("sites", abi.Site * abi.MAX_SITES),
+            self._object.shared("text", ctypes.c_uint64 * abi.NR_TEXT_PAGES),
         )
         return SiteTable(
             memory,
             text,
             hooks=[placed.probe.symbol for placed in placement.hooks],
-            errors=[abs(inject.number_of(placed.value)) for placed in placement.hooks],
+            errors=[abs(number_of(placed.value)) for placed in placement.hooks],
             lost=lambda: self.counters()["unlisted_sites"],
             describe=functools.partial(events.arguments_of, fault.kind),
         )
@@ -281,73 +280,19 @@ class _Module:
                 raise full(entry.symbol) from refused
             raise
 
-    def set_deadline(self, until: int) -> None:
-        """See `Module.set_deadline`."""
-        self._state.deadline = until
-
-    def counters(self) -> dict[str, int]:
-        """Return the counters, summed over the CPUs."""
-        each = self._counts[0]
-        return {
-            name: sum(cpu.counters[number] for cpu in each) for number, name in enumerate(COUNTERS)
-        }
-
-    def hook(self, number: int) -> dict[str, int]:
-        """See `Witness.hook`."""
-        each = self._counts[0]
-        return {
-            name: sum(getattr(cpu.hooks[number], name) for cpu in each) for name in HOOK_COUNTERS
-        }
-
-    def frame(self, number: int) -> dict[str, int]:
-        """See `Module.frame`."""
-        each = self._counts[0]
-        return {
-            "entered": sum(cpu.entered[number] for cpu in each),
-            "matched": sum(cpu.matched[number] for cpu in each),
-        }
-
-    def pod(self, number: int) -> int:
-        """See `Module.pod`."""
-        per_cpu = ctypes.c_uint64 * libbpf.possible_cpus()
-        return sum(self._object.table("pods", ctypes.c_uint32, per_cpu)[number])
-
-    def hits(self) -> list[dict[str, Any]]:
-        """See `Module.hits`."""
-        table = self._object.table("hit", inject.Process, inject.Hits)
-        found = sorted(table.items(), key=lambda item: int(item[0].started))
-        return [
-            {
-                "pid": int(process.pid),
-                "command": hits.command.decode(errors="replace"),
-                "injected": int(hits.count),
-            }
-            for process, hits in found
-        ]
-
-    def events(self, limit: int) -> tuple[Sequence[events.Event], int]:
-        """See `Module.events`."""
-        table = self._object.table("events", ctypes.c_uint32, events.Event)
-        return events.latest(int(self._state.last_event), limit, lambda slot: bytes(table[slot]))
-
-    def list_processes(self, pids: Iterable[int], membership: int) -> None:
-        """See `Tables.list_processes`."""
-        for pid in pids:
-            self._state.members[pid] = membership
-
     def list_places(self, places: Iterable[Place]) -> Sequence[int]:
         """See `Module.list_places`: a program sees where each lies when it is asked about."""
         places = list(places)
         if not places:
             return ()
         found: list[int] = []
-        detach = self._object.attach(inject.LEARNER, inject.LEARNED_AT)
+        detach = self._object.attach(LEARNER, LEARNED_AT)
         self.list_processes([os.getpid()], WITNESS)
         try:
             for place in places:
                 found.append(address := self._address(place))
-                self._state.places[address // 64 % inject.PLACES] = _LISTED
-                self._places[address] = _LISTED
+                self._state.places[address // 64 % abi.NR_PLACES] = LISTED
+                self._places[address] = LISTED
         except (EngineError, OSError):
             self.unlist_places(found)
             raise
@@ -362,7 +307,7 @@ class _Module:
         if address := int(self._state.learned):
             return address
         raise UnsupportedKernel(
-            f"this kernel does not tell where a file lies: {inject.LEARNED_AT} was not called",
+            f"this kernel does not tell where a file lies: {LEARNED_AT} was not called",
             needs="CONFIG_SECURITY; or leave out paths and devices",
         )
 
@@ -371,14 +316,6 @@ class _Module:
         for address in addresses:
             self._places.pop(address)
 
-    def unlist_processes(self, pids: Iterable[int]) -> None:
-        """See `Tables.unlist_processes`.
-
-        Where control groups count, the program asks for those of a process that has the id by now.
-        """
-        for pid in pids:
-            self._state.members[pid] = self._unlisted
-
     def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
         """See `Tables.list_cgroups`.
 
@@ -386,13 +323,6 @@ class _Module:
         whoever is there already when it is run over all tasks.
         """
         identities = list(identities)
-        for identity in identities:
-            self._cgroups[identity] = pod
+        super().list_cgroups(identities, pod)
         if identities:
-            self._object.iterate(inject.MARKER)
-
-    def list_commands(self, names: Iterable[str]) -> None:
-        """See `Tables.list_commands`."""
-        table = self._object.table("commands", ctypes.c_char * 16, ctypes.c_uint8)
-        for name in names:
-            table[name.encode()] = _LISTED
+            self._object.iterate(MARKER)

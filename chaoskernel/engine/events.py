@@ -7,15 +7,14 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chaoskernel.bpf import abi
 from chaoskernel.fault.hooks import Kind
-from chaoskernel.fault.spec import MAX_EVENTS
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.symbols import Symbols
 
-KEPT = MAX_EVENTS
+KEPT = abi.MAX_EVENTS
 """How many of the latest ones a program keeps."""
 
-MAX_STACK = 64
 _OPERATIONS = {
     0: "READ",
     1: "WRITE",
@@ -30,26 +29,9 @@ _OPERATION_BITS = 0xFF
 _MINOR_BITS = 20
 
 
-class Event(ctypes.Structure):
-    """`struct event` of bpf/event.bcc.c."""
-
-    _fields_ = (
-        ("sequence", ctypes.c_uint64),
-        ("at", ctypes.c_uint64),
-        ("cgroup", ctypes.c_uint64),
-        ("pid", ctypes.c_uint32),
-        ("tid", ctypes.c_uint32),
-        ("command", ctypes.c_char * 16),
-        ("arguments", ctypes.c_uint64 * 4),
-        ("cache", ctypes.c_char * 32),
-        ("stack_size", ctypes.c_int64),
-        ("stack", ctypes.c_uint64 * MAX_STACK),
-        ("hook", ctypes.c_uint64),
-        ("begun", ctypes.c_uint64),
-    )
-
-
-def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequence[Event], int]:
+def latest(
+    written: int, limit: int, slot: Callable[[int], bytes]
+) -> tuple[Sequence[abi.Event], int]:
     """Return the latest events, the oldest first, and how many are lost to later ones.
 
     :param written: how many the program has written so far.
@@ -57,14 +39,14 @@ def latest(written: int, limit: int, slot: Callable[[int], bytes]) -> tuple[Sequ
     :param slot: reads one of the KEPT slots.
     """
     numbers = range(max(1, written - min(limit, KEPT) + 1), written + 1)
-    read = [(number, Event.from_buffer_copy(slot(number % KEPT))) for number in numbers]
+    read = [(number, abi.Event.from_buffer_copy(slot(number % KEPT))) for number in numbers]
     whole = [event for number, event in read if event.sequence == event.begun == number]
     # One that was overwritten while it was read is lost too.
     return whole, max(0, written - KEPT) + len(read) - len(whole)
 
 
 def to_json(
-    events: Sequence[Event],
+    events: Sequence[abi.Event],
     kind: Kind,
     hooks: Sequence[str],
     names: Symbols,
@@ -93,12 +75,12 @@ def to_json(
     ]
 
 
-def arguments_of(kind: Kind, event: Event) -> Mapping[str, Any]:
+def arguments_of(kind: Kind, event: abi.Event) -> Mapping[str, Any]:
     """Return what a request was for, by name; nothing where that is not known."""
     return _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {}
 
 
-def _stack(event: Event, function: str, names: Symbols) -> list[str]:
+def _stack(event: abi.Event, function: str, names: Symbols) -> list[str]:
     """Return a kernel stack, the innermost function first, without the program's own part."""
     depth = max(0, event.stack_size) // ctypes.sizeof(ctypes.c_uint64)
     places = [names.at(address) for address in event.stack[:depth]]
@@ -106,16 +88,16 @@ def _stack(event: Event, function: str, names: Symbols) -> list[str]:
     return places[begin:]
 
 
-def _of_slab(event: Event) -> Mapping[str, Any]:
+def _of_slab(event: abi.Event) -> Mapping[str, Any]:
     known = {"cache": event.cache.decode(errors="replace"), "size": int(event.arguments[1])}
     return {**(known if event.cache else {}), "gfp_flags": hex(event.arguments[0])}
 
 
-def _of_page(event: Event) -> Mapping[str, Any]:
+def _of_page(event: abi.Event) -> Mapping[str, Any]:
     return {"order": int(event.arguments[1]), "gfp_flags": hex(event.arguments[0])}
 
 
-def _of_bio(event: Event) -> Mapping[str, Any]:
+def _of_bio(event: abi.Event) -> Mapping[str, Any]:
     device, sector, flags, size = map(int, event.arguments)
     operation = flags & _OPERATION_BITS
     return {
@@ -126,7 +108,7 @@ def _of_bio(event: Event) -> Mapping[str, Any]:
     }
 
 
-_ARGUMENTS: dict[Kind, Callable[[Event], Mapping[str, Any]]] = {
+_ARGUMENTS: dict[Kind, Callable[[abi.Event], Mapping[str, Any]]] = {
     Kind.SLAB: _of_slab,
     Kind.PAGE: _of_page,
     Kind.BIO: _of_bio,

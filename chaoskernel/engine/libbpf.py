@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from chaoskernel.engine.tables import MapCalls, Table, in_memory
 from chaoskernel.errors import EngineError, MissingTool, UnsupportedKernel
 
 _LIBRARY = "libbpf.so.1"
@@ -174,20 +174,24 @@ class Object:
 
         :param kind: its type, as ctypes has it.
         """
-        # The structure keeps the mapping, and a mapping keeps its table: both go when it does.
-        descriptor = self._calls.bpf_map__fd(self._map(section))
-        return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
+        return in_memory(self._calls.bpf_map__fd(self._map(section)), kind)
 
     def initial(self, section: str, kind: type[ctypes.Structure]) -> Any:
-        """Return what the variables of an object will be once it is loaded."""
+        """Return a pointer to what the variables of an object will be once it is loaded."""
         size = _SIZE()
         place = self._calls.bpf_map__initial_value(self._map(section), ctypes.byref(size))
         assert size.value == ctypes.sizeof(kind), f"{section} is laid out as {kind.__name__}"
-        return kind.from_address(place)
+        return ctypes.cast(place, ctypes.POINTER(kind))
 
     def table(self, name: str, key: type[Any], value: type[Any]) -> Table:
         """Return a table of a loaded object."""
-        return Table(self._calls.bpf_map__fd(self._map(name)), key, value)
+        calls = MapCalls(
+            update=self._calls.bpf_map_update_elem,
+            lookup=self._calls.bpf_map_lookup_elem,
+            delete=self._calls.bpf_map_delete_elem,
+            next_key=self._calls.bpf_map_get_next_key,
+        )
+        return Table(calls, self._calls.bpf_map__fd(self._map(name)), key, value)
 
     def descriptor(self, program: str) -> int:
         """Return the descriptor of a loaded program."""
@@ -247,60 +251,6 @@ class Object:
         handle = self._calls.bpf_object__find_map_by_name(self._handle, name.encode())
         assert handle, f"the object has a table {name}"
         return handle
-
-
-class Table:
-    """A table (map) of a loaded object.
-
-    :param key: its type, and that of its values, as ctypes has them.
-    """
-
-    def __init__(self, descriptor: int, key: type[Any], value: type[Any]) -> None:
-        self._calls = _library().functions
-        self._descriptor = descriptor
-        self._key, self._value = key, value
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        code = self._calls.bpf_map_update_elem(
-            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(self._value(value)), 0
-        )
-        if code:
-            raise EngineError(f"a table of the program's is full: {os.strerror(-code)}")
-
-    def __getitem__(self, key: Any) -> Any:
-        value = self._value()
-        code = self._calls.bpf_map_lookup_elem(
-            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(value)
-        )
-        assert not code, "arrays have a value for every index"
-        return value
-
-    def pop(self, key: Any) -> None:
-        """Take a key out; one that is not there is no error."""
-        self._calls.bpf_map_delete_elem(self._descriptor, ctypes.byref(self._in_c(key)))
-
-    def items(self) -> Iterator[tuple[Any, Any]]:
-        """Yield what is there; what comes or goes meanwhile may or may not be among it."""
-        last = None
-        following = self._key()
-        while not self._calls.bpf_map_get_next_key(
-            self._descriptor, last and ctypes.byref(last), ctypes.byref(following)
-        ):
-            last, following = following, self._key()
-            value = self._value()
-            code = self._calls.bpf_map_lookup_elem(
-                self._descriptor, ctypes.byref(last), ctypes.byref(value)
-            )
-            if not code:
-                yield last, value
-
-    def _in_c(self, key: Any) -> Any:
-        is_text = isinstance(key, bytes)
-        return (
-            ctypes.create_string_buffer(key, ctypes.sizeof(self._key))
-            if is_text
-            else self._key(key)
-        )
 
 
 def _read_to_end(descriptor: int) -> None:

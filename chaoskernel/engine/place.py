@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from chaoskernel.bpf.program import Layout, PlacedHook, Placement, Probe, Span
+from chaoskernel.bpf.placement import Layout, PlacedHook, Placement, Probe, Span
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hook_types import Hook, Subject
 from chaoskernel.fault.hooks import RETRIED, Kind

@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from chaoskernel.bpf.program import PlacedHook, Placement, Probe
+from chaoskernel.bpf.abi import EXEMPT, WITNESS
+from chaoskernel.bpf.placement import PlacedHook, Placement, Probe
 from chaoskernel.engine.hooks import BY_ANOTHER_PROCESS, HARMLESS_CALLS, provocation
-from chaoskernel.engine.seed import EXEMPT, WITNESS, Tables
+from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.spec import Fault, Mechanism

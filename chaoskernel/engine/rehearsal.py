@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS, PlacedHook, Placement, Probe
+from chaoskernel.bpf.abi import COUNTERS, HOOK_COUNTERS
+from chaoskernel.bpf.placement import PlacedHook, Placement, Probe
 from chaoskernel.engine import Progress
 from chaoskernel.engine.seed import Follower, groups_of, seed
 from chaoskernel.fault.pods import PodScope

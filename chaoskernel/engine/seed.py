@@ -11,19 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from chaoskernel.bpf.abi import EXEMPT, IN_SCOPE
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.kernel import cgroups, podgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.kernel.processes import Process
-
-IN_SCOPE = 1
-EXEMPT = 2
-WITNESS = 3
-"""The program's `enum membership`."""
-
-BY_GROUP = 4
-"""Of core's: requests are asked for the control group that they come from."""
 
 _ROUNDS = 20
 

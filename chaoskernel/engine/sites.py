@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chaoskernel.engine import events
-from chaoskernel.engine.seed import IN_SCOPE, Tables
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.abi import IN_SCOPE
+from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import InvalidFault, NotPermitted
 from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
 from chaoskernel.kernel import addresses, processes
 from chaoskernel.kernel.text import Text, functions_of
-
-_SHIFT = 24
-"""SITE_SHIFT: an id is the bits of a key above."""
 
 _PHASES = (Phase.START, Phase.WORK, Phase.STOP)
 """Bits of the program's phases; exec is told by the stack."""
@@ -27,7 +25,6 @@ _PHASES = (Phase.START, Phase.WORK, Phase.STOP)
 _ALL = (1 << len(_PHASES)) - 1
 _KALLSYMS = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
-_u64 = ctypes.c_uint64
 
 _CALLS = ("do_syscall_64", "do_syscall_x64", "el0_svc", "do_el0_svc", "do_fast_syscall_32")
 _PAGE_FAULTS = ("exc_page_fault", "do_page_fault", "do_mem_abort", "do_translation_fault")
@@ -43,26 +40,12 @@ _PORTABLE = {"newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newfs
 """System calls whose manual page has another name than their entry point."""
 
 
-class Record(ctypes.Structure):
-    """`struct chaos_site`."""
-
-    _fields_ = (
-        ("key", _u64),
-        ("count", _u64),
-        ("phases", _u64),
-        ("entry", _u64),
-        ("call", _u64),
-        ("complete", _u64),
-        ("first", events.Event),
-    )
-
-
 class Memory(NamedTuple):
     """What a program and its owner share of sites.
 
-    :param state: an inject.State.
-    :param records: MAX_SITES of Record.
-    :param text: inject's table of pages.
+    :param state: an abi.State.
+    :param records: MAX_SITES of abi.Site.
+    :param text: the program's table of pages.
     """
 
     state: Any
@@ -87,7 +70,7 @@ class SiteTable:
         hooks: Sequence[str],
         errors: Sequence[int],
         lost: Callable[[], int],
-        describe: Callable[[events.Event], Mapping[str, Any]],
+        describe: Callable[[abi.Event], Mapping[str, Any]],
     ) -> None:
         self._memory = memory
         self._hooks, self._errors = hooks, errors
@@ -163,7 +146,7 @@ class SiteTable:
             each.first = first
 
     def _slots(self) -> list[int]:
-        stride = ctypes.sizeof(Record) // ctypes.sizeof(_u64)
+        stride = ctypes.sizeof(abi.Site) // ctypes.sizeof(ctypes.c_uint64)
         keys = self._words[::stride].tolist()
         return [slot for slot, key in enumerate(keys) if key]
 
@@ -176,19 +159,19 @@ class SiteTable:
                 self._known[slot] = self._site(record)
             yield slot, self._known[slot]
 
-    def _site(self, record: Record) -> Site:
+    def _site(self, record: abi.Site) -> Site:
         event = record.first
-        depth = max(0, event.stack_size) // ctypes.sizeof(_u64)
+        depth = max(0, event.stack_size) // ctypes.sizeof(ctypes.c_uint64)
         places = tuple(filter(None, map(self._text.place, event.stack[:depth])))
         by, call = entered(places, self._text.name(int(record.call)) if record.call else "")
         hook = int(event.hook)
         return Site(
-            id=f"{int(record.key) >> _SHIFT:010x}",
+            id=f"{int(record.key) >> abi.SITE_SHIFT:010x}",
             hook=self._hooks[hook],
             by=by,
             call=call,
             places=_from_hook(places, self._hooks[hook]),
-            truncated=depth == events.MAX_STACK,
+            truncated=depth == abi.MAX_STACK,
             error=self._errors[hook],
             pid=int(event.pid),
             command=event.command.decode(errors="replace"),

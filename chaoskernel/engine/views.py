@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from chaoskernel.bpf.inject import MAX_PLACES
+from chaoskernel.bpf.abi import MAX_PLACES
 from chaoskernel.errors import ChaosKernelError, EngineError, InvalidFault
 from chaoskernel.kernel import views
 from chaoskernel.kernel.cgroups import Cgroup

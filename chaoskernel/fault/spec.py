@@ -137,11 +137,10 @@ class Fault:
                 hint="a rehearsal, which attaches nothing, has dry_run: true",
             )
         if self.engine is EngineName.BCC and self.needs_core:
-            what = "it has sites" if self.sites else f"the fault is {self.kind.value}"
             raise InvalidFault(
                 "engine",
                 self.engine.value,
-                f"possible when {what}",
+                f"possible when {self.why_core}",
                 hint="the engine core knows it; leave engine out",
             )
         check_stand_in(self.kind, self.stand_in)
@@ -150,7 +149,14 @@ class Fault:
     @property
     def needs_core(self) -> bool:
         """Tell whether the engine core alone can bring it onto a kernel."""
-        return self.row.needs_core or self.sites is not None
+        return bool(self.why_core)
+
+    @property
+    def why_core(self) -> str:
+        """Return what the engine core alone knows of it, as a clause; empty where bcc will do."""
+        if self.sites:
+            return "it has sites"
+        return f"the fault is {self.kind.value}" if self.row.needs_core else ""
 
     @property
     def meets_page_faults(self) -> bool:

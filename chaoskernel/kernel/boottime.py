@@ -11,8 +11,3 @@ import time
 def now() -> int:
     """Return CLOCK_BOOTTIME in nanoseconds, as bpf_ktime_get_boot_ns() does."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def suspended() -> int:
-    """Return for how many nanoseconds the host has been suspended since it booted."""
-    return now() - time.monotonic_ns()

@@ -26,7 +26,6 @@ _PROG_LOAD = 5
 _PROG_GET_FD_BY_ID = 13
 _PROG_TYPE_KPROBE = 2
 _FUNC_OVERRIDE_RETURN = 58
-_FUNC_KTIME_GET_BOOT_NS = 125
 _FUNC_GET_CURRENT_TASK_BTF = 158
 _FUNC_TASK_PT_REGS = 175
 
@@ -47,14 +46,6 @@ def has_override_helper() -> bool:
     """
     # r2 = 0, the value; r1 is the context
     return _loads((_MOV_IMMEDIATE, 2, 0, 0), (_CALL, 0, 0, _FUNC_OVERRIDE_RETURN))
-
-
-def has_boot_clock() -> bool:
-    """Tell whether programs may read CLOCK_BOOTTIME (Linux 5.8).
-
-    :raises NotPermitted: the process may not load programs.
-    """
-    return _loads((_CALL, 0, 0, _FUNC_KTIME_GET_BOOT_NS))
 
 
 def has_task_pt_regs() -> bool:
@@ -79,6 +70,19 @@ def has_fetching_atomics() -> bool:
         (_MOV_IMMEDIATE, 1, 0, 1),
         (_ATOMIC, _STACK | 1 << 4, -8, _FETCH_ADD),  # of r1
     )
+
+
+def require_fetching_atomics() -> None:
+    """Check that programs can do what they number events and count `times` by.
+
+    :raises UnsupportedKernel: they cannot.
+    :raises NotPermitted: the process may not load programs.
+    """
+    if not has_fetching_atomics():
+        raise UnsupportedKernel(
+            "this kernel's BPF programs cannot add to a number and read it in one step",
+            needs="those of Linux 5.12 can",
+        )
 
 
 def _loads(*body: tuple[int, int, int, int]) -> bool:

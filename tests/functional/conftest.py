@@ -27,6 +27,8 @@ Arm = Callable[[Fault], ArmedFault]
 @pytest.fixture(scope="module", params=[BccEngine, CoreEngine], ids=["bcc", "core"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each of the engines: the same tests are the contract of both."""
+    if DIST_PACKAGES not in sys.path:
+        sys.path.append(DIST_PACKAGES)
     made: Engine = request.param()
     return made
 
@@ -38,8 +40,6 @@ def arm(lab: None, engine: Engine) -> Iterator[Arm]:
     After its module each is disarmed, if the test has not done so, and its
     books have to add up.
     """
-    if DIST_PACKAGES not in sys.path:
-        sys.path.append(DIST_PACKAGES)
     armed: list[ArmedFault] = []
 
     def arm_one(fault: Fault) -> ArmedFault:

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import Probe
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.placement import Probe
 from chaoskernel.engine import Engine
-from chaoskernel.engine.core import CoreEngine
 from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
@@ -197,11 +196,10 @@ def test_a_frame_that_holds_the_lock_of_a_run_queue_or_a_slab_is_followed(
     assert fault.disarm() == []
 
 
-@pytest.mark.parametrize("engine", [CoreEngine], ids=["core"], indirect=True)
 def test_a_thread_that_finds_no_place_for_its_chain_is_counted(
     engine: Engine, victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inject, "WALKS", 1)
+    monkeypatch.setattr(abi, "MAX_WALKS", 1)
     fault = engine.arm(chain_fault(victim, "sys_mount"), progress=print)
     assert victim.does("mount", 3) == [0] * 3
     assert fault.disarm() == []
@@ -223,11 +221,8 @@ def test_the_system_call_of_a_chain_is_read_where_this_kernel_keeps_it(
         print(file=sleeper.stdin, flush=True)
         assert within(60, lambda: fault.counters()["frames"][0]["matched"] == 1)
         module = fault._module  # type: ignore[attr-defined]
-        if engine.name == "core":
-            table = module._object.table("walks", ctypes.c_uint32, CoreWalk)
-            entries = [walk.entry for walk in all_of(table._descriptor) if walk.task]
-        else:
-            entries = [walk.entry for _, walk in module._bpf[b"walks"].items()]
+        table = module._table("walks", ctypes.c_uint32, abi.Walk)
+        entries = [walk.entry for walk in all_of(table._descriptor) if walk.task]
         sleeper.kill()
     assert entries == [CLOCK_NANOSLEEP]
     assert fault.disarm() == []
@@ -237,24 +232,12 @@ CLOCK_NANOSLEEP = 230
 MAP_LOOKUP_BATCH = 24
 
 
-class CoreWalk(ctypes.Structure):
-    """`struct chaos_walk`."""
-
-    _fields_ = (
-        ("task", ctypes.c_uint64),
-        ("chosen", ctypes.c_uint64),
-        ("entry", ctypes.c_uint64),
-        ("at", ctypes.c_uint64 * 16),
-        ("back", ctypes.c_uint64 * 16),
-    )
-
-
-def all_of(walks: int) -> ctypes.Array[CoreWalk]:
+def all_of(walks: int) -> ctypes.Array[abi.Walk]:
     """Read the whole array in one call: in an emulated machine, one for each takes a minute."""
-    keys, values = (ctypes.c_uint32 * inject.WALKS)(), (CoreWalk * inject.WALKS)()
+    keys, values = (ctypes.c_uint32 * abi.MAX_WALKS)(), (abi.Walk * abi.MAX_WALKS)()
     last = ctypes.c_uint32()
     places = (0, *map(ctypes.addressof, (last, keys, values)))
-    attributes = struct.pack("=QQQQIIQQ", *places, inject.WALKS, walks, 0, 0)
+    attributes = struct.pack("=QQQQIIQQ", *places, abi.MAX_WALKS, walks, 0, 0)
     assert bpf._bpf(MAP_LOOKUP_BATCH, attributes)[0] == 0
     return values
 

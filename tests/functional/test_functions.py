@@ -78,7 +78,6 @@ def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim)
 
 def test_what_the_engine_core_needs_is_found_by_loading_a_program(lab: None) -> None:
     assert bpf.has_fetching_atomics()
-    assert bpf.has_boot_clock()
     assert bpf.has_task_pt_regs()
     assert not bpf._loads((CALL, 0, 0, NO_HELPER))
 

@@ -6,7 +6,7 @@ import errno
 import subprocess
 import time
 
-from chaoskernel.bpf.program import MAX_HIT
+from chaoskernel.bpf.abi import MAX_HIT
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, frames_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaoskernel.bpf.program import PlacedHook, Probe
+from chaoskernel.bpf.placement import PlacedHook, Probe
 from chaoskernel.fault.hook_types import Hook
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.spec import Fault, Mechanism

@@ -15,7 +15,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 
 from chaoskernel import actions, control, probes
 from chaoskernel.backend.record import Record, State
-from chaoskernel.bpf.program import COUNTERS
+from chaoskernel.bpf.abi import COUNTERS
 from chaoskernel.cli import cli
 from chaoskernel.fault import syntax
 from chaoskernel.fault.arguments import fault_of

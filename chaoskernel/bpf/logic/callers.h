@@ -9,12 +9,7 @@ struct chaos_walked {
 	u64 stack[MAX_STACK];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NR_WALKED);
-	__type(key, u32);
-	__type(value, struct chaos_walked);
-} walked SEC(".maps");
+MAP(ARRAY, walked, u32, struct chaos_walked, NR_WALKED);
 
 static __always_inline struct chaos_walked *take_walked(void)
 {
@@ -24,7 +19,7 @@ static __always_inline struct chaos_walked *take_walked(void)
 #pragma unroll
 	for (way = 0; way < WAYS; way++) {
 		slot = (first + way) % NR_WALKED;
-		mine = bpf_map_lookup_elem(&walked, &slot);
+		mine = find(walked, &slot);
 		if (mine && !__sync_val_compare_and_swap(&mine->taken, 0, 1))
 			return mine;
 	}
@@ -44,10 +39,7 @@ enum chaos_caller {
 	CALLER_UNDONE = 2,
 };
 
-static __always_inline bool lies_in(const volatile struct chaos_function *function, u64 address)
-{
-	return address - function->begin < function->size;
-}
+#define LIES_IN(function, address) ((address) - (function).begin < (function).size)
 
 /*
  * Which of the callers that matter are on the stack of a request?  It is looked at only where
@@ -70,11 +62,11 @@ static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 		return possible;
 	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
 	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
-		if (lies_in(&switches.page_fault, mine->stack[i]))
+		if (LIES_IN(switches.page_fault, mine->stack[i]))
 			found |= CALLER_PAGE_FAULT;
 #pragma unroll
 		for (number = 0; number < MAX_UNDONE; number++)
-			if (lies_in(&switches.undone[number], mine->stack[i]))
+			if (LIES_IN(switches.undone[number], mine->stack[i]))
 				found |= CALLER_UNDONE;
 	}
 	give_back(mine);

@@ -3,19 +3,6 @@
 #ifndef CHAOSKERNEL_LOGIC_CHAIN_H
 #define CHAOSKERNEL_LOGIC_CHAIN_H
 
-/*
- * Positions on the thread's kernel stack.  In a trampoline program the context lies
- * on the stack that the traced call runs on; the verifier lets a program compare no
- * pointer, but takes the distance of two for a number.
- */
-static __always_inline u64 position_of(void *ctx, struct task_struct *task)
-{
-	u64 distance = (u64)ctx - (u64)task;
-
-	asm volatile("" : "+r"(distance));
-	return distance + bpf_get_current_task();
-}
-
 /* A kretprobe sees the stack after the return; x86 pops the address that lay there. */
 #if defined(__TARGET_ARCH_x86)
 #define RETURN_POSITION(ctx) (PT_REGS_SP(ctx) - sizeof(long))
@@ -23,18 +10,10 @@ static __always_inline u64 position_of(void *ctx, struct task_struct *task)
 #define RETURN_POSITION(ctx) PT_REGS_SP(ctx)
 #endif
 
-/* A kernel that watches its own memory (KASAN) doubles its stacks, on x86-64 and on arm64. */
-static __always_inline u64 stack_size_of(struct task_struct *task)
-{
-	struct task_struct___of_kasan *watched = (void *)task;
-
-	return switches.thread_size << bpf_core_field_exists(watched->kasan_depth);
-}
-
 /* An interrupt runs on a stack of its own, on behalf of nobody. */
 static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
 {
-	return position - (u64)task->stack < stack_size_of(task);
+	return position - (u64)FIELD(task, stack) < stack_size_of(task);
 }
 
 static __always_inline bool drawn(void)
@@ -63,12 +42,8 @@ struct chaos_walk {
 	u64 back[MAX_FRAMES]; /* where it returns to; 0 where that is not known */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_WALKS); /* core.py: 1 where there is no chain */
-	__type(key, u32);
-	__type(value, struct chaos_walk);
-} walks SEC(".maps");
+/* MAX_WALKS of them, where there is a chain. */
+MAP(ARRAY, walks, u32, struct chaos_walk, SIZE_OF_WALKS);
 
 /* One of the WAYS places that a task may have. */
 static __always_inline struct chaos_walk *place_of(u64 task, u32 way)
@@ -76,7 +51,7 @@ static __always_inline struct chaos_walk *place_of(u64 task, u32 way)
 	u32 slot = (task * GOLDEN_RATIO >> WALKS_SHIFT) + way;
 
 	slot %= MAX_WALKS;
-	return bpf_map_lookup_elem(&walks, &slot);
+	return find(walks, &slot);
 }
 
 /* The one that a task with active frames has claimed. */
@@ -133,14 +108,7 @@ static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 posit
 /* The number of the system call that the thread is in; something else in an exception. */
 static __always_inline u64 entry_of(struct task_struct *task)
 {
-	struct pt_regs *top;
-
-	/* What lies between them and the end of the stack differs: 16 bytes with X86_FRED. */
-	if (switches.has_task_pt_regs)
-		top = (void *)bpf_task_pt_regs(task);
-	else
-		top = task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
-	return BPF_CORE_READ(top, orig_ax);
+	return BPF_CORE_READ(registers_of(task), orig_ax);
 }
 
 /* For a kprobe: a function is entered with its return address on top of the stack. */
@@ -183,7 +151,7 @@ static __always_inline bool still_there(struct task_struct *task, struct chaos_w
  */
 static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 matched)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	u8 *kept = depth_of(id);
 	struct chaos_counts *counts = here();
 	struct chaos_walk *walk;
@@ -242,7 +210,7 @@ static __noinline int leave(u32 tid, u64 position)
 
 static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
 {
-	u8 *depth = depth_of(task->pid);
+	u8 *depth = depth_of(FIELD(task, pid));
 	struct chaos_walk *walk;
 
 	if (switches.nr_frames == 0) {

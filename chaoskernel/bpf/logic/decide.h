@@ -3,26 +3,6 @@
 #ifndef CHAOSKERNEL_LOGIC_DECIDE_H
 #define CHAOSKERNEL_LOGIC_DECIDE_H
 
-/* Is the hook called for a file or a socket that the fault is about? */
-static __always_inline bool is_in_place(u64 *ctx, u32 hook)
-{
-	u32 number;
-
-	if (is_kernels_own(ctx, hook))
-		return false;
-	if (switches.by_peer)
-		return is_at_peer(ctx, hook);
-	if (!switches.by_place)
-		return true;
-#pragma unroll
-	for (number = 0; number < 5; number++)
-		if (switches.hooks[hook].subjects & 1U << number &&
-		    lies_in_place(
-			    dentry_of(argument_of(ctx, number), switches.hooks[hook].subject)))
-			return true;
-	return false;
-}
-
 /* A task that may be in scope makes a request: is it, and may its call chain be active? */
 static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 {
@@ -34,7 +14,7 @@ static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 		counts->counters[COUNT_PROVOKED]++;
 		counts->hooks[hook].provoked++;
 	}
-	if (!in_scope(id >> 32) || !*(volatile u64 *)&state.deadline)
+	if (!in_scope(id >> 32) || !*(volatile u64 *)&shared()->deadline)
 		return false;
 	counts->counters[COUNT_REACHED]++;
 	counts->hooks[hook].reached++;
@@ -48,7 +28,7 @@ static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 {
 	const u64 *arguments = registers ?: ctx;
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
 	struct chaos_counts *counts = here();
 	bool chosen = false;

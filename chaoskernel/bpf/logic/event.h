@@ -19,12 +19,8 @@ struct chaos_event {
 	u64 begun; /* the same number; written first */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_EVENTS);
-	__type(key, u32);
-	__type(value, struct chaos_event);
-} events SEC(".maps"); /* the latest ones: the slot of a number is the remainder */
+/* The latest ones: the slot of a number is the remainder. */
+MAP(ARRAY, events, u32, struct chaos_event, MAX_EVENTS);
 
 struct chaos_process {
 	u64 started; /* after boot, ns: ids are used again */
@@ -36,12 +32,7 @@ struct chaos_hits {
 	char command[COMMAND_LENGTH];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_HIT);
-	__type(key, struct chaos_process);
-	__type(value, struct chaos_hits);
-} hit SEC(".maps");
+MAP(HASH, hit, struct chaos_process, struct chaos_hits, MAX_HIT);
 
 static __always_inline void count_pod(void)
 {
@@ -52,26 +43,26 @@ static __always_inline void count_pod(void)
 	if (switches.scope != CHAOS_BY_CGROUP)
 		return;
 	cgroup = current_cgroup();
-	pod = bpf_map_lookup_elem(&cgroups, &cgroup);
+	pod = find(cgroups, &cgroup);
 	if (!pod || !*pod)
 		return;
 	index = *pod - 1;
-	hits = bpf_map_lookup_elem(&pods, &index);
+	hits = find(pods, &index);
 	if (hits)
 		(*hits)++;
 }
 
 static __always_inline void count_hit(struct task_struct *task)
 {
-	struct chaos_process process = {.started = task->group_leader->start_time,
-					.pid = task->tgid};
+	struct chaos_process process = {.started = FIELD(FIELD(task, group_leader), start_time),
+					.pid = FIELD(task, tgid)};
 	struct chaos_hits first = {}, *hits;
 
-	hits = bpf_map_lookup_elem(&hit, &process);
+	hits = find(hit, &process);
 	if (!hits) {
 		bpf_get_current_comm(&first.command, sizeof(first.command));
-		bpf_map_update_elem(&hit, &process, &first, BPF_NOEXIST);
-		hits = bpf_map_lookup_elem(&hit, &process);
+		put(hit, &process, &first, BPF_NOEXIST);
+		hits = find(hit, &process);
 	}
 	if (hits)
 		__sync_fetch_and_add(&hits->count, 1);
@@ -84,21 +75,15 @@ static __always_inline void describe_slab(struct chaos_event *event, const u64 *
 	struct kmem_cache *cache = (void *)arguments[0];
 
 	event->arguments[0] = (u32)arguments[1];
-	event->arguments[1] = BPF_CORE_READ(cache, object_size);
-	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), BPF_CORE_READ(cache, name));
+	event->arguments[1] = object_size_of(cache);
+	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), name_of(cache));
 }
 
 static __always_inline void describe_bio(struct chaos_event *event, const u64 *arguments)
 {
-	struct bio___before_5_12 *old = (void *)arguments[0];
 	struct bio *bio = (void *)arguments[0];
 
-	if (bpf_core_field_exists(bio->bi_bdev))
-		event->arguments[0] = BPF_CORE_READ(bio, bi_bdev, bd_dev);
-	else
-		event->arguments[0] =
-			(u64)BPF_CORE_READ(old, bi_disk, major) << 20 |
-			(BPF_CORE_READ(old, bi_disk, first_minor) + BPF_CORE_READ(old, bi_partno));
+	event->arguments[0] = device_of(bio);
 	event->arguments[1] = BPF_CORE_READ(bio, bi_iter.bi_sector);
 	event->arguments[2] = BPF_CORE_READ(bio, bi_opf);
 	event->arguments[3] = BPF_CORE_READ(bio, bi_iter.bi_size);
@@ -125,8 +110,8 @@ static __always_inline void write_event(void *ctx, struct chaos_event *event,
 {
 	event->at = bpf_ktime_get_boot_ns();
 	event->cgroup = bpf_get_current_cgroup_id();
-	event->pid = task->tgid;
-	event->tid = task->pid;
+	event->pid = FIELD(task, tgid);
+	event->tid = FIELD(task, pid);
 	bpf_get_current_comm(&event->command, sizeof(event->command));
 	describe(event, arguments, hook);
 	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
@@ -136,9 +121,9 @@ static __always_inline void write_event(void *ctx, struct chaos_event *event,
 static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments,
 				       u32 hook)
 {
-	u64 sequence = __sync_fetch_and_add(&state.last_event, 1) + 1;
+	u64 sequence = __sync_fetch_and_add(&shared()->last_event, 1) + 1;
 	u32 slot = sequence % MAX_EVENTS;
-	struct chaos_event *event = bpf_map_lookup_elem(&events, &slot);
+	struct chaos_event *event = find(events, &slot);
 
 	if (!event)
 		return;

@@ -3,21 +3,6 @@
 #ifndef CHAOSKERNEL_LOGIC_GUARD_H
 #define CHAOSKERNEL_LOGIC_GUARD_H
 
-/* The cache that the caches themselves are from; kmem_cache_node is another one. */
-static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
-{
-	const char wanted[] = "kmem_cache";
-	char name[sizeof(wanted) + 1] = {};
-	u32 i;
-
-	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(cache, name));
-#pragma unroll
-	for (i = 0; i < sizeof(wanted); i++)
-		if (name[i] != wanted[i])
-			return false;
-	return true;
-}
-
 /*
  * Overriding the hook replaces its body, and with it the checks that the kernel makes
  * there and in should_fail(): they are made here.  Returned is the counter of the guard that
@@ -38,20 +23,20 @@ static __always_inline enum chaos_counter guard_of_request(const u64 *arguments,
 
 static __always_inline enum chaos_counter guard_of_task(struct task_struct *task, u64 position)
 {
-	u32 flags = task->flags;
+	u32 flags = FIELD(task, flags);
 
 	if (!on_own_stack(task, position))
 		return COUNT_HELD_INTERRUPT;
 	if (flags & PF_KTHREAD)
 		return COUNT_HELD_KTHREAD;
-	if (task->signal->oom_mm)
+	if (FIELD(FIELD(task, signal), oom_mm))
 		return COUNT_HELD_OOM;
 	return flags & PF_EXITING ? COUNT_HELD_EXITING : NR_COUNTERS;
 }
 
 static __always_inline bool ticket_left(void)
 {
-	return switches.times == 0 || __sync_fetch_and_add(&state.tickets, 1) < switches.times;
+	return switches.times == 0 || __sync_fetch_and_add(&shared()->tickets, 1) < switches.times;
 }
 
 /* What stands in the way of a request that the fault is about; NR_COUNTERS: nothing. */
@@ -64,7 +49,7 @@ static __always_inline enum chaos_counter what_holds(struct task_struct *task, u
 		guard = guard_of_task(task, position);
 	if (guard != NR_COUNTERS)
 		return guard;
-	if (bpf_ktime_get_boot_ns() >= *(volatile u64 *)&state.deadline)
+	if (bpf_ktime_get_boot_ns() >= *(volatile u64 *)&shared()->deadline)
 		return COUNT_HELD_DEADLINE;
 	return chosen ? NR_COUNTERS : COUNT_HELD_PROBABILITY;
 }

@@ -12,12 +12,7 @@ struct chaos_name {
 	char name[UNIX_NAME + sizeof(u32)];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PEERS);
-	__type(key, struct chaos_name);
-	__type(value, u8);
-} names SEC(".maps");
+MAP(HASH, names, struct chaos_name, u8, MAX_PEERS);
 
 static __noinline bool is_named(u64 place, u32 length)
 {
@@ -35,7 +30,7 @@ static __noinline bool is_named(u64 place, u32 length)
 		found.length = length;
 		failed = bpf_probe_read_kernel(found.name, length, (void *)place);
 	}
-	return !failed && bpf_map_lookup_elem(&names, &found);
+	return !failed && find(names, &found);
 }
 
 static __noinline bool is_unix_peer(u64 address)
@@ -252,6 +247,26 @@ static __always_inline bool is_kernels_own(u64 *ctx, u32 hook)
 	socket = argument_of(ctx, switches.hooks[hook].socket);
 	sock = BPF_CORE_READ(socket, sk);
 	return BPF_CORE_READ_BITFIELD_PROBED(sock, sk_kern_sock);
+}
+
+/* Is the hook called for a file or a socket that the fault is about? */
+static __always_inline bool is_in_place(u64 *ctx, u32 hook)
+{
+	u32 number;
+
+	if (is_kernels_own(ctx, hook))
+		return false;
+	if (switches.by_peer)
+		return is_at_peer(ctx, hook);
+	if (!switches.by_place)
+		return true;
+#pragma unroll
+	for (number = 0; number < 5; number++)
+		if (switches.hooks[hook].subjects & 1U << number &&
+		    lies_in_place(
+			    dentry_of(argument_of(ctx, number), switches.hooks[hook].subject)))
+			return true;
+	return false;
 }
 
 #endif

@@ -44,12 +44,7 @@ static __always_inline bool is_meant(const u64 *arguments, u32 hook)
  * Files and directories by identity: addresses of dentries that the agent keeps open.  Whoever
  * looks up from a dentry by its parents comes past those of all directories that it lies in.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PLACES);
-	__type(key, u64);
-	__type(value, u8);
-} places SEC(".maps");
+MAP(HASH, places, u64, u8, MAX_PLACES);
 
 /* The address that a pointer of a known type is; the verifier lets nobody shift the pointer. */
 static __always_inline u64 address_of(void *pointer)
@@ -67,7 +62,7 @@ static __always_inline u32 slot_of_place(u64 address)
 
 static __noinline bool is_place(u64 address)
 {
-	return bpf_map_lookup_elem(&places, &address) != NULL;
+	return find(places, &address) != NULL;
 }
 
 static __always_inline bool lies_in_place(struct dentry *dentry)

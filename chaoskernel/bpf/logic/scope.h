@@ -22,35 +22,21 @@ enum chaos_membership {
 	CHAOS_BY_GROUP = 4,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_CGROUPS);
-	__type(key, u64);
-	__type(value, u16);
-} cgroups SEC(".maps"); /* ids in one hierarchy, with the number of the pod, or 0 */
+/* Ids in one hierarchy, with the number of the pod, or 0. */
+MAP(HASH, cgroups, u64, u16, MAX_CGROUPS);
 
 /* For each pod of the scope: requests that failed, or would have in a dry run. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1); /* core.py says how many */
-	__type(key, u32);
-	__type(value, u64);
-} pods SEC(".maps");
+MAP(PERCPU_ARRAY, pods, u32, u64, SIZE_OF_PODS);
 
 struct chaos_command {
 	char name[COMMAND_LENGTH];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_COMMANDS);
-	__type(key, struct chaos_command);
-	__type(value, u8);
-} commands SEC(".maps");
+MAP(HASH, commands, struct chaos_command, u8, MAX_COMMANDS);
 
 static __always_inline u8 *membership_of(u32 tgid)
 {
-	return &state.members[tgid % NR_IDS];
+	return &shared()->members[tgid % NR_IDS];
 }
 
 static __always_inline u8 listed_as(u32 tgid)
@@ -61,7 +47,7 @@ static __always_inline u8 listed_as(u32 tgid)
 /* The word that has the byte of a process, and that byte's place in it. */
 static __always_inline u32 *word_of(u32 tgid)
 {
-	return (u32 *)&state.members[tgid % NR_IDS & ~3U];
+	return (u32 *)&shared()->members[tgid % NR_IDS & ~3U];
 }
 
 static __always_inline u32 by_group_in_word(u32 tgid)
@@ -82,14 +68,14 @@ static __always_inline void unmark_by_group(u32 tgid)
 
 static __always_inline u8 *depth_of(u32 tid)
 {
-	return &state.depths[tid % NR_IDS];
+	return &shared()->depths[tid % NR_IDS];
 }
 
 /* A task's control group in the hierarchy that the scope names groups of. */
 static __always_inline u64 cgroup_of(struct task_struct *task)
 {
 	struct cgroup_subsys_state **states, *own = NULL;
-	struct css_set *set = task->cgroups;
+	struct css_set *set = FIELD(task, cgroups);
 
 	if (switches.cgroup_hierarchy == 0)
 		return BPF_CORE_READ(set, dfl_cgrp, kn, id);
@@ -102,23 +88,23 @@ static __noinline u64 current_cgroup(void)
 {
 	if (switches.cgroup_hierarchy == 0)
 		return bpf_get_current_cgroup_id();
-	return cgroup_of(bpf_get_current_task_btf());
+	return cgroup_of(this_task());
 }
 
 static __always_inline bool in_listed_group(u64 cgroup)
 {
-	return bpf_map_lookup_elem(&cgroups, &cgroup) != NULL;
+	return find(cgroups, &cgroup) != NULL;
 }
 
 /* True when the task may be in scope: what it costs is what everybody else pays. */
 static __always_inline bool may_be_in_scope(u32 tgid)
 {
-	return *membership_of(tgid) || switches.scope == CHAOS_SYSTEM_WIDE;
+	return *membership_of(tgid) || UNMARKED || switches.scope == CHAOS_SYSTEM_WIDE;
 }
 
 static __always_inline bool in_scope(u32 tgid)
 {
-	u8 membership = *membership_of(tgid);
+	u8 membership = *membership_of(tgid) | UNMARKED;
 
 	if (membership & CHAOS_LISTED)
 		return (membership & CHAOS_LISTED) == CHAOS_IN_SCOPE;

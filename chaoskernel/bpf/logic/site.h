@@ -8,13 +8,7 @@
  * boot: what has the text, and how far the page is from where that begins.  0 where there is
  * none, as in trampolines and programs, which lie between the modules.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, NR_TEXT_PAGES); /* core.py: 1 where no sites are asked for, below too */
-	__type(key, u32);
-	__type(value, u64);
-} text SEC(".maps");
+SHARED_MAP(ARRAY, text, u32, u64, NR_TEXT_PAGES);
 
 struct chaos_site {
 	u64 key;      /* 0 where the place is free; claimed first */
@@ -26,13 +20,7 @@ struct chaos_site {
 	struct chaos_event first;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_SITES);
-	__type(key, u32);
-	__type(value, struct chaos_site);
-} sites SEC(".maps");
+SHARED_MAP(ARRAY, sites, u32, struct chaos_site, MAX_SITES);
 
 /* An address as it is in every boot; 0 outside the kernel's text. */
 static __always_inline u64 place_in_text(u64 address)
@@ -42,7 +30,7 @@ static __always_inline u64 place_in_text(u64 address)
 
 	if (page >= NR_TEXT_PAGES)
 		return 0;
-	number = bpf_map_lookup_elem(&text, &index);
+	number = find(text, &index);
 	return number && *number ? *number << 12 | (address & 0xfff) : 0;
 }
 
@@ -91,7 +79,7 @@ static __always_inline struct chaos_site *place_of_site(u64 key, bool *is_new)
 
 	for (way = 0; way < 4 * WAYS; way++) {
 		slot = (u32)((key >> 52) + way) % MAX_SITES;
-		site = bpf_map_lookup_elem(&sites, &slot);
+		site = find(sites, &slot);
 		if (!site)
 			return NULL;
 		kept = site->key ?: __sync_val_compare_and_swap(&site->key, 0, key);

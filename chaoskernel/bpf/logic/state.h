@@ -5,33 +5,37 @@
 
 /* Types and enumerators are named so that those of no kernel clash with them. */
 
-#define MAX_FRAMES 16
-#define MAX_HOOKS 12
-#define MAX_PLACES 1024
-#define MAX_PEERS 64
-#define MAX_LEVELS 64 /* of a path, from a file up to the root of its file system */
-#define MAX_CGROUPS 16384
-#define MAX_COMMANDS 256
-#define WAYS 8
-#define WALKS_SHIFT 49
-#define MAX_WALKS (1 << (64 - WALKS_SHIFT))
-#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL /* of 2^64: what is near each other is spread */
-#define MAX_HIT 4096
-#define MAX_EVENTS 256
-#define MAX_STACK 64
-#define MAX_SITES 4096
-#define MAX_FAILED 2
-#define MAX_UNDONE 3
-#define SITE_SHIFT 24 /* a site's id is the 40 bits above */
-#define MAX_CACHE_NAME 32
-#define MAX_PARAMETERS 6
-#define COMMAND_LENGTH 16
-#define NR_PLACES (1 << 12)
-#define NR_WALKED 64		/* stacks that may be looked at in one moment */
-#define NR_TEXT_PAGES (1 << 19) /* of 4 kB: modules are no farther from the kernel */
-#define NR_IDS (1 << 22)	/* PID_MAX_LIMIT of 64-bit kernels */
+/* Enumerators, so that the object tells them: abi.py is made from it. */
+enum chaos_limit {
+	MAX_FRAMES = 16,
+	MAX_HOOKS = 12,
+	MAX_PLACES = 1024,
+	MAX_PEERS = 64,
+	MAX_LEVELS = 64, /* of a path, from a file up to the root of its file system */
+	MAX_CGROUPS = 16384,
+	MAX_COMMANDS = 256,
+	WAYS = 8,
+	WALKS_SHIFT = 49,
+	MAX_WALKS = (1 << (64 - WALKS_SHIFT)),
+	MAX_HIT = 4096,
+	MAX_EVENTS = 256,
+	MAX_STACK = 64,
+	MAX_SITES = 4096,
+	MAX_FAILED = 2,
+	MAX_UNDONE = 3,
+	SITE_SHIFT = 24, /* a site's id is the 40 bits above */
+	MAX_CACHE_NAME = 32,
+	MAX_PARAMETERS = 6,
+	COMMAND_LENGTH = 16,
+	NR_PLACES = (1 << 12),
+	NR_WALKED = 64,		   /* stacks that may be looked at in one moment */
+	NR_TEXT_PAGES = (1 << 19), /* of 4 kB: modules are no farther from the kernel */
+	NR_IDS = (1 << 22),	   /* PID_MAX_LIMIT of 64-bit kernels */
+};
 
-/* Stable since 4.2 (gfp_types.h) and 2.6 (sched.h); macros are not in BTF. */
+#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL /* of 2^64: what is near each other is spread */
+
+/* Stable since 4.2 (gfp_types.h); macros are not in BTF. */
 #define GFP_NOFAIL 0x8000U
 #define UNSPECIFIED 0 /* families of addresses, and kinds of sockets (socket.h, net.h) */
 #define UNIX 1
@@ -39,40 +43,8 @@
 #define IPV6 10
 #define DATAGRAM 2
 #define UNIX_NAME 108 /* bytes (un.h) */
-#define PF_EXITING 0x00000004
-#define PF_KTHREAD 0x00200000
 
-/* What a kernel may lack or name otherwise; ___ and what follows is not compared. */
-struct task_struct___of_kasan {
-	unsigned int kasan_depth;
-} __attribute__((preserve_access_index));
-
-struct in6_addr___bytes {
-	u8 in6_u[16];
-} __attribute__((preserve_access_index));
-
-struct sock_common___with_ipv6 {
-	struct in6_addr___bytes skc_v6_daddr;
-	struct in6_addr___bytes skc_v6_rcv_saddr;
-} __attribute__((preserve_access_index));
-
-struct sock___with_ipv6 {
-	struct sock_common___with_ipv6 __sk_common;
-} __attribute__((preserve_access_index));
-
-struct gendisk___before_5_12 {
-	int major;
-	int first_minor;
-} __attribute__((preserve_access_index));
-
-struct bio___before_5_12 {
-	struct gendisk___before_5_12 *bi_disk;
-	u8 bi_partno;
-} __attribute__((preserve_access_index));
-
-char LICENSE[] SEC("license") = "GPL";
-
-/* In the order of program.COUNTERS. */
+/* abi.COUNTERS has the names. */
 enum chaos_counter {
 	COUNT_REACHED,
 	COUNT_MATCHED,
@@ -127,7 +99,6 @@ enum chaos_wider_scope {
 	CHAOS_BY_CGROUP = 2,
 };
 
-/* The layouts of this and of what follows are inject.py's too. */
 struct chaos_hook_switches {
 	s64 value;    /* what it returns to fail */
 	u64 bits;     /* if any: a call whose mask has none of them is another request's */
@@ -173,15 +144,12 @@ struct chaos_switches {
 	u32 by_site;	  /* sites are recorded, and those alone fail that state.failed names */
 	u64 text;	  /* where NR_TEXT_PAGES begin; see place_in_text() */
 	u64 system_calls; /* address of the table of their entry points, or 0 */
-	struct chaos_function
-		page_fault; /* handle_mm_fault(); else page faults are not told apart */
+	struct chaos_function page_fault; /* handle_mm_fault(); else they are not told apart */
 	struct chaos_function undone[MAX_UNDONE]; /* what must not fail; the first ones */
 	u32 hold_page_faults;
 	struct chaos_hook_switches hooks[MAX_HOOKS];
 	struct chaos_peer peers[MAX_PEERS];
 };
-
-const volatile struct chaos_switches switches SEC(".rodata.switches") = {};
 
 /*
  * What most events need to know is a byte at a place that the program has the address of:
@@ -210,8 +178,6 @@ struct chaos_state {
 	u8 places[NR_PLACES]; /* by address: 0 says for sure that none of them is listed */
 };
 
-struct chaos_state state = {};
-
 struct chaos_hook_counts {
 	u64 reached;
 	u64 matched;
@@ -226,18 +192,13 @@ struct chaos_counts {
 	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct chaos_counts);
-} counts SEC(".maps");
+MAP(PERCPU_ARRAY, counts, u32, struct chaos_counts, 1);
 
 static __always_inline struct chaos_counts *here(void)
 {
 	u32 zero = 0;
 
-	return bpf_map_lookup_elem(&counts, &zero);
+	return find(counts, &zero);
 }
 
 static __always_inline void count(enum chaos_counter which)

@@ -22,7 +22,7 @@ from chaoskernel.agent import protocol, shapes
 from chaoskernel.agent.lifeline import ORPHANED, Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.agent.output import Output
-from chaoskernel.bpf.program import Placement
+from chaoskernel.bpf.placement import Placement
 from chaoskernel.engine import Progress, Recorder
 from chaoskernel.errors import AgentError, EngineError, MissingHook
 from chaoskernel.fault.hooks import Kind

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Placement
+from chaoskernel.bpf.placement import Placement
 from chaoskernel.engine.arming import Armed, Follows
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Layout, Placement, Program
+from chaoskernel.bpf.bcc_text import Program
+from chaoskernel.bpf.placement import Layout, Placement
 from chaoskernel.engine import bcc
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
-from chaoskernel.kernel import addresses, boottime, bpf, symbols
+from chaoskernel.kernel import addresses, bpf
 from chaoskernel.kernel.addresses import Hidden
 from tests.unit.placed import hook_at
 
@@ -82,15 +83,12 @@ def test_a_bcc_that_is_not_there_is_told_from_one_that_is_broken(
         opened.__enter__()
 
 
-@pytest.mark.parametrize(("has_clock", "suspended"), [(True, None), (False, 7)])
-def test_a_kernel_whose_programs_cannot_tell_of_suspension_has_it_in_the_program(
-    monkeypatch: pytest.MonkeyPatch, has_clock: bool, suspended: int | None
+def test_a_kernel_without_fetching_atomics_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bcc, "with_offsets", lambda placement, *_: placement)
-    monkeypatch.setattr(symbols, "running", lambda: None)
-    monkeypatch.setattr(bpf, "has_boot_clock", lambda: has_clock)
-    monkeypatch.setattr(boottime, "suspended", lambda: 7)
-    assert bcc.on_this_kernel(PLACEMENT).layout.suspended == suspended
+    monkeypatch.setattr(bpf, "has_fetching_atomics", lambda: False)
+    with pytest.raises(UnsupportedKernel, match="in one step; those of Linux 5.12 can"):
+        bcc.BccEngine().arm(FAULT, progress=print)
 
 
 FAULT = Fault("x", Kind.SLAB, Scope(pids=(42,)))

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import Attach, Entry
+from chaoskernel.bpf.placement import Attach, Entry
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
+from chaoskernel.engine.tables import MapCalls, Table
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -27,6 +27,7 @@ from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import bpf, btf
 
 OBJECT = packed(b"\x7fELF and so on")
@@ -95,7 +96,7 @@ def test_core_is_chosen_where_it_serves(
 def test_an_installation_without_the_object_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inject, "OBJECT", "inject.none.bpf.o")
+    monkeypatch.setattr(core, "OBJECT", "inject.none.bpf.o")
     with pytest.raises(MissingTool, match="has no inject.*bpf.o; .*apt-get install clang"):
         core.shipped_object()
 
@@ -113,6 +114,27 @@ def test_an_object_that_cannot_be_read_is_not_said_to_be_missing(
     # The other engine is no remedy for that.
     with pytest.raises(EngineError, match="cannot be read"):
         choice.engine_for(fault_of())
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        (fault_of(), "CONFIG_DEBUG_INFO_BTF has them; the engine bcc needs none"),
+        (
+            Fault("x", Kind.FSYNC, Scope(pids=(42,)), where=Where(any_file=True)),
+            "CONFIG_DEBUG_INFO_BTF has them; the engine bcc, which needs none, is not enough when "
+            "the fault is fsync",
+        ),
+    ],
+    ids=["page", "fsync"],
+)
+def test_bcc_is_a_remedy_where_it_is_enough(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, remedy: str
+) -> None:
+    monkeypatch.setattr(btf, "present", lambda: False)
+    with pytest.raises(UnsupportedKernel) as refused:
+        CoreEngine().arm(fault, progress=print)
+    assert str(refused.value) == f"this kernel does not have its types; {remedy}"
 
 
 def test_a_kernel_without_what_core_builds_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,8 +173,11 @@ def test_a_library_that_cannot_be_loaded_is_told_with_the_linkers_words(
         libbpf.require_library()
 
 
+CALLS = MapCalls(*4 * [lambda *_: 0])
+
+
 def test_a_text_key_fills_its_place() -> None:
-    table = libbpf.Table(-1, ctypes.c_char * 16, ctypes.c_uint8)
+    table = Table(CALLS, -1, ctypes.c_char * 16, ctypes.c_uint8)
     assert bytes(table._in_c(b"mount")) == b"mount".ljust(16, b"\0")
 
 

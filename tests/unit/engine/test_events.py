@@ -6,7 +6,8 @@ import ctypes
 
 import pytest
 
-from chaoskernel.engine.events import KEPT, MAX_STACK, Event, latest, to_json
+from chaoskernel.bpf.abi import MAX_STACK, Event
+from chaoskernel.engine.events import KEPT, latest, to_json
 from chaoskernel.fault.hooks import Kind
 from tests.unit.kernel.types import symbols_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import Layout, Placement, Probe
+from chaoskernel.bpf.placement import Layout, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind

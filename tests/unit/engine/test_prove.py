@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.bpf.program import PlacedHook, Placement, Probe
+from chaoskernel.bpf.abi import EXEMPT, WITNESS
+from chaoskernel.bpf.placement import PlacedHook, Placement, Probe
 from chaoskernel.engine import hooks, prove
 from chaoskernel.engine.hooks import provocation
-from chaoskernel.engine.seed import EXEMPT, WITNESS
 from chaoskernel.errors import DeadHook, UnsupportedKernel
 from chaoskernel.fault.hook_types import Hook
 from chaoskernel.fault.hooks import TABLE, Kind

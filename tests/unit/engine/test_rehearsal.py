@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaoskernel.bpf.program import COUNTERS, HOOK_COUNTERS
+from chaoskernel.bpf.abi import COUNTERS, HOOK_COUNTERS
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.rehearsal import Rehearsed
 from chaoskernel.errors import InvalidFault

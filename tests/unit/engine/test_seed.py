@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine.seed import EXEMPT, IN_SCOPE, Follower, seed
+from chaoskernel.bpf.abi import EXEMPT, IN_SCOPE
+from chaoskernel.engine.seed import Follower, seed
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope

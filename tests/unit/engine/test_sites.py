@@ -6,9 +6,8 @@ import ctypes
 
 import pytest
 
-from chaoskernel.bpf import inject
-from chaoskernel.engine.events import Event
-from chaoskernel.engine.sites import Memory, Record, SiteTable, entered
+from chaoskernel.bpf import abi
+from chaoskernel.engine.sites import Memory, SiteTable, entered
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.sites import MAX_HITS, MAX_SITES, By, Hits, Phase, Place, Sites
 from chaoskernel.kernel.text import PAGES, Function, Text
@@ -23,7 +22,7 @@ class Program:
     """The memory that a program shares, and what it would do there."""
 
     def __init__(self) -> None:
-        self.memory = Memory(inject.State(), (Record * MAX_SITES)(), (ctypes.c_uint64 * PAGES)())
+        self.memory = Memory(abi.State(), (abi.Site * MAX_SITES)(), (ctypes.c_uint64 * PAGES)())
         self.lost = 0
         self.table = SiteTable(
             self.memory,
@@ -39,7 +38,7 @@ class Program:
         if not record.key:
             stack = [BASE - 0x100000, BASE + 0x10, BASE + 0x120, BASE + 0x310, BASE + 0x208]
             record.key, record.complete = key, complete
-            record.first = Event(
+            record.first = abi.Event(
                 pid=42, command=b"sh", stack_size=8 * len(stack), arguments=(0, 64)
             )
             record.first.stack[: len(stack)] = stack

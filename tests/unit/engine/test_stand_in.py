@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from chaoskernel.agent import protocol
-from chaoskernel.bpf.program import Placement
+from chaoskernel.bpf.placement import Placement
 from chaoskernel.engine import ArmedFault, Progress, stand_in
 from chaoskernel.errors import (
     ChaosKernelError,

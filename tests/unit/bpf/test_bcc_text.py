@@ -1,4 +1,4 @@
-"""The program is a function of the fault and of where its parts attach."""
+"""What BCC compiles is a function of the fault and of where its parts attach."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.program import (
-    COUNTERS,
-    Attach,
-    Layout,
-    Placement,
-    Probe,
-    Program,
-    render,
-)
+from chaoskernel.bpf import abi, bcc_text
+from chaoskernel.bpf.bcc_text import Program, render
+from chaoskernel.bpf.placement import Attach, Layout, Placement, Probe
+from chaoskernel.bpf.text import file, whole
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.origin import origin
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
-from tests.unit.placed import hook_at, hook_of
+from tests.unit.placed import hook_of
 
 EVERYONE = Scope(system_wide=True)
 ONE = Scope(pids=(42,))
@@ -47,40 +42,50 @@ def rendered(
     return render(fault, Placement((hook_of(fault, mechanism, value),), frames))
 
 
-def switch(program: Program, name: str) -> str:
-    found = re.search(rf"(?m)^#define {name} (\S+)$", program.text)
+def initial(program: Program) -> str:
+    found = re.search(r"(?m)^static const struct chaos_switches switches = (.*);$", program.text)
     assert found
     return found[1]
 
 
-@pytest.mark.parametrize(
-    ("percent", "threshold"), [(100, 2**32), (50, 2**31), (1, 42949673), (0.001, 42950)]
-)
-def test_probability_is_a_threshold_for_32_random_bits(percent: float, threshold: int) -> None:
-    program = rendered(limits=Limits(probability=percent))
-    assert switch(program, "PROBABILITY_OF_2_32") == f"{threshold}ULL"
+def test_the_switches_that_are_set_are_constants_of_the_text() -> None:
+    said = initial(rendered("a", "b", limits=Limits(times=7), dry_run=True))
+    assert said.startswith("{.probability_of_2_32 = 4294967296ULL, .times = 7ULL, ")
+    assert ".nr_frames = 2ULL, .named = {[0] = 1ULL, [1] = 2ULL}, .dry_run = 1ULL" in said
+    assert ".hooks = {[0] = {.value = -12LL" in said
+    assert f".scope = {abi.SYSTEM_WIDE}ULL" in initial(rendered(scope=EVERYONE))
 
 
-def test_switches_carry_times_frames_and_scope() -> None:
-    program = rendered("a", "b", limits=Limits(times=7))
-    assert switch(program, "TIMES") == "7ULL"
-    assert switch(program, "NR_FRAMES") == "2"
-    assert switch(program, "SYSTEM_WIDE") == "0"
-    assert switch(rendered(scope=EVERYONE), "SYSTEM_WIDE") == "1"
+def test_the_number_of_a_controller_is_left_to_the_headers() -> None:
+    fault = Fault("x", Kind.SLAB, Scope(cgroups=("/a",)))
+    layout = Layout(cgroup_controller="memory", cgroup_hierarchy=5)
+    program = render(fault, Placement((hook_of(fault),), (), layout))
+    assert ".cgroup_hierarchy = 5ULL" in initial(program)
+    assert initial(program).endswith(", .cgroup_subsystem = memory_cgrp_id}")
 
 
-def test_counters_are_numbered_as_they_are_named() -> None:
-    enumeration = re.search(r"enum counter \{(.*?)\};", rendered().text, re.DOTALL)
-    assert enumeration
-    names = re.findall(r"COUNT_(\w+)", enumeration[1])
-    assert tuple(name.lower() for name in names) == COUNTERS
+def test_maps_have_the_size_that_the_fault_needs() -> None:
+    assert "#define SIZE_OF_WALKS 1\n" in rendered().text
+    assert f"#define SIZE_OF_WALKS {abi.MAX_WALKS}\n" in rendered("a").text
 
 
-def test_every_counter_is_counted_somewhere() -> None:
-    program = rendered("a")
-    logic = program.text.split("};", 1)[1]
-    missing = {name for name in COUNTERS if f"COUNT_{name.upper()}" not in logic}
-    assert missing == {"held_site", "unlisted_sites"}  # the engine core alone has sites
+def test_every_map_that_the_rules_ask_is_asked_in_bccs_own_c() -> None:
+    """BCC rewrites these calls in its own text alone; a missing one is a linker's error."""
+    asked = {
+        (name, {"find": "lookup", "put": "update", "drop": "delete"}[call])
+        for part in (*bcc_text._LOGIC, "state")
+        for call, name in re.findall(
+            r"\b(find|put|drop)\((\w+), ", file(f"logic/{part}.h").read_text(encoding="utf-8")
+        )
+    }
+    made = set(re.findall(r"(\w+)_(lookup|update|delete)\(", rendered().text))
+    assert made == asked | {("memory", "lookup")}
+
+
+def test_the_whole_text_has_the_rules_in_it() -> None:
+    text = whole(rendered("a").text)
+    assert '#include "' not in text
+    assert text.count("static __always_inline bool fails(") == 1
 
 
 def test_returns_are_attached_before_entries_and_the_hook_last() -> None:
@@ -103,26 +108,20 @@ def test_kprobes_are_used_throughout_when_that_is_the_mechanism() -> None:
         Attach.KPROBE,
         Attach.KPROBE,
     ]
-    assert "bpf_override_return(ctx, -ENOMEM)" in program.text
+    assert "bpf_override_return(ctx, switches.hooks[0].value)" in program.text
 
 
 def test_a_function_that_is_named_twice_is_attached_once_for_both_frames() -> None:
     program = rendered("a", "b", "a")
     entries = [entry.symbol for entry in program.entries if entry.attach is Attach.FENTRY]
     assert entries == ["a", "b"]
-    assert "enter(position_of(ctx), 0, 0x5, matched);" in program.text
-    assert "enter(position_of(ctx), 0, 0x2, matched);" in program.text
+    assert "enter(id, position_of(ctx, this_task()), 0, 0x5, matched);" in program.text
+    assert "enter(id, position_of(ctx, this_task()), 0, 0x2, matched);" in program.text
 
 
 def test_forks_are_not_followed_system_wide() -> None:
     names = [entry.symbol for entry in rendered(scope=EVERYONE).entries]
     assert names == ["sched_process_exit", "should_failslab"]
-
-
-@pytest.mark.parametrize("kind", [Kind.SLAB, Kind.PAGE, Kind.BIO])
-def test_a_hook_fails_with_the_value_of_its_place(kind: Kind) -> None:
-    program = rendered(kind=kind, value="-EIO")
-    assert "return -EIO;" in program.text
 
 
 def test_a_predicate_decides_whether_its_frame_matches() -> None:
@@ -169,26 +168,8 @@ def test_a_function_has_the_parameters_that_the_user_gives_it() -> None:
         kind=Kind.FUNCTION, function="f", errno=5, parameters="int a", predicate="a", value="-5"
     )
     assert "MODIFY_RETURN(f, int a)" in program.text
-    assert "return -5;" in program.text
-
-
-def test_deadlines_are_on_a_clock_that_counts_suspension() -> None:
-    fault = Fault("x", Kind.SLAB, ONE)
-    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), ())
-    assert "#define SUSPENDED" not in render(fault, placement).text
-    layout = Layout(suspended=0)
-    assert "#define SUSPENDED 0ULL\n" in render(fault, placement._replace(layout=layout)).text
-
-
-def test_a_chain_is_kept_by_task_and_read_where_the_kernels_headers_say() -> None:
-    text = rendered("a").text
-    assert "BPF_HASH(walks, u64, struct walk, MAX_THREADS);" in text
-    assert "THREAD_SIZE - TOP_OF_KERNEL_STACK_PADDING" in text
-
-
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_dry_run_is_a_switch(dry_run: bool) -> None:
-    assert switch(rendered(dry_run=dry_run), "DRY_RUN") == str(int(dry_run))
+    assert "return switches.hooks[0].value;" in program.text
+    assert "{.value = -5LL" in program.text
 
 
 @pytest.mark.parametrize(

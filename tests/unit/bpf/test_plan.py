@@ -1,8 +1,7 @@
-"""The switches and entry points of inject.bpf.c are a function of the fault and its placement."""
+"""What a fault switches, and what is attached, are functions of the fault and its placement."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import json
@@ -15,14 +14,16 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf import inject
-from chaoskernel.bpf.program import COUNTERS, MAX_HIT, Layout, Placement, Probe
+from chaoskernel.bpf import abi, plan, text
+from chaoskernel.bpf.placement import Layout, Placement, Probe
 from chaoskernel.engine import events
 from chaoskernel.fault import hook_types, hooks
+from chaoskernel.fault.chain import MAX_FRAMES
 from chaoskernel.fault.hooks import Kind
-from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.scope import MAX_COMMANDS, MAX_PID, Scope
+from chaoskernel.fault.sites import MAX_FAILED, MAX_SITES
 from chaoskernel.fault.spec import MAX_EVENTS, Fault, Limits, Mechanism, frames_of
-from chaoskernel.fault.where import MAX_PEERS, Where
+from chaoskernel.fault.where import MAX_PEERS, UNIX_PATH_MAX, Where
 from tests.unit.placed import hook_at
 
 ONE = Scope(pids=(42,))
@@ -30,7 +31,7 @@ ONE = Scope(pids=(42,))
 
 @functools.cache
 def types() -> list[dict[str, Any]]:
-    place = str(resources.files("chaoskernel.bpf").joinpath(inject.OBJECT))
+    place = str(resources.files("chaoskernel.bpf").joinpath(text.OBJECT))
     command = ["bpftool", "-j", "btf", "dump", "file", place]
     dumped = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
     found: list[dict[str, Any]] = json.loads(dumped.stdout)["types"]
@@ -39,84 +40,66 @@ def types() -> list[dict[str, Any]]:
 
 def switched(
     *names: str, layout: Layout | None = None, scope: Scope = ONE, **parts: Any
-) -> inject.Switches:
+) -> abi.Switches:
     fault = Fault("x", Kind.SLAB, scope, frames_of(names), **parts)
     frames = tuple(Probe(name, Mechanism.FMOD_RET) for name in names)
-    switches = inject.Switches()
     placement = Placement((hook_at("hook"),), frames, layout or Layout())
-    inject.set_switches(switches, fault, placement, cgroup_subsystem=3, has_task_pt_regs=True)
-    return switches
+    kernel = plan.Kernel(cgroup_subsystem=3, has_task_pt_regs=True)
+    return plan.plan(fault, placement, kernel).switches
 
 
-@pytest.mark.parametrize(
-    ("name", "structure"),
-    [
-        ("chaos_switches", inject.Switches),
-        ("chaos_state", inject.State),
-        ("chaos_counts", inject.Counts),
-        ("chaos_hook_counts", inject.HookCounts),
-        ("chaos_hook_switches", inject.HookSwitches),
-        ("chaos_peer", inject.PeerSwitches),
-        ("chaos_name", inject.Name),
-        ("chaos_process", inject.Process),
-        ("chaos_hits", inject.Hits),
-        ("chaos_event", events.Event),
-    ],
-)
-def test_a_structure_is_that_of_the_object(name: str, structure: type[ctypes.Structure]) -> None:
-    (compiled,) = (t for t in types() if t["kind"] == "STRUCT" and t["name"] == name)
-    theirs = [(m["name"], m["bits_offset"] // 8) for m in compiled["members"]]
-    assert theirs == [(n, getattr(structure, n).offset) for n, *_ in structure._fields_]
-    assert compiled["size"] == ctypes.sizeof(structure)
-
-
-def test_the_counters_are_in_the_same_order() -> None:
-    text = inject.source()
-    found = re.search(r"enum chaos_counter \{\n(.*?)\};", text, re.DOTALL)
-    assert found
-    assert re.findall(r"\w+", found[1]) == [
-        *(f"COUNT_{name.upper()}" for name in COUNTERS),
-        "NR_COUNTERS",
-    ]
-
-
-def enumerators(name: str) -> list[str]:
-    text = inject.source()
-    found = re.search(rf"enum {name} \{{\n(.*?)\}};", text, re.DOTALL)
-    assert found, f"inject.bpf.c has no enum {name}"
-    return re.findall(r"(?m)^\t(\w+)", found[1])
-
-
-def test_subjects_are_in_the_same_order() -> None:
-    assert enumerators("chaos_subject") == [f"SUBJECT_{each.name}" for each in hook_types.Subject]
+def test_every_subject_has_a_number() -> None:
+    names = [name for name in vars(abi) if name.startswith("SUBJECT_")]
+    assert names == [f"SUBJECT_{each.name}" for each in hook_types.Subject]
 
 
 def test_what_a_kind_is_asked_for_is_told_of_each_that_the_program_knows() -> None:
-    *kinds, function = enumerators("chaos_hook")
-    assert kinds == [f"HOOK_{kind.name}" for kind in inject._KINDS]
-    assert function == f"HOOK_{Kind.FUNCTION.name}"
-    for kind in inject._KINDS:
+    kinds = {name for name in vars(abi) if name.startswith("HOOK_") and name != "HOOK_COUNTERS"}
+    assert kinds == {f"HOOK_{kind.name}" for kind in (*plan._KINDS, Kind.FUNCTION)}
+    for kind in plan._KINDS:
         assert kind in events._ARGUMENTS, f"engine/events.py: _ARGUMENTS has none for {kind}"
-    assert set(events._ARGUMENTS) == set(inject._KINDS)
+    assert set(events._ARGUMENTS) == set(plan._KINDS)
 
 
-@pytest.mark.parametrize("file", ["logic/state.h", "event.bcc.c"])
-def test_both_programs_keep_as_many_events(file: str) -> None:
-    text = resources.files("chaoskernel.bpf").joinpath(file).read_text(encoding="utf-8")
-    assert re.findall(r"#define MAX_EVENTS (\d+)", text) == [str(MAX_EVENTS)]
+@pytest.mark.parametrize(
+    ("ours", "limit"),
+    [
+        (MAX_EVENTS, abi.MAX_EVENTS),
+        (MAX_PEERS, abi.MAX_PEERS),
+        (MAX_FRAMES, abi.MAX_FRAMES),
+        (MAX_COMMANDS, abi.MAX_COMMANDS),
+        (MAX_SITES, abi.MAX_SITES),
+        (MAX_FAILED, abi.MAX_FAILED),
+        (MAX_PID, abi.NR_IDS),
+        (UNIX_PATH_MAX + 4, abi.Name.name.size),
+    ],
+)
+def test_a_fault_may_ask_for_as_much_as_the_program_holds(ours: int, limit: int) -> None:
+    assert ours == limit
+
+
+@pytest.mark.parametrize(
+    ("percent", "threshold"), [(100, 2**32), (50, 2**31), (1, 42949673), (0.001, 42950)]
+)
+def test_probability_is_a_threshold_for_32_random_bits(percent: float, threshold: int) -> None:
+    assert switched(limits=Limits(probability=percent)).probability_of_2_32 == threshold
+
+
+def test_every_counter_is_counted_somewhere() -> None:
+    logic = text.core().split("NR_COUNTERS,", 1)[1]
+    assert [name for name in abi.COUNTERS if f"COUNT_{name.upper()}" not in logic] == []
 
 
 def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
-    text = inject.source()
     made = {t["name"] for t in types() if t["kind"] == "FUNC"}
-    assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text)) == len(inject.Switches().named)
-    assert len(re.findall(r"(?m)^HOOK\(\d+\)$", text)) == inject.MAX_HOOKS >= hooks.MAX_HOOKS
+    assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text.core())) == len(abi.Switches().named)
+    assert len(re.findall(r"(?m)^HOOK\(\d+\)$", text.core())) == abi.MAX_HOOKS >= hooks.MAX_HOOKS
     scope = Scope(commands=("x",), cgroups=("/x",))
     for mechanism in (Mechanism.FMOD_RET, Mechanism.KPROBE):
         frames = tuple(Probe(f"f{n}", mechanism) for n in range(16))
         fault = Fault("x", Kind.SLAB, scope, frames_of([probe.symbol for probe in frames]))
         placement = Placement((hook_at("hook", mechanism),), frames)
-        assert {entry.function for entry in inject.entries(fault, placement)} <= made
+        assert {entry.function for entry in plan.plan(fault, placement).entries} <= made
 
 
 def test_what_a_fault_asks_for_is_switched() -> None:
@@ -138,9 +121,7 @@ def test_a_scope_beyond_processes_is_switched() -> None:
 def test_peers_are_addresses_of_one_length_with_the_bits_that_count() -> None:
     where = Where(peers=("10.0.0.0/8:80", "[2001:db8::/32]", ":443", "unix:@x"))
     fault = Fault("x", Kind.CONNECT, ONE, where=where)
-    switches = inject.Switches()
-    placement = Placement((hook_at("hook"),), ())
-    inject.set_switches(switches, fault, placement, cgroup_subsystem=0, has_task_pt_regs=False)
+    switches = plan.plan(fault, Placement((hook_at("hook"),), ())).switches
     assert (switches.by_peer, switches.nr_peers, switches.by_place) == (1, 3, 0)
     ipv4, ipv6, any_address = switches.peers[:3]
     assert (ipv4.family, ipv4.port) == (socket.AF_INET, 80)
@@ -153,20 +134,16 @@ def test_peers_are_addresses_of_one_length_with_the_bits_that_count() -> None:
 
 
 def test_the_name_of_a_unix_socket_is_its_key() -> None:
-    abstract, path = inject.names_of(Where(peers=(":80", "unix:@x", "unix:/run/x")))
+    abstract, path = plan.names_of(Where(peers=(":80", "unix:@x", "unix:/run/x")))
     assert abstract == (2).to_bytes(4, sys.byteorder) + b"\0x".ljust(112, b"\0")
     assert path == bytes(4) + b"/run/x".ljust(112, b"\0")
-
-
-def test_there_is_room_for_all_peers() -> None:
-    assert f"#define MAX_PEERS {MAX_PEERS}\n" in inject.source()
 
 
 def test_the_hook_comes_last_and_returns_before_entries() -> None:
     probes = (Probe("f", Mechanism.FMOD_RET), Probe("g.isra.0", Mechanism.KPROBE))
     fault = Fault("x", Kind.SLAB, ONE, frames_of(["f", "g"]))
     placement = Placement((hook_at("should_failslab"),), probes)
-    assert [(e.function, e.symbol) for e in inject.entries(fault, placement)] == [
+    assert [(e.function, e.symbol) for e in plan.plan(fault, placement).entries] == [
         ("track_exit", "sched_process_exit"),
         ("track_fork", "sched_process_fork"),
         ("leave_fexit_0", "f"),
@@ -182,7 +159,7 @@ def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism
     frames = (Probe("f", Mechanism.FMOD_RET),)
     ids = Probe("exchange_tids", mechanism)
     placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), frames, ids=ids)
-    entries = inject.entries(Fault("x", Kind.SLAB, ONE, frames_of(["f"])), placement)
+    entries = plan.plan(Fault("x", Kind.SLAB, ONE, frames_of(["f"])), placement).entries
     way = "fentry" if mechanism is Mechanism.FMOD_RET else "kprobe"
     assert [entry.function for entry in entries] == [
         "track_exit",
@@ -195,16 +172,8 @@ def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism
     assert {f"track_ids_{way}"} <= {t["name"] for t in types() if t["kind"] == "FUNC"}
 
 
-def test_sizes_are_those_of_the_object() -> None:
-    text = inject.source()
-    assert f"#define MAX_HIT {MAX_HIT}\n" in text
-    shift = re.search(r"(?m)^#define WALKS_SHIFT (\d+)$", text)
-    assert shift
-    assert 1 << 64 - int(shift[1]) == inject.WALKS
-
-
 def instructions() -> str:
-    place = str(resources.files("chaoskernel.bpf").joinpath(inject.OBJECT))
+    place = str(resources.files("chaoskernel.bpf").joinpath(text.OBJECT))
     command = ["llvm-objdump", "--disassemble", "--reloc", place]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
 
@@ -217,7 +186,7 @@ def test_the_object_calls_nothing_that_allocates() -> None:
     maps = re.search(r"enum bpf_map_type \{(.*?)\};", source_of("kernel.h"), re.DOTALL)
     assert maps
     assert "STORAGE" not in maps[1]
-    assert "NO_PREALLOC" not in inject.source()
+    assert "NO_PREALLOC" not in text.core()
 
 
 ALLOCATING = {107, 156, 131}
@@ -227,7 +196,7 @@ TASK_PT_REGS = 175
 
 
 def source_of(name: str) -> str:
-    return inject.file(name).read_text(encoding="utf-8")
+    return text.file(name).read_text(encoding="utf-8")
 
 
 def test_the_kernel_is_asked_where_a_threads_registers_are() -> None:
@@ -240,4 +209,4 @@ def test_the_kernel_is_asked_where_a_threads_registers_are() -> None:
     ("value", "number"), [("-ENOMEM", -12), ("true", 1), ("-24", -24), ("0", 0), ("1", 1)]
 )
 def test_a_value_in_c_is_a_number(value: str, number: int) -> None:
-    assert inject.number_of(value) == number
+    assert plan.number_of(value) == number

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What the entry points of both engines do. */
+#ifndef CHAOSKERNEL_LOGIC_ENTRY_H
+#define CHAOSKERNEL_LOGIC_ENTRY_H
+
+#if defined(__TARGET_ARCH_x86)
+#define PARAMETER_6(ctx) (ctx)->r9
+#else
+#define PARAMETER_6(ctx) 0
+#endif
+
+/* A kprobe finds in registers what a trampoline has laid out. */
+#define PARAMETERS(ctx)                                                     \
+	{                                                                   \
+		PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), \
+		PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx), PARAMETER_6(ctx),   \
+	}
+
+/* Functions of their own, so that a request which stops before has few registers to save. */
+static __noinline bool fails_in_trampoline(u64 *ctx, u32 hook)
+{
+	return hook < MAX_HOOKS && fails(ctx, NULL, hook);
+}
+
+static __noinline bool fails_in_kprobe(struct pt_regs *ctx, u32 hook)
+{
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
+
+	return hook < MAX_HOOKS && fails(ctx, arguments, hook);
+}
+
+static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
+{
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx);
+
+	return hook < MAX_HOOKS && concerns(bpf_get_current_pid_tgid(), arguments, hook) &&
+	       fails_in_kprobe(ctx, hook);
+}
+
+static __always_inline void enter_by_fentry(u64 *ctx, u64 id, u32 named)
+{
+	u64 position = position_of(ctx, this_task());
+
+	enter(id, position, 0, named, frames_matched(ctx, named));
+}
+
+static __always_inline void enter_by_kprobe(struct pt_regs *ctx, u64 id, u32 named)
+{
+	u64 arguments[MAX_PARAMETERS] = PARAMETERS(ctx), position = PT_REGS_SP(ctx);
+
+	enter(id, position, return_of(position), named, frames_matched(arguments, named));
+}
+
+/* The ids of those that leave will be used again. */
+static __always_inline int exited(void)
+{
+	struct task_struct *task = this_task();
+	u8 *depth = depth_of(FIELD(task, pid));
+	struct chaos_walk *walk = *depth ? walk_of(bpf_get_current_task()) : NULL;
+
+	*depth = 0;
+	if (walk)
+		walk->task = 0;
+	if (FIELD(FIELD(task, signal), live.counter) == 0)
+		*membership_of(FIELD(task, tgid)) = 0;
+	return 0;
+}
+
+/*
+ * A thread that calls exec and is not the leader takes the leader's id, in the middle of it:
+ * sched_process_exec comes when the chain has been left.  Runs before they are swapped.
+ */
+static __always_inline int ids_swapped(struct task_struct *one, struct task_struct *other)
+{
+	u8 *first = depth_of(BPF_CORE_READ(one, pid)),
+	   *second = depth_of(BPF_CORE_READ(other, pid));
+	u8 kept = *first;
+
+	*first = *second;
+	*second = kept;
+	return 0;
+}
+
+/* Runs before the child does, which is in its control group by now. */
+static __always_inline int forked(struct task_struct *child)
+{
+	u32 parent = bpf_get_current_pid_tgid() >> 32, tgid = FIELD(child, tgid);
+
+	if (tgid != parent && listed_as(parent) == CHAOS_IN_SCOPE)
+		*membership_of(tgid) = CHAOS_IN_SCOPE;
+	if (switches.scope == CHAOS_BY_CGROUP && in_listed_group(cgroup_of(child)))
+		mark_by_group(tgid);
+	return 0;
+}
+
+/* The task has its new name by now. */
+static __always_inline int executed(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct chaos_command command = {};
+
+	bpf_get_current_comm(&command.name, sizeof(command.name));
+	if (!listed_as(tgid) && find(commands, &command))
+		*membership_of(tgid) = CHAOS_IN_SCOPE;
+	return 0;
+}
+
+/* The other hierarchies number their cgroups by themselves. */
+static __always_inline bool in_hierarchy(struct cgroup *cgroup)
+{
+	return (u32)FIELD(FIELD(cgroup, root), hierarchy_id) == switches.cgroup_hierarchy;
+}
+
+static __always_inline u64 id_of(struct cgroup *cgroup)
+{
+	return FIELD(FIELD(cgroup, kn), id);
+}
+
+/*
+ * Runs when a thread, or a process with all of its threads, has moved; one move after another.
+ * What the kernel moves by itself (cgroup_transfer_tasks) goes upwards, and so into no group
+ * of the scope that it was not in before.
+ */
+static __always_inline int moved(struct cgroup *to, struct task_struct *task, bool whole)
+{
+	bool listed;
+
+	if (!in_hierarchy(to))
+		return 0;
+	listed = in_listed_group(id_of(to));
+	if (!listed && whole) {
+		unmark_by_group(FIELD(task, tgid));
+		/* It may have been listed, and the task marked, in between. */
+		listed = in_listed_group(id_of(to));
+	}
+	if (listed)
+		mark_by_group(FIELD(task, tgid));
+	return 0;
+}
+
+/* Runs before anybody can move into the new one. */
+static __always_inline int cgroup_made(struct cgroup *child)
+{
+	u64 id = id_of(child), parent;
+	u16 *pod, inherited;
+
+	if (!in_hierarchy(child))
+		return 0;
+	parent = BPF_CORE_READ(child, self.parent, cgroup, kn, id);
+	pod = find(cgroups, &parent);
+	if (!pod)
+		return 0;
+	inherited = *pod;
+	if (put(cgroups, &id, &inherited, BPF_ANY))
+		count(COUNT_UNTRACKED);
+	return 0;
+}
+
+static __always_inline int cgroup_removed(struct cgroup *cgroup)
+{
+	u64 id = id_of(cgroup);
+
+	if (in_hierarchy(cgroup))
+		drop(cgroups, &id);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,177 @@
+"""The tables of a fault's program, which are the same for both engines."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from chaoskernel.bpf import abi
+from chaoskernel.engine import events
+from chaoskernel.errors import EngineError
+
+LISTED = 1
+
+
+class MapCalls(NamedTuple):
+    """How a library asks the kernel for maps; each returns 0, or something else on an error."""
+
+    update: Callable[..., int]
+    lookup: Callable[..., int]
+    delete: Callable[..., int]
+    next_key: Callable[..., int]
+
+
+class Table:
+    """A table (map) of a loaded program.
+
+    :param calls: of the engine's library.
+    :param key: its type, and that of its values, as ctypes has them.
+    """
+
+    def __init__(self, calls: MapCalls, descriptor: int, key: type[Any], value: type[Any]) -> None:
+        self._calls = calls
+        self._descriptor = descriptor
+        self._key, self._value = key, value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        code = self._calls.update(
+            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(self._value(value)), 0
+        )
+        if code:
+            raise EngineError(f"a table of the program's is full: {os.strerror(-code)}")
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self._value()
+        code = self._calls.lookup(
+            self._descriptor, ctypes.byref(self._in_c(key)), ctypes.byref(value)
+        )
+        assert not code, "arrays have a value for every index"
+        return value
+
+    def pop(self, key: Any) -> None:
+        """Take a key out; one that is not there is no error."""
+        self._calls.delete(self._descriptor, ctypes.byref(self._in_c(key)))
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Yield what is there; what comes or goes meanwhile may or may not be among it."""
+        last = None
+        following = self._key()
+        while not self._calls.next_key(
+            self._descriptor, last and ctypes.byref(last), ctypes.byref(following)
+        ):
+            last, following = following, self._key()
+            value = self._value()
+            code = self._calls.lookup(self._descriptor, ctypes.byref(last), ctypes.byref(value))
+            if not code:
+                yield last, value
+
+    def _in_c(self, key: Any) -> Any:
+        is_text = isinstance(key, bytes)
+        return (
+            ctypes.create_string_buffer(key, ctypes.sizeof(self._key))
+            if is_text
+            else self._key(key)
+        )
+
+
+def in_memory(descriptor: int, kind: type[Any]) -> Any:
+    """Return the value of a map, in memory that its programs have too."""
+    # The structure keeps the mapping, and a mapping keeps its map: both go when it does.
+    return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
+
+
+class ProgramTables:
+    """What a program and its owner share; see `arming.Module`.
+
+    :param state: the memory that both see.
+    :param table: returns a table by its name, and the types of its keys and values.
+    :param cpus: how many values a per-CPU table has for each key.
+    """
+
+    def __init__(
+        self, state: abi.State, table: Callable[[str, type[Any], type[Any]], Table], cpus: int
+    ) -> None:
+        self._state = state
+        self._table = table
+        self._cpus = cpus
+        self._unlisted = 0
+        self._counts = table("counts", ctypes.c_uint32, abi.Counts * cpus)
+        self._cgroups = table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
+
+    def set_deadline(self, until: int) -> None:
+        """See `Module.set_deadline`."""
+        self._state.deadline = until
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters, summed over the CPUs."""
+        each = self._counts[0]
+        return {
+            name: sum(cpu.counters[number] for cpu in each)
+            for number, name in enumerate(abi.COUNTERS)
+        }
+
+    def hook(self, number: int) -> dict[str, int]:
+        """See `Witness.hook`."""
+        each = self._counts[0]
+        return {
+            name: sum(getattr(cpu.hooks[number], name) for cpu in each)
+            for name in abi.HOOK_COUNTERS
+        }
+
+    def frame(self, number: int) -> dict[str, int]:
+        """See `Module.frame`."""
+        each = self._counts[0]
+        return {
+            "entered": sum(cpu.entered[number] for cpu in each),
+            "matched": sum(cpu.matched[number] for cpu in each),
+        }
+
+    def pod(self, number: int) -> int:
+        """See `Module.pod`."""
+        per_cpu = ctypes.c_uint64 * self._cpus
+        return sum(self._table("pods", ctypes.c_uint32, per_cpu)[number])
+
+    def hits(self) -> list[dict[str, Any]]:
+        """See `Module.hits`."""
+        table = self._table("hit", abi.Process, abi.Hits)
+        found = sorted(table.items(), key=lambda item: int(item[0].started))
+        return [
+            {
+                "pid": int(process.pid),
+                "command": hits.command.decode(errors="replace"),
+                "injected": int(hits.count),
+            }
+            for process, hits in found
+        ]
+
+    def events(self, limit: int) -> tuple[Sequence[abi.Event], int]:
+        """See `Module.events`."""
+        table = self._table("events", ctypes.c_uint32, abi.Event)
+        return events.latest(int(self._state.last_event), limit, lambda slot: bytes(table[slot]))
+
+    def list_processes(self, pids: Iterable[int], membership: int) -> None:
+        """See `Tables.list_processes`."""
+        for pid in pids:
+            self._state.members[pid] = membership
+
+    def unlist_processes(self, pids: Iterable[int]) -> None:
+        """See `Tables.unlist_processes`.
+
+        Where control groups count, the program asks for those of a process that has the id by now.
+        """
+        for pid in pids:
+            self._state.members[pid] = self._unlisted
+
+    def list_cgroups(self, identities: Iterable[int], pod: int = 0) -> None:
+        """See `Tables.list_cgroups`."""
+        for identity in identities:
+            self._cgroups[identity] = pod
+
+    def list_commands(self, names: Iterable[str]) -> None:
+        """See `Tables.list_commands`."""
+        table = self._table("commands", abi.Command, ctypes.c_uint8)
+        for name in names:
+            table[name.encode()] = LISTED
