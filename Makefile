@@ -19,7 +19,7 @@ FIGURES := docs/figures
 STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 
-.PHONY: demo demo-explore icicle demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
+.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node test-report \
 	test-stock $(ON_STOCK)
 
@@ -47,6 +47,17 @@ demo-explore: $(READY) lab
 	@rm -rf $(DEMO)/explore.jsonl $(DEMO)/explore.jsonl.lab
 	@$(BIN)/chaoskernel explore --lab --budget 2m --state $(DEMO)/explore.jsonl \
 		--verify "$(INTACT)" -- $(SQLITE) || [ $$? = 3 ]
+
+# The pages of both demonstrations, to look at.
+report-demo: demo demo-explore
+	@$(BIN)/chaoskernel explore --show --json --state $(DEMO)/explore.jsonl >$(DEMO)/explore.json || [ $$? = 3 ]
+	@$(BIN)/chaoskernel report $(DEMO)/journal.json -o $(DEMO)/journal.html
+	@$(BIN)/chaoskernel report $(DEMO)/explore.json -o $(DEMO)/explore.html
+
+# A picture of each view of these pages, for the documents.
+docs-figures: report-demo
+	@tools/packages tests/report/packages.txt
+	@$(BIN)/python -m tools.screenshots $(DEMO) $(FIGURES)
 
 # The planted weaknesses on both kinds of kernel, and a guest that is lost.
 test-explore: lab

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from chaoskernel.cli.explore import FOUND_STATUS
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.report import exploration, journal, junit, markdown, page, reading
 from chaoskernel.report.model import Exploration
@@ -42,7 +43,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--check",
     is_flag=True,
-    help="Exit with 1 where a run did not complete as meant, or a site came to a bad outcome.",
+    help="Exit with 3 where a run did not complete as meant, or a site came to a bad outcome.",
 )
 def command(
     files: Sequence[Path],
@@ -72,7 +73,7 @@ def command(
     if markdown_file:
         _write(markdown_file, markdown.render(reports))
     if check and any(report.is_bad for report in reports):
-        sys.exit(1)
+        sys.exit(FOUND_STATUS)
 
 
 def _report(file: Path) -> Report:

@@ -12,17 +12,18 @@ from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from chaoskernel.backend.local import LocalBackend
-from chaoskernel.backend.outcome import why_nothing
+from chaoskernel.backend.outcome import top_stacks, why_nothing
 from chaoskernel.backend.record import Backend, Record, State
 from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
 from chaoskernel.cli import logger, options
 from chaoskernel.cli.options import Wanted
+from chaoskernel.cli.pictures import sparkline, stack_tree
 from chaoskernel.cli.render import program_text
 from chaoskernel.cli.sites import sites_json, sites_table
 from chaoskernel.cli.statuses import Status
@@ -34,6 +35,10 @@ from chaoskernel.fault.spec import EngineName
 from chaoskernel.terminal import document, shown
 
 _LOOK_SECONDS = 0.5
+_PICTURED = 2
+"""How many faults have pictures: a terminal has few lines."""
+_LATEST = 64
+"""Of how many injections the stacks are shown meanwhile."""
 _COUNTERS = ("reached", "matched", "injected")
 
 Show = Callable[[Sequence[Record]], None]
@@ -153,8 +158,23 @@ def _end_of(record: Record) -> str:
 
 def _live(target: Backend, records: Sequence[Record]) -> Group:
     """Return what is shown meanwhile: the faults, and the sites of those that record any."""
-    found = [_sites_of(target, record) for record in records if record.state is State.ACTIVE]
-    return Group(_live_table(records), *(sites_table(each, most=20) for each in found if each))
+    active = [record for record in records if record.state is State.ACTIVE]
+    found = [_sites_of(target, record) for record in active]
+    pictures = [each for record in active[:_PICTURED] for each in _pictures(target, record)]
+    tables = [sites_table(each, most=20) for each in found if each]
+    return Group(_live_table(records), *pictures, *tables)
+
+
+def _pictures(target: Backend, record: Record) -> Iterator[RenderableType]:
+    """Yield the injections of a fault over time, and the stacks of the latest ones."""
+    if not record.hits:
+        return
+    if over_time := sparkline(record.series):
+        yield over_time
+    with contextlib.suppress(AgentError):
+        events = target.events(record.fault.name, _LATEST)["events"]
+        if tree := stack_tree(top_stacks(events)):
+            yield tree
 
 
 def _sites_of(target: Backend, record: Record) -> list[tuple[Site, int]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
+from chaoskernel.cli.pictures import sparkline, stack_tree
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.report.facts import OF_ANOTHER_FORM, STACKS, facts
+from chaoskernel.report.facts import OF_ANOTHER_FORM, STACKS, facts, left_out
 from chaoskernel.report.reading import integer
 from chaoskernel.terminal import document as as_document
 from chaoskernel.terminal import shown
@@ -114,9 +115,15 @@ def fault_table(fault: Mapping[str, Any]) -> Table:
     # Text, for a name or a reason may hold what looks like markup.
     title = Text(shown(f"fault {_cut(fault.get('name', ''))}"))
     table = Table("", Column(overflow="fold"), show_header=False, title=title, title_justify="left")
+    over_time = sparkline(fault.get("series"))
     for label, value in facts(fault).items():
+        if label == STACKS and (tree := stack_tree(fault.get("stacks"))):
+            table.add_row(label, Group(tree, *filter(None, [left_out(fault)])))
+            continue
         # Lines of our own: each was made harmless when it was written.
         table.add_row(label, Text(_cut(value, lines=label == STACKS)))
+        if label == "injected" and over_time:
+            table.add_row("over time", over_time)
     return table
 
 

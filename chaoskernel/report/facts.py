@@ -125,11 +125,15 @@ def _stacks(fault: Mapping[str, Any]) -> str | None:
     """Return where in the kernel most of the kept injections were, a line for each stack."""
     found = [*fault.get("stacks", [])][:_STACKS]
     lines = [f"{count(each['count'])} times {_inwards(each['stack'])}" for each in found]
-    if (kept := _number(fault.get("stacks_of"))) < _number(
-        fault.get("counters", {}).get("injected")
-    ):
-        lines.append(f"(of the latest {kept})")
+    lines += filter(None, [left_out(fault)])
     return "\n".join(shown(line) for line in lines) if found else None
+
+
+def left_out(fault: Record) -> str:
+    """Return of how many injections the stacks are; nothing where they are of all."""
+    kept = _number(fault.get("stacks_of"))
+    injected = _number(fault.get("counters", {}).get("injected"))
+    return f"(of the latest {kept})" if kept < injected else ""
 
 
 def _held_back(counters: Mapping[str, Any]) -> str:

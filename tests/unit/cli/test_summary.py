@@ -90,9 +90,8 @@ def test_a_record_shows_what_was_asked_for_where_it_was_most_often_and_what_came
     seen = rows(output)
     assert seen["asked for"] == record["summary"]
     assert seen["verdict"] == record["verdict"]
-    assert seen["most often in"] == "9 times h ← caller9"
-    assert "9 times h ← caller9" in output
-    assert "2 times h ← caller2" in output
+    assert seen["most often in"] == "(9) caller9 → h"
+    assert "(2) caller2 → h" in output
     assert "caller1" not in output
     assert "(of the latest 3)" in output
     assert "last one" not in seen

@@ -194,7 +194,7 @@ def test_check_is_the_exit_status(tmp_path: Path) -> None:
     out = tmp_path / "summary.md"
     assert run(good, bad, "--markdown", out)[0] == 0
     assert run(good, "--markdown", out, "--check")[0] == 0
-    assert run(good, bad, "--markdown", out, "--check")[0] == 1
+    assert run(good, bad, "--markdown", out, "--check")[0] == 3
     assert not (tmp_path / "report.html").exists()
 
 
