@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from chaoskernel.cli.explore import FOUND_STATUS
+from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.report import exploration, journal, junit, markdown, page, reading
 from chaoskernel.report.model import Exploration
@@ -73,7 +73,7 @@ def command(
     if markdown_file:
         _write(markdown_file, markdown.render(reports))
     if check and any(report.is_bad for report in reports):
-        sys.exit(FOUND_STATUS)
+        sys.exit(Status.FOUND)
 
 
 def _report(file: Path) -> Report:

@@ -23,7 +23,8 @@ MEANINGS: dict[str, str] = {
     f"{Status.FAILED}": "it failed: one line on standard error names the cause and the remedy; "
     "`check`: no hook is usable",
     f"{Status.USAGE}": "the command line is wrong",
-    f"{Status.FOUND}": "`explore`: something needs a look that `--accept` does not have",
+    f"{Status.FOUND}": "`explore`: something needs a look that `--accept` does not have; "
+    "`report --check`: a run or a site needs a look",
     f"{Status.NOTHING_INJECTED}": "`run`: nothing was injected",
     f"{Status.TIME_LIMIT}": "`lab run`: `--timeout` was reached",
     f"{Status.LOST_GUEST}": "`lab run`: the guest was lost",
