@@ -6,6 +6,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaoskernel.fault.families import FAMILIES, kinds_of
+
 _HELD = "held_"
 _DRY_RUN = "held_dry_run"
 _TOP = 10
@@ -71,11 +73,22 @@ def why_nothing(counters: Mapping[str, Any]) -> str:
     if end := chain_end(counters):
         return end
     if not (reached := int(counters.get("reached", 0))):
-        return "nothing in scope made such a call"
+        return f"nothing in scope made such a call{_instead(counters)}"
     if not counters.get("matched"):
         return f"such calls were made {_times(reached)}, none at the place that was asked for"
     held = held_back(counters)
     return f"all were held back: {held}" if held else f"matched {counters['matched']}"
+
+
+def _instead(counters: Mapping[str, Any]) -> str:
+    """Return which calls the scope may make instead of one that it never made, after a semicolon;
+    nothing where the call is no system call, or has no others of its kind."""
+    hooks = [str(hook.get("symbol", "")) for hook in counters.get("hooks", [])]
+    call = hooks[0].rpartition("sys_")[2] if len(hooks) == 1 and "sys_" in hooks[0] else ""
+    for kind in kinds_of(call):
+        if others := [other for other in FAMILIES[kind] if other != call]:
+            return f"; it may make {' or '.join(others)}, which the fault {kind.value} fails too"
+    return ""
 
 
 def why_few(counters: Mapping[str, Any]) -> str:

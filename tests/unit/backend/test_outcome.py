@@ -49,6 +49,12 @@ FRAME = {"symbol": "path_mount", "entered": 0, "matched": 0}
         ({}, {"rehearsal": True}, "a rehearsal: nothing was attached"),
         ({}, {}, "nothing failed: its counters are unknown"),
         ({"reached": 0}, {}, "nothing failed: nothing in scope made such a call"),
+        (
+            {"reached": 0, "hooks": [{"symbol": "__x64_sys_fsync"}]},
+            {},
+            "nothing failed: nothing in scope made such a call; it may make fdatasync or "
+            "sync_file_range or msync, which the fault fsync fails too",
+        ),
         ({"reached": 0, "frames": [FRAME]}, {}, "nothing failed: path_mount was never called"),
         (
             {"reached": 2, "matched": 0},
