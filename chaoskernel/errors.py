@@ -43,20 +43,28 @@ class InvalidFault(ChaosKernelError):
     :param key: the argument or JSON key, in the user's spelling.
     :param value: what was given.
     :param allowed: what the key takes.
+    :param problem: what is wrong, where "it is not what the key takes" is not the point.
     """
 
-    def __init__(self, key: str, value: Any, allowed: str, *, hint: str = "") -> None:
+    def __init__(
+        self, key: str, value: Any, allowed: str = "", *, problem: str = "", hint: str = ""
+    ) -> None:
         try:
             text = repr(value)
         except RecursionError:
             text = f"a {type(value).__name__} that nests too deep"
         except ValueError:  # Python writes no number of thousands of digits
             text = f"a {type(value).__name__}"
-        what, must = _cut(key, _KEY), _cut(allowed, _CLAUSE)
-        super().__init__(f"{what}: {_cut(text, _VALUE)} is not {must}", hint=_cut(hint, _CLAUSE))
+        got = _cut(text, _VALUE)
+        if problem:
+            why = _cut(problem, _CLAUSE) + (f" (got {got})" if value != "" else "")
+        else:
+            why = f"{got} is not {_cut(allowed, _CLAUSE)}"
+        super().__init__(f"{_cut(key, _KEY)}: {why}", hint=_cut(hint, _CLAUSE))
         self.key = key
         self.value = value
         self.allowed = allowed
+        self.problem = problem
 
 
 class InvalidManifest(ChaosKernelError):

@@ -112,7 +112,7 @@ def _read_assignment(requests: Requests) -> Assignment:
     if line is None:  # its end is that of the input: printf, or tr -d '\n'
         line = requests.rest()
     if not line:
-        raise InvalidFault("the fault", "", "a JSON document", hint="write it on standard input")
+        raise InvalidFault("the fault", "", problem="missing", hint="write it on standard input")
     return Assignment.from_text(line)
 
 

@@ -42,7 +42,7 @@ same.  Out, on standard output, one object a line, each with a `type`:
     there are.
 `error`
     `error`: a class of chaoskernel.errors, `message`, `hint` and, of an
-    InvalidFault, `key`, `value` and `allowed`.  The fault is not, or no longer,
+    InvalidFault, `key`, `value`, `allowed` and `problem`.  The fault is not, or no longer,
     in force, and the agent exits with status 1.
 `disarmed`
     the last line: `reason` (stop, deadline, or the name of a signal),
@@ -182,7 +182,12 @@ def error_message(error: errors.ChaosKernelError) -> dict[str, Any]:
         "hint": error.hint,
     }
     if isinstance(error, errors.InvalidFault):
-        message |= {"key": error.key, "value": _plain(error.value), "allowed": error.allowed}
+        message |= {
+            "key": error.key,
+            "value": _plain(error.value),
+            "allowed": error.allowed,
+            "problem": error.problem,
+        }
     return message
 
 
@@ -202,7 +207,11 @@ def error_of(message: Mapping[str, Any]) -> errors.ChaosKernelError:
     kind = getattr(errors, str(message.get("error", "")), None)
     if kind is errors.InvalidFault and "key" in message:
         return errors.InvalidFault(
-            str(message["key"]), message.get("value"), str(message.get("allowed")), hint=hint
+            str(message["key"]),
+            message.get("value"),
+            str(message.get("allowed", "")),
+            problem=str(message.get("problem", "")),
+            hint=hint,
         )
     if kind in (errors.UnsupportedKernel, errors.MissingHook, errors.DeadHook):
         unsupported: errors.ChaosKernelError = kind(text, needs=hint)

@@ -202,7 +202,9 @@ MESSAGES: Mapping[str, Shape] = {
         {"left": _List(_TEXT), "lost": _COUNT, "id": _COUNT},
     ),
     "sites": _Object({"sites": _List(_SITE), "known": _COUNT}, {"id": _COUNT}),
-    "error": _Object(optional=dict.fromkeys(("error", "message", "hint", "key", "allowed"), _TEXT)),
+    "error": _Object(
+        optional=dict.fromkeys(("error", "message", "hint", "key", "allowed", "problem"), _TEXT)
+    ),
     "disarmed": _Object(
         optional={
             **_EVENTS,

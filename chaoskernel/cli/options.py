@@ -348,6 +348,11 @@ def wanted(options: dict[str, Any]) -> Wanted:
         return Wanted(
             documents, None, scope, mechanism, engine, options["dry_run"], options["stand_in"]
         )
+    if options["fault"] == Kind.FUNCTION and not options["function"]:
+        raise click.UsageError(
+            "--fault function needs --function NAME, the kernel function that fails, such as "
+            "sys_openat; --spec names those that call it"
+        )
     chain = syntax.spec(options["spec"])
     fault = fault_of(
         name=options["name"],

@@ -80,12 +80,14 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.command:
             raise InvalidFault(
-                "command", "", "a command to explore", hint="write it after --, or give --start"
+                "command", "", problem="missing", hint="write it after --, or give --start"
             )
         check_count("fault", len(self.faults), MAX_FAULTS, "faults", hint="explore them in turn")
         for kind in self.faults:
             if kind is Kind.FUNCTION:
-                raise InvalidFault("fault", kind.value, "explored", hint="name another kind")
+                raise InvalidFault(
+                    "fault", kind.value, problem="not to be explored", hint="name another kind"
+                )
         self._check_numbers()
         needs_service = {
             "ready": self.ready,
@@ -98,7 +100,7 @@ class Plan:
             raise InvalidFault(
                 "ready",
                 "",
-                "left out for a service",
+                problem="missing for a service",
                 hint="--ready is a command that exits with 0 once the service is up",
             )
 

@@ -59,7 +59,8 @@ def check_count(key: str, number: int, most: int, what: str, *, hint: str = "") 
     :raises InvalidFault: there are too many.
     """
     if number > most:
-        raise InvalidFault(key, f"{number} {what}", f"at most {most} {what}", hint=hint)
+        problem = f"{number} {what}; at most {most} are allowed"
+        raise InvalidFault(key, "", problem=problem, hint=hint)
 
 
 def check_flag(key: str, value: Any) -> None:

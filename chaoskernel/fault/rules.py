@@ -25,6 +25,9 @@ def check_kind(kind: Kind, function: str, *, system_wide: bool = False) -> None:
     :raises InvalidFault: it is not, or it is one that is never failed.
     """
     if kind is Kind.FUNCTION:
+        if function == "":
+            hint = "name the kernel function that fails, such as sys_openat"
+            raise InvalidFault("function", "", problem="missing", hint=hint)
         check_function("function", function)
         if why := why_refused(function, system_wide=system_wide):
             raise InvalidFault(
@@ -64,7 +67,7 @@ def check_own_c(kind: Kind, function: str, parameters: str, predicate: str) -> N
         raise InvalidFault(
             "predicate",
             predicate,
-            f"possible when the fault is {kind.value}",
+            problem=f"not for a fault of {kind.value}",
             hint="its hooks have no arguments to ask; a frame of the call chain may have",
         )
     if predicate and kind is Kind.FUNCTION and takes_uninitialised(function):
@@ -87,7 +90,7 @@ def check_place(kind: Kind, where: Where, scope: Scope, predicate: str) -> None:
         raise InvalidFault(
             "paths" if where.paths else "devices",
             ", ".join(where.named),
-            f"possible when the fault is {kind.value}",
+            problem=f"not for a fault of {kind.value}",
             hint=f"these are about files: {able}",
         )
     if where.devices and scope.pods:
@@ -110,15 +113,15 @@ def check_place(kind: Kind, where: Where, scope: Scope, predicate: str) -> None:
         raise InvalidFault(
             "peers",
             ", ".join(where.peers),
-            f"possible when the fault is {kind.value}",
+            problem=f"not for a fault of {kind.value}",
             hint=f"these are about peers: {able}",
         )
     if row.needs_place and not (where.named or where.any_file or predicate):
         raise InvalidFault(
             "paths",
             "",
-            f"enough for a fault of {kind.value}, which would hit standard streams too",
-            hint="name paths or devices, or say any_file: true",
+            problem=f"missing; a fault of {kind.value} would hit standard streams too",
+            hint="name paths or devices, or set any_file: true",
         )
 
 
@@ -164,8 +167,8 @@ def check_stand_in(kind: Kind, stand_in: bool) -> None:
         each = (f"{other.value} for {kind.value}" for kind, other in STAND_INS.items())
         raise InvalidFault(
             "stand_in",
-            True,
-            f"possible when the fault is {kind.value}",
+            "",
+            problem=f"not for a fault of {kind.value}",
             hint=f"leave it out; the stand-ins are {', '.join(each)}",
         )
 
@@ -174,7 +177,7 @@ def _only_of_functions(key: str, value: Any, kind: Kind) -> InvalidFault:
     return InvalidFault(
         key,
         value,
-        f"allowed when the fault is {kind.value}",
+        problem=f"only for fault: function, and not for {kind.value}",
         hint="leave it out, or use fault: function",
     )
 
@@ -189,7 +192,7 @@ def check_page_faults(kind: Kind, page_faults: bool, *, possible: bool) -> None:
     if page_faults and not possible:
         raise InvalidFault(
             "page_faults",
-            True,
-            f"possible when the fault is {kind.value}",
+            "",
+            problem=f"not for a fault of {kind.value}",
             hint="leave it out; faults of slab and page take it",
         )

@@ -129,13 +129,13 @@ class Scope:
         ways = "pids, pid_files, commands, cgroups or containers"
         if named and self.system_wide:
             raise InvalidFault(
-                "system_wide", True, f"possible together with {ways}", hint="keep one"
+                "system_wide", "", problem=f"not together with {ways}", hint="keep one"
             )
         if not named and not self.system_wide and not self.later:
             raise InvalidFault(
                 "scope",
                 "",
-                "a scope",
+                problem="missing",
                 hint=f"name {ways}, or say system_wide: true to hit every process",
             )
 

@@ -140,7 +140,7 @@ class Fault:
             raise InvalidFault(
                 "engine",
                 self.engine.value,
-                f"possible when {self.why_core}",
+                problem=f"not possible when {self.why_core}",
                 hint="the engine core knows it; leave engine out",
             )
         check_stand_in(self.kind, self.stand_in)

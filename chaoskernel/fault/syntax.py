@@ -181,12 +181,12 @@ def sites(site: Any, hits: Any, record: Any) -> Sites | None:
     if not site:
         if which is not Hits.ONCE:
             raise InvalidFault(
-                "hits", hits, "possible without a site", hint="name one, or leave it"
+                "hits", hits, problem="not without a site", hint="name one, or leave it"
             )
         return Sites() if record else None
     if record:
         raise InvalidFault(
-            "sites", True, "possible together with a site", hint="a fault of a site records too"
+            "sites", "", problem="not together with a site", hint="a fault of a site records too"
         )
     return Sites(tuple(each.strip() for each in site.split(",")), which)
 

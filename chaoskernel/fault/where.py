@@ -59,7 +59,7 @@ class Where:
         check_flag("any_file", self.any_file)
         if self.any_file and self.named:
             raise InvalidFault(
-                "any_file", True, "possible together with paths or devices", hint="keep one"
+                "any_file", "", problem="not together with paths or devices", hint="keep one"
             )
 
     @property

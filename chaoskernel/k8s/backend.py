@@ -49,7 +49,9 @@ class ClusterBackend:
         :raises ChaosKernelError: one is not, with its node, pods and cause; nothing stays.
         """
         if not fault.scope.pods:
-            raise InvalidFault("scope", "", "one of pods", hint="start_pod_injection makes it")
+            raise InvalidFault(
+                "scope", "", problem="missing pods", hint="start_pod_injection names them"
+            )
         given = assigned(fault)
 
         def injection() -> Injection:

@@ -109,7 +109,7 @@ def connection(
         raise InvalidFault(
             "KUBERNETES_HOST",
             "",
-            "the address of a cluster",
+            problem="missing",
             hint=f"no {' or '.join(files)} is there; set KUBECONFIG, or {IN_POD}=true in a pod of "
             "the cluster, or KUBERNETES_HOST and KUBERNETES_API_KEY as secrets",
         )

@@ -97,7 +97,7 @@ def pod_request(
     check_flag("all_containers", all_containers)
     if all_containers and names:
         raise InvalidFault(
-            "all_containers", True, "possible together with container_names", hint="keep one"
+            "all_containers", "", problem="not together with container_names", hint="keep one"
         )
     max_nodes = syntax.number("max_nodes", max_nodes)
     check_namespaces(selection, bounded(max_nodes, system_pods, None))

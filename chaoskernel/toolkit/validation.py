@@ -37,7 +37,7 @@ _ANY_SCOPE = {"pids": [MAX_PID]}
 
 _OF_A_CLUSTER = frozenset({"max_nodes", "system_pods"})
 
-_ONE_WAY = "possible together"
+_ONE_WAY = "not together"
 
 
 def _named(*, name: Any, **_: Any) -> None:
@@ -212,7 +212,7 @@ def _problems(check: Callable[..., Any], given: dict[str, Any], unknown: set[str
                 found.append(str(wrong))
             elif key != "scope":
                 break
-            if key == "scope" or (key == "system_wide" and _ONE_WAY in wrong.allowed):
+            if key == "scope" or (key == "system_wide" and _ONE_WAY in wrong.problem):
                 given = {k: v for k, v in given.items() if k not in SCOPE} | _ANY_SCOPE
             elif key in given:
                 left_out.add(key)

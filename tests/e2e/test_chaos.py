@@ -144,7 +144,7 @@ def test_killing_chaos_half_way_leaves_nothing(tmp_path: Path) -> None:
         ({"fault": "slap"}, "fault: 'slap' is not one of slab, page, bio"),
         ({"probability": 101}, "probability: 101 is not a percentage"),
         ({"duration": "banana"}, "duration: 'banana' is not"),
-        ({"pid_files": []}, "scope: '' is not a scope; name pids, pid_files"),
+        ({"pid_files": []}, "scope: missing; name pids, pid_files"),
         ({"callchain": ["sys_mound"]}, "near: "),
         ({"pid_files": ["/nonexistent"]}, "pid_files: '/nonexistent' is not a readable file"),
     ],

@@ -116,7 +116,7 @@ def given(document: Document, function: str) -> Document:
 
 def test_return_alone_finishes_every_activity(tmp_path: Path) -> None:
     document = written(tmp_path, REQUIRED)
-    with pytest.raises(ChaosKernelError, match="^scope: '' is not a scope; name pids"):
+    with pytest.raises(ChaosKernelError, match="^scope: missing; name pids"):
         arguments.host_fault(**given(document, "start_injection"))
     scope = {"commands": ["db"]}  # whom it hits nobody can leave out
     fault = arguments.host_fault(**{**given(document, "start_injection"), **scope})

@@ -276,12 +276,12 @@ def agent(document: str, owner: int) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ("", "the fault: '' is not a JSON document"),
+        ("", "the fault: missing"),
         ("rubbish\n", "the fault: 'rubbish' is not a JSON document"),
         ("[" * 100_000 + "\n", "is not a document of up to 32 levels in each other"),
         ("[" * 20 + "]" * 20 + "\n", "is not an object"),
         ('{"name":"x","fault":"slap","scope":{"pids":[42]}}\n', "fault: 'slap' is not one of"),
-        ('{"name":"x","fault":"slab"}\n', "scope: '' is not a scope"),
+        ('{"name":"x","fault":"slab"}\n', "scope: missing"),
         ('{"name":"x","fault":"slab","colour":1}\n', "colour: 1 is not known here"),
         (
             '{"name":"x","fault":"slab","scope":{"pids":[42]},"limits":{"duration":NaN}}\n',

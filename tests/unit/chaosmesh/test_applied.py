@@ -181,7 +181,7 @@ def test_of_several_documents_all_are_applied_or_none(target: FakeBackend) -> No
 @pytest.mark.parametrize(
     ("text", "scope", "line"),
     [
-        (SEED, {}, "scope: '' is not a scope; .*"),
+        (SEED, {}, "scope: missing; .*"),
         (SEED, {"pids": 12}, "pids: 12 is not a list; .*"),
         (
             SEED.replace("failtype: 0", "failtype: 9") + "    times: -1\n",

@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "a command to explore; write it after --"),
+        ((), "command: missing; write it after --"),
         (("--", "no-such-program"), "no-such-program: there is no such command; install it"),
         (("--fault", "function", "--", "true"), "Invalid value for '--fault'"),
         (("--hits", "never", "--", "true"), "hits: 'never' is not once, persistent or the number"),

@@ -120,7 +120,7 @@ def test_the_options_describe_a_fault(
         (["--spec", "f("], "spec, column 2: '(' is not a parenthesis that is closed"),
         (["--duration", "soon"], "duration: 'soon' is not a duration"),
         (["--probability", "200"], "probability: 200.0 is not a percentage"),
-        (["--fault", "slab", "--function", "f"], "function: 'f' is not allowed when"),
+        (["--fault", "slab", "--function", "f"], "function: only for fault: function"),
     ],
 )
 def test_what_is_wrong_with_them_is_one_line(
@@ -136,6 +136,7 @@ def test_what_is_wrong_with_them_is_one_line(
     ("arguments", "said"),
     [
         (["-P", "0.5", "--probability", "50"], "--probability and -P say the same"),
+        (["--fault", "function", "--spec", "f()"], "--fault function needs --function NAME"),
         (["-P", "50"], "50.0 is not in the range 0<x<=1"),
         (["-P", "0"], "0.0 is not in the range 0<x<=1"),
         (["-c", "-2"], "-2 is not in the range x>=-1"),

@@ -313,7 +313,6 @@ def test_what_others_write_is_harmless_on_a_terminal() -> None:
         "name": HOSTILE,
         "callchain": [{"symbol": HOSTILE}],
         "targets": [{"pid": 7, "command": HOSTILE}],
-        "expires_at": HOSTILE,
     }
     with spoof(message=message) as (_, _pid):
         shown = CliRunner().invoke(ps.command, env={"COLUMNS": "1000"})

@@ -66,7 +66,7 @@ def test_a_kind_has_a_usual_error_and_takes_another() -> None:
 
 @pytest.mark.parametrize("kind", [Kind.READ, Kind.WRITE])
 def test_where_has_to_be_said_when_standard_streams_would_be_hit(kind: Kind) -> None:
-    with pytest.raises(InvalidFault, match="name paths or devices, or say any_file: true"):
+    with pytest.raises(InvalidFault, match="name paths or devices, or set any_file: true"):
         Fault("x", kind, ONE)
     for where in (Where(paths=("/a",)), Where(devices=("/dev/sda",)), Where(any_file=True)):
         assert Fault("x", kind, ONE, where=where).where == where
@@ -75,7 +75,7 @@ def test_where_has_to_be_said_when_standard_streams_would_be_hit(kind: Kind) -> 
 
 def test_paths_are_for_faults_about_files() -> None:
     for kind in (Kind.CONNECT, Kind.MEMORY, Kind.FSYNC, Kind.SLAB):
-        with pytest.raises(InvalidFault, match=r"^paths: '/a' is not possible when .*read, write"):
+        with pytest.raises(InvalidFault, match=r"^paths: not for a fault of .*read, write"):
             Fault("x", kind, ONE, where=Where(paths=("/a",)))
 
 
@@ -102,7 +102,7 @@ def test_an_allocations_arguments_cannot_be_asked() -> None:
 
 
 def test_bcc_says_what_it_does_not_know() -> None:
-    with pytest.raises(InvalidFault, match="^engine: 'bcc' is not possible when the fault is fork"):
+    with pytest.raises(InvalidFault, match="^engine: not possible when the fault is fork"):
         Fault("x", Kind.FORK, ONE, engine=EngineName.BCC)
 
 

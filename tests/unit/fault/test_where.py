@@ -83,7 +83,7 @@ def test_what_is_no_peer_is_refused_in_one_line(text: Any) -> None:
 
 def test_so_many_peers_are_refused_before_they_are_read() -> None:
     assert len(Where(peers=(":1",) * MAX_PEERS).peers) == MAX_PEERS
-    with pytest.raises(InvalidFault, match="^peers: '65 peers' is not at most 64"):
+    with pytest.raises(InvalidFault, match="^peers: 65 peers; at most 64"):
         Where(peers=("nonsense",) * (MAX_PEERS + 1))
 
 
@@ -100,7 +100,7 @@ def test_peers_are_of_faults_about_sockets_alone(kind: Kind) -> None:
     if kind in takes:
         assert Fault("x", kind, ONE, where=Where(peers=(":80",))).where.peers == (":80",)
         return
-    with pytest.raises(InvalidFault, match=f"^peers: ':80' is not possible when .*{kind.value}"):
+    with pytest.raises(InvalidFault, match=f"^peers: not for a fault of {kind.value} "):
         Fault("x", kind, ONE, function=function, where=Where(peers=(":80",)))
 
 

@@ -284,7 +284,7 @@ def test_what_the_cluster_adds_is_passed_over() -> None:
         ),
         (
             document({"callchain": [{"funcname": "f"}] * 17}),
-            "spec.failKernRequest.callchain: '17 frames' is not at most 16 frames; .*",
+            "spec.failKernRequest.callchain: 17 frames; at most 16 are allowed; .*",
         ),
         (
             document({"callchain": [{"funcname": "f"}, {"funcname": "f", "parameters": "int a"}]}),
