@@ -236,7 +236,7 @@ $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"
 	@mkdir -p build
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[lab,cluster,report,dev]'
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --editable '.[lab,cluster,report,otel,prometheus,dev]'
 	@touch $@
 
 clean:

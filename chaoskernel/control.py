@@ -22,6 +22,7 @@ from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.log import logger
 from chaoskernel.shared import Shared
+from chaoskernel.telemetry import sink
 from chaoskernel.terminal import shown
 from chaoskernel.toolkit import evidence, presence, validation
 
@@ -40,9 +41,11 @@ class _Run:
     """The experiment that is running: the toolkit runs one at a time.
 
     :param played: the method's runs, once the method is over.
+    :param sinks: where telemetry goes, when the environment asks for any.
     """
 
     played: list | None = None
+    sinks: list = dataclasses.field(default_factory=list)
 
     def records(self) -> list[Record]:
         return presence.of_this_experiment(shared().records())
@@ -74,6 +77,11 @@ def before_experiment_control(context: dict, **kwargs: object) -> None:
     """Note which faults are not this experiment's."""
     presence.begin(shared().records())
     _run().played = None
+    _close_sinks()
+    try:
+        _run().sinks = sink.sinks(_as_of_now)
+    except ChaosKernelError as error:
+        logger.error("Kernel faults: no telemetry: %s", error)
 
 
 def after_method_control(context: dict, state: list, **kwargs: object) -> None:
@@ -125,6 +133,7 @@ def after_experiment_control(context: dict, state: dict, **kwargs: object) -> No
 def cleanup_control() -> None:
     """Stop what is left: the toolkit calls this even after an error that it does not handle."""
     _stop_all()
+    _close_sinks()
     presence.end()
     _run().played = None
 
@@ -136,6 +145,16 @@ def _stop_all() -> None:
         shared().stop()
     except ChaosKernelError as error:
         logger.error("Kernel faults: %s", error)
+
+
+def _close_sinks() -> None:
+    opened, _run().sinks = _run().sinks, []
+    sink.close(opened, _run().records())
+
+
+def _as_of_now() -> list[Record]:
+    _refresh_counters()
+    return _run().records()
 
 
 def _refresh_counters() -> None:

@@ -94,6 +94,10 @@ JOURNAL = {
 """What each key of a fault's record holds; complete, or a test fails."""
 
 VARIABLES = {
+    "CHAOSKERNEL_OTEL": "`1` sends counters and a span by OpenTelemetry; see "
+    "[telemetry.md](telemetry.md)",
+    "CHAOSKERNEL_PROMETHEUS": "a port of 127.0.0.1, or a file, for Prometheus; see "
+    "[telemetry.md](telemetry.md)",
     "CHAOSKERNEL_CACHE": "the lab's cache; else `chaoskernel` below `$XDG_CACHE_HOME`, `~/.cache`",
     "CHAOSKERNEL_CPU": "the CPU limit of an agent's container on a cluster",
     "CHAOSKERNEL_FAULT": "set by the Job: the fault that the agent on a node injects",

@@ -32,6 +32,7 @@ from chaoskernel.errors import AgentError
 from chaoskernel.fault.asked import in_words
 from chaoskernel.fault.sites import Site, most_first
 from chaoskernel.fault.spec import EngineName
+from chaoskernel.telemetry import sink
 from chaoskernel.terminal import document, shown
 
 _LOOK_SECONDS = 0.5
@@ -70,6 +71,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
     target = LocalBackend()
     try:
         with _ending_by_signals(), contextlib.ExitStack() as undo:
+            undo.enter_context(sink.telling(target.records))
             undo.callback(target.stop)
             over = _started(wanted, target, undo)
             with _shown(target, as_json) as show, contextlib.suppress(KeyboardInterrupt):

@@ -1,0 +1,1 @@
+"""Counters of faults where people already look: OpenTelemetry and Prometheus, when asked."""
