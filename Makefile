@@ -20,7 +20,8 @@ STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-scale check fuzz lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node test-report \
+	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
+	test-packaging test-report \
 	test-stock $(ON_STOCK)
 
 demo: $(READY) lab
@@ -86,6 +87,7 @@ test-injection: $(OBJECT)
 test: root check lab ready-for-cluster
 	@$(MAKE) --no-print-directory fuzz INPUTS=5000
 	@$(MAKE) --no-print-directory test-report
+	@$(MAKE) --no-print-directory test-packaging
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 \
 		test-agent test-core test-cluster test-bcc test-stock
@@ -149,6 +151,10 @@ build/.bench: $(READY)
 test-bcc:
 	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) -- \
 		$(LAB_PYTEST) $(BCC_TESTS) -k "bcc and not kprobe" $(TOLD_APART)
+
+# The wheel and the source distribution, built from a clone and installed; a minute or two.
+test-packaging: $(READY)
+	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging
 
 test-core:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \

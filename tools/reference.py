@@ -100,6 +100,7 @@ VARIABLES = {
     "[telemetry.md](telemetry.md)",
     "CHAOSKERNEL_CACHE": "the lab's cache; else `chaoskernel` below `$XDG_CACHE_HOME`, `~/.cache`",
     "CHAOSKERNEL_CPU": "the CPU limit of an agent's container on a cluster",
+    "CHAOSKERNEL_EXPERIMENTS": "where the gallery's experiments find their files",
     "CHAOSKERNEL_FAULT": "set by the Job: the fault that the agent on a node injects",
     "CHAOSKERNEL_IMAGE": "the agent's image on a cluster",
     "CHAOSKERNEL_MEMORY": "the memory limit of an agent's container on a cluster",

@@ -41,6 +41,7 @@ _COMMANDS = {
     "convert": "Write an experiment that does what KernelChaos documents say.",
     "explore": "Find every place where the kernel can fail a program, and fail each.",
     "faults": "List what can be made to fail, and whether it can on this kernel.",
+    "gallery": "List complete experiments, and copy one to start from.",
     "lab": "Boot a throwaway virtual machine whose kernel can be made to fail.",
     "ps": "Show the faults of this host, or of a cluster.",
     "render": "Print the program that would run on this kernel.",

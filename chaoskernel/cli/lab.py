@@ -262,6 +262,7 @@ def command() -> None:
     \b
     Examples:
       chaoskernel lab build
+      chaoskernel gallery copy mount-enomem
       chaoskernel lab run -- chaos run experiments/mount-enomem.json
       chaoskernel lab shell
       chaoskernel lab status
@@ -311,7 +312,7 @@ def run(
     Examples:
       chaoskernel lab run -- uname -r
       chaoskernel lab run --timeout 600 --rw build -- make check
-      chaoskernel lab run --env MODE=slow -- chaos run experiments/mount-enomem.json
+      chaoskernel lab run --env MODE=slow -- chaos run experiment.json
       chaoskernel lab run --package linux-image-amd64 -- chaoskernel check
       chaoskernel lab run --disk 256M --copy app --port 8000 -- app/start.sh
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaoskernel.errors import MissingTool
+from chaoskernel.extras import pip_install
 
 VIRTME_RUN = "virtme-run"
 SOURCES = Path("/usr/src")
@@ -128,5 +129,5 @@ def remedy(absent: Iterable[Need]) -> str:
     if any(packages):
         commands.append("apt-get install " + " ".join(filter(None, packages)))
     if "" in packages:
-        commands.append("pip install 'chaostoolkit-kernel[lab]'")
+        commands.append(pip_install("lab"))
     return " && ".join(commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaoskernel.errors import MissingTool
+from chaoskernel.extras import pip_install
 
 
 def require(library: object, what: str) -> None:
@@ -15,5 +16,5 @@ def require(library: object, what: str) -> None:
     if library is None:
         raise MissingTool(
             f"{what} needs a library that is not installed",
-            hint="pip install 'chaostoolkit-kernel[report]'",
+            hint=pip_install("report"),
         )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from chaoskernel.backend.record import Record
 from chaoskernel.errors import ChaosKernelError, MissingTool
+from chaoskernel.extras import pip_install
 from chaoskernel.log import logger
 
 OTEL_VARIABLE = "CHAOSKERNEL_OTEL"
@@ -71,5 +72,5 @@ def _of_extra(name: str) -> Any:
     except ImportError as missing:
         raise MissingTool(
             f"{missing.name} is not installed, which telemetry needs",
-            hint=f"pip install 'chaostoolkit-kernel[{name}]'",
+            hint=pip_install(name),
         ) from missing
