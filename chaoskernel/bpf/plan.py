@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-import socket
 import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -25,6 +24,7 @@ _THREAD_SIZE = 1 << 14
 """Bytes of a kernel stack on 64-bit machines, if no page has more (arch/*/include/asm/)."""
 
 _PROCESSES = 0
+_AF_INET, _AF_INET6 = 2, 10  # include/linux/socket.h; to import socket takes a while
 _KINDS = {Kind.SLAB: abi.HOOK_SLAB, Kind.PAGE: abi.HOOK_PAGE, Kind.BIO: abi.HOOK_BIO}
 
 _WORDS = struct.Struct("=2Q")
@@ -131,7 +131,7 @@ def _set_peer(switches: abi.Peer, peer: Peer) -> None:
     if peer.network is None:
         return
     mapped = peer.network.version == 4
-    switches.family = socket.AF_INET if mapped else socket.AF_INET6
+    switches.family = _AF_INET if mapped else _AF_INET6
     before = b"\0" * 10 + b"\xff" * 2 if mapped else b""
     switches.address[:] = _WORDS.unpack(before + peer.network.network_address.packed)
     switches.mask[:] = _WORDS.unpack(b"\xff" * len(before) + peer.network.netmask.packed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine, require_core
-from chaoskernel.engine.rehearsal import RehearsalEngine
 from chaoskernel.errors import MissingTool, UnsupportedKernel
 from chaoskernel.fault.choice import Facts, choose
 from chaoskernel.fault.spec import EngineName, Fault
@@ -17,6 +16,8 @@ def engine_for(fault: Fault, image: str = "") -> Engine:
     """
     chosen = choose(fault, Facts(bool(image), _core_works))
     if chosen is EngineName.NONE:
+        from chaoskernel.engine.rehearsal import RehearsalEngine  # noqa: PLC0415 - see below
+
         return RehearsalEngine()
     if chosen is EngineName.CORE:
         return CoreEngine(image)

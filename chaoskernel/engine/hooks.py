@@ -11,15 +11,11 @@ import ctypes
 import fcntl
 import mmap
 import os
-import platform
 import select
-import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from chaoskernel.engine import disks
 from chaoskernel.fault.hook_types import Hook
 
 _PAGES = 64
@@ -58,7 +54,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _call(name: str, *arguments: object) -> int:
     """Make a system call whatever it says; return what it returned."""
-    number = {**_CALLS.get(platform.machine(), {}), **_NEWER_CALLS}[name]
+    number = {**_CALLS.get(os.uname().machine, {}), **_NEWER_CALLS}[name]
     return int(_libc.syscall(ctypes.c_long(number), *arguments))
 
 
@@ -109,9 +105,15 @@ def _credentials() -> None:
         _libc.capset(header, sets)
 
 
-def _sockets() -> None:
-    for end in socket.socketpair():
-        end.close()
+def _with_sockets(name: str) -> Callable[[], None]:
+    """Return a provocation of sockets.py."""
+
+    def provoke() -> None:
+        from chaoskernel.engine import sockets  # noqa: PLC0415 - few faults are about sockets
+
+        getattr(sockets, name)()
+
+    return provoke
 
 
 def _super_block() -> None:
@@ -155,10 +157,17 @@ def _open() -> None:
     os.close(os.open("/proc/self/stat", os.O_RDONLY))
 
 
+@contextlib.contextmanager
+def _empty_directory() -> Iterator[Path]:
+    import tempfile  # noqa: PLC0415 - its import takes longer than most provocations
+
+    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
+        yield Path(name)
+
+
 def _directory() -> None:
     """Make, rename, truncate and remove entries of a directory of this process's own."""
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
-        root = Path(name)
+    with _empty_directory() as root:
         file, other = root / "file", root / "other"
         file.write_bytes(b"\0")
         os.link(file, root / "link")
@@ -190,45 +199,16 @@ def _exec() -> None:
         os.execve(f"/proc/self/fd/{file}", ["chaoskernel"], {})
 
 
-def _connect() -> None:
-    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
-        other.bind("")
-        other.listen(1)
-        one.connect(other.getsockname())
-
-
-def _bind() -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind("")  # the kernel chooses a name
-
-
-def _accept() -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind("")
-        one.listen(1)
-        one.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            one.accept()
-
-
-def _send_and_receive() -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        one.send(b"\0")
-        other.recv(1)
-
-
 def _mount() -> None:
     """Ask for another bind mount of what is none: it is refused once the hook was called."""
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
-        _libc.mount(b"none", name.encode(), b"none", _MS_REMOUNT_BIND, None)
+    with _empty_directory() as place:
+        _libc.mount(b"none", bytes(place), b"none", _MS_REMOUNT_BIND, None)
 
 
 def _move_mount() -> None:
     """Ask for a move of what is no mount."""
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
-        place = name.encode()
-        _call("move_mount", _AT_FDCWD, place, _AT_FDCWD, place, 0)
+    with _empty_directory() as place:
+        _call("move_mount", _AT_FDCWD, bytes(place), _AT_FDCWD, bytes(place), 0)
 
 
 def _signal() -> None:
@@ -274,7 +254,7 @@ PROVOCATIONS: dict[str, Callable[[], None]] = {
     "security_inode_alloc": _pipe,
     "security_task_alloc": _thread,
     "security_prepare_creds": _credentials,
-    "security_sk_alloc": _sockets,
+    "security_sk_alloc": _with_sockets("sockets"),
     "security_sb_alloc": _super_block,
     "security_shm_alloc": _shared_memory,
     "security_sem_alloc": _semaphores,
@@ -291,13 +271,13 @@ PROVOCATIONS: dict[str, Callable[[], None]] = {
     "security_file_lock": _lock,
     "security_mmap_file": _map,
     "security_bprm_creds_for_exec": _exec,
-    "security_socket_create": _sockets,
-    "security_socket_connect": _connect,
-    "security_unix_stream_connect": _connect,
-    "security_socket_bind": _bind,
-    "security_socket_accept": _accept,
-    "security_socket_sendmsg": _send_and_receive,
-    "security_socket_recvmsg": _send_and_receive,
+    "security_socket_create": _with_sockets("sockets"),
+    "security_socket_connect": _with_sockets("connect"),
+    "security_unix_stream_connect": _with_sockets("connect"),
+    "security_socket_bind": _with_sockets("bind"),
+    "security_socket_accept": _with_sockets("accept"),
+    "security_socket_sendmsg": _with_sockets("send_and_receive"),
+    "security_socket_recvmsg": _with_sockets("send_and_receive"),
     "security_sb_mount": _mount,
     "security_move_mount": _move_mount,
     "security_task_kill": _signal,
@@ -314,7 +294,16 @@ PROVOCATIONS: dict[str, Callable[[], None]] = {
 }
 """What has each hook called, by its portable name."""
 
-BY_ANOTHER_PROCESS = {"should_fail_bio": disks.provoke}
+
+def _read_disks(
+    witness: Callable[[int], contextlib.AbstractContextManager[None]], is_seen: Callable[[], bool]
+) -> bool:
+    from chaoskernel.engine import disks  # noqa: PLC0415 - few faults are about disks
+
+    return disks.provoke(witness, is_seen)
+
+
+BY_ANOTHER_PROCESS = {"should_fail_bio": _read_disks}
 """What has a hook called by a process that may hang in this one's place."""
 
 BY_MASK: dict[tuple[str, int], Callable[[], None]] = {
