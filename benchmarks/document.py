@@ -110,17 +110,6 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     part = _beyond(facts, instructions(most)) / _beyond(facts, instructions(one))
     name = f"{int(most['name']):,} control groups cost what one does".replace(",", " ")
     yield name, f"{part:.3f} of it", _met(abs(part - 1) < 0.01)
-    for group, way in (("faults", "fmod_ret"), ("faults by kprobe", "kprobe")):
-        known = [fact for fact in of(facts, f"{group}, out of scope") if "error" not in fact]
-        if not known:
-            continue
-        part = _beyond(facts, instructions(known[-1])) / _beyond(facts, instructions(known[0]))
-        number = int(known[-1]["name"])
-        yield (
-            f"64 faults less than 8 times one: {number} by {way}",
-            f"{part:.1f} times",
-            _met(part < 8),
-        )
     started = {fact["name"]: fact for fact in of(facts, "start") if "error" not in fact}
     part = min(started["core"]["seconds"]) / min(started["bcc"]["seconds"])
     yield "core armed in a tenth of bcc's time", f"{part:.3f} of it", _met(part <= 0.1)
