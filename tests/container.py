@@ -105,7 +105,7 @@ def _enter(root: Path, group: Path, data: str, given: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from tests.caller import serve
+    from tests.calls import serve
 
     _enter(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
     own = Path(sys.argv[3]) / "file"

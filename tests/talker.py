@@ -1,148 +1,32 @@
-"""A process of its own that uses sockets on command, and tells each call's error number.
-
-Run as a program it reads one call a line, as a JSON list of its name and its arguments, and
-answers with a number (0: it worked).
-"""
+"""A process that uses sockets on command: the side that controls socket_calls.py."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Self
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET, include/uapi/linux/sched.h
-_SECONDS = 5.0
+from tests import socket_calls
+from tests.commanded import Commanded
 
 
-class Talker:
-    """The controlling side: starts the process, has it call, ends it.
+class Talker(Commanded):
+    """Has a process of its own use sockets.
 
     :param directory: where it works; made when it is missing.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = self.where = directory
 
-    def __enter__(self) -> Talker:
+    def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=self.directory,
-        )
-        assert self._process.stdout and self._process.stdout.readline() == "ready\n"
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin and self._process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def _program(self) -> Sequence[str]:
+        return [socket_calls.__file__]
 
     def calls(self, name: str, *arguments: object) -> int:
         """Have it make a call; return the error number that it got."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps([name, *arguments]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-
-class Calls:
-    """What the process can do with the one socket that it has at a time."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket()
-
-    def open(self, family: str, kind: str) -> None:
-        self._socket.close()
-        self._socket = socket.socket(getattr(socket, family), getattr(socket, kind))
-        self._socket.settimeout(_SECONDS)
-
-    def connect(self, address: Any) -> None:
-        self._socket.connect(_address(address))
-
-    def connect_to(self, address: str) -> None:
-        """Connect to an address that is given byte by byte, in hexadecimal."""
-        raw = bytes.fromhex(address)
-        if _LIBC.connect(self._socket.fileno(), raw, len(raw)):
-            raise OSError(ctypes.get_errno(), "connect")
-
-    def bind(self, address: Any) -> None:
-        self._socket.bind(_address(address))
-
-    def listen(self) -> None:
-        self._socket.listen(8)
-
-    def accept(self, address: Any) -> None:
-        """Accept a connection that another thread of control of this process has made."""
-        with socket.socket(self._socket.family, self._socket.type) as other:
-            other.connect(_address(address))
-            self._socket.accept()[0].close()
-
-    def send(self) -> None:
-        self._socket.send(b"x")
-
-    def write(self) -> None:
-        os.write(self._socket.fileno(), b"x")
-
-    def send_to(self, address: Any) -> None:
-        self._socket.sendto(b"x", _address(address))
-
-    def receive(self) -> None:
-        self._socket.recv(1)
-
-    def new_network(self) -> None:
-        """Make a network namespace, in which the kernel makes sockets for itself."""
-        child = os.fork()
-        if not child:
-            os._exit(ctypes.get_errno() if _LIBC.unshare(_NEW_NETWORK) else 0)
-        if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-            raise OSError(code, os.strerror(code))
-
-
-def _address(given: Any) -> Any:
-    if isinstance(given, list):
-        return tuple(given)
-    return "\0" + given[1:] if given.startswith("@") else given
-
-
-def _ended(call: Any, arguments: list[Any]) -> int:
-    try:
-        call(*arguments)
-    except TimeoutError:
-        return -1
-    except OSError as error:
-        return error.errno or -1
-    return 0
-
-
-def _serve() -> None:
-    calls = Calls()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
-        print(_ended(getattr(calls, name), arguments), flush=True)
-
-
-if __name__ == "__main__":
-    _serve()
+        return int(self._tell(json.dumps([name, *arguments])))

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from types import TracebackType
 
 PAGES = 256
 """How many it touches; fewer than make a huge one."""
@@ -33,12 +32,7 @@ class Toucher:
         self._wait(_READY)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         self._file.close()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.kernel_requests import mounts
 from tests.programs import gone_within, loaded_programs
-from tests.victim import mounts
 
 CHAOS = Path(sys.executable).with_name("chaos")
 EXPERIMENT = Path("experiments/mount-enomem.json")

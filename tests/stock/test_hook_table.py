@@ -14,7 +14,8 @@ import pytest
 from chaoskernel.engine import ArmedFault
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.hooks import TABLE, Kind
-from tests.caller import ENDED_BY_SIGNAL, NAMES, Caller
+from tests.caller import Caller
+from tests.calls import ENDED_BY_SIGNAL, NAMES
 from tests.stock.conftest import Arm
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hooks.md"
