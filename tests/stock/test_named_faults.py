@@ -16,33 +16,7 @@ from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from tests.caller import Caller
 from tests.programs import loaded_programs
 from tests.stock.conftest import Arm
-
-CALLS: dict[Kind, tuple[str, ...]] = {
-    Kind.ALLOCATION: ("mmap", "pipe", "fork", "socket", "setgroups", "setgid", "eventfd"),
-    Kind.MEMORY: ("mmap", "fork", "brk", "mprotect"),
-    Kind.READ: ("read", "readdir"),
-    Kind.WRITE: ("write", "writev", "fallocate"),
-    Kind.OPEN: ("open", "create"),
-    Kind.CREATE: ("create", "mkdir", "mknod", "symlink", "link"),
-    Kind.REMOVE: ("unlink", "rmdir"),
-    Kind.RENAME: ("rename",),
-    Kind.TRUNCATE: ("truncate", "ftruncate"),
-    Kind.STAT: ("stat", "fstat"),
-    Kind.LOCK: ("flock", "setlk"),
-    Kind.MMAP: ("mmap_file",),
-    Kind.FORK: ("fork", "thread"),
-    Kind.EXEC: ("exec",),
-    Kind.SOCKET: ("socket", "socketpair"),
-    Kind.CONNECT: ("connect",),
-    Kind.BIND: ("bind",),
-    Kind.ACCEPT: ("accept",),
-    Kind.SEND: ("send",),
-    Kind.RECV: ("recv",),
-    Kind.MOUNT: ("mount",),
-    Kind.IPC: ("shmget", "semget", "msgget"),
-    Kind.SIGNAL: ("kill",),
-}
-"""What a program calls, for each kind that takes no error injection."""
+from tests.stock.kinds import ANYWHERE, CALLS
 
 OTHERWISE = {
     (Kind.ALLOCATION, "pipe"): (errno.ENOMEM, errno.ENFILE),
@@ -55,31 +29,30 @@ WITH_LIST = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FSYNC, Kind.CLOSE, Kind.POLL, 
 
 
 def where(kind: Kind, caller: Caller) -> dict[str, object]:
-    if not TABLE[kind].takes_paths or kind is Kind.EXEC:
-        return {}
-    return {"paths": [str(caller.directory)]}
+    return {"paths": [str(caller.directory)]} if TABLE[kind].takes_paths else {}
 
 
 def test_every_kind_is_tried_here() -> None:
+    """Those about files are tried in test_paths.py."""
     assert {*CALLS, *WITH_LIST, Kind.FUNCTION} == set(Kind)
 
 
-@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("kind", ANYWHERE)
 def test_each_call_of_a_fault_fails_as_asked_and_the_neighbours_never(
     kind: Kind, arm: Arm, victim: Caller, neighbour: Caller
 ) -> None:
     wanted = TABLE[kind].error
-    fault = arm(victim.pid, fault=kind.value, **where(kind, victim))
-    for name in CALLS[kind]:
+    fault = arm(victim.pid, fault=kind.value)
+    for name in ANYWHERE[kind]:
         assert victim.calls(name) in OTHERWISE.get((kind, name), (wanted,)), name
         assert neighbour.calls(name) == 0, name
     counters = fault.counters()
-    assert counters["injected"] >= len(CALLS[kind])
+    assert counters["injected"] >= len(ANYWHERE[kind])
     assert {hook["symbol"] for hook in counters["hooks"]} == {
         placed.probe.symbol for placed in fault.placement.hooks
     }
     assert fault.disarm() == []
-    for name in CALLS[kind]:
+    for name in ANYWHERE[kind]:
         assert victim.calls(name) == 0, name
 
 

@@ -14,21 +14,7 @@ from chaoskernel.fault.hooks import TABLE, Kind
 from tests.caller import Caller
 from tests.programs import loaded_programs
 from tests.stock.conftest import Arm, Mounts
-
-CALLS: dict[Kind, tuple[str, ...]] = {
-    Kind.READ: ("read", "readdir"),
-    Kind.WRITE: ("write", "writev", "fallocate"),
-    Kind.OPEN: ("open", "create", "readdir"),
-    Kind.CREATE: ("create", "mkdir", "mknod", "symlink", "link"),
-    Kind.REMOVE: ("unlink", "rmdir"),
-    Kind.RENAME: ("rename",),
-    Kind.TRUNCATE: ("truncate", "ftruncate"),
-    Kind.STAT: ("stat", "fstat"),
-    Kind.LOCK: ("flock", "setlk"),
-    Kind.MMAP: ("mmap_file",),
-    Kind.EXEC: ("exec_here",),
-}
-"""What a program calls below a path, for each kind that is about files."""
+from tests.stock.kinds import BELOW_A_PATH
 
 FULL = errno.ENOSPC
 LEVELS = 63
@@ -55,10 +41,10 @@ def beside(tmp_path: Path) -> Path:
 
 
 def test_every_kind_that_takes_paths_is_tried_here() -> None:
-    assert {kind for kind, row in TABLE.items() if row.takes_paths} == set(CALLS)
+    assert {kind for kind, row in TABLE.items() if row.takes_paths} == set(BELOW_A_PATH)
 
 
-@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("kind", BELOW_A_PATH)
 def test_each_call_fails_below_the_path_at_any_depth_and_not_beside_it(
     kind: Kind, arm: Arm, victim: Caller, neighbour: Caller, inside: Path, beside: Path
 ) -> None:
@@ -66,15 +52,18 @@ def test_each_call_fails_below_the_path_at_any_depth_and_not_beside_it(
     for file in (inside, beside, deep):  # its descriptors are from before the start
         assert victim.calls("read", file) == 0
     fault = arm(victim.pid, fault=kind.value, paths=[str(inside.parent)])
-    for name in CALLS[kind]:
+    for name in BELOW_A_PATH[kind]:
         assert victim.calls(name, inside) == TABLE[kind].error, name
         assert victim.calls(name, deep) == TABLE[kind].error, name
         assert victim.calls(name, beside) == 0, name
         assert neighbour.calls(name, inside) == 0, name
     counters = fault.counters()
-    assert counters["injected"] == counters["matched"] >= 2 * len(CALLS[kind])
+    assert counters["injected"] == counters["matched"] >= 2 * len(BELOW_A_PATH[kind])
+    assert {hook["symbol"] for hook in counters["hooks"]} == {
+        placed.probe.symbol for placed in fault.placement.hooks
+    }
     assert fault.disarm() == []
-    for name in CALLS[kind]:
+    for name in BELOW_A_PATH[kind]:
         assert victim.calls(name, inside) == 0, name
 
 
@@ -255,7 +244,7 @@ def test_a_directory_of_an_overlay_can_be_named(
     outside = made(overlay / "file")
     assert [victim.calls("read", file) for file in (*files, outside)] == [0] * 3
     fault = arm(victim.pid, fault=kind.value, paths=[str(overlay / "sub")])
-    for name in CALLS[kind]:
+    for name in BELOW_A_PATH[kind]:
         for file in files:
             assert victim.calls(name, file) == TABLE[kind].error, (name, file)
         assert victim.calls(name, outside) == 0, name
