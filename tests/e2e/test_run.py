@@ -52,6 +52,7 @@ def test_a_manifest_is_injected_until_ctrl_c(victim: Victim) -> None:
         text=True,
     )
     assert running.stdout
+    assert running.stdout.readline().startswith("kernel-chaos-example: in force until ")
     assert running.stdout.readline().startswith("kernel-chaos-example: reached ")
     assert victim.does("mount", 4) == [errno.ENOMEM] * 4
     running.send_signal(signal.SIGINT)
