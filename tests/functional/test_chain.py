@@ -106,9 +106,7 @@ def test_a_return_that_a_kretprobe_misses_is_not_taken_for_none(arm: Arm, victim
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
-def test_a_frame_that_is_hot_is_followed_all_the_same(
-    arm: Arm, victim: Victim, mechanism: Mechanism
-) -> None:
+def test_a_hot_frame_is_followed(arm: Arm, victim: Victim, mechanism: Mechanism) -> None:
     threads, times, every = 4, 5000, 100
     fault = arm(
         dataclasses.replace(

@@ -28,7 +28,7 @@ def fault_of(victim: Victim, kind: Kind, *chain: str, **parts: object) -> Fault:
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
-def test_each_injection_is_told_with_its_process_its_cache_and_its_stack(
+def test_each_injection_is_reported_with_its_process_its_cache_and_its_stack(
     arm: Arm, victim: Victim, mechanism: Mechanism
 ) -> None:
     fault = arm(fault_of(victim, Kind.SLAB, "sys_mount", mechanism=mechanism))
@@ -51,7 +51,7 @@ def test_each_injection_is_told_with_its_process_its_cache_and_its_stack(
     assert fault.disarm() == []
 
 
-def test_what_a_disk_was_asked_for_is_told(arm: Arm, victim: Victim, ram_disk: Path) -> None:
+def test_what_a_disk_was_asked_for_is_reported(arm: Arm, victim: Victim, ram_disk: Path) -> None:
     fault = arm(fault_of(victim, Kind.BIO))
     victim.does("read", ram_disk, 1, 4096)
     (event,) = fault.events(1)["events"]

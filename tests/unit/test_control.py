@@ -221,7 +221,7 @@ def test_too_few_injections_make_the_experiment_deviate() -> None:
     "controls",
     [[], [{**CONTROL, "provider": {"type": "python", "module": "chaoskernel.controls"}}]],
 )
-def test_without_the_control_the_run_is_told_what_to_declare_and_deviates_all_the_same(
+def test_without_the_control_the_run_deviates_and_reports_what_to_declare(
     controls: list[Document], caplog: pytest.LogCaptureFixture
 ) -> None:
     target = FakeBackend(NOTHING)
@@ -254,7 +254,7 @@ def test_enough_injections_complete_the_experiment() -> None:
     assert (journal["status"], journal["deviated"]) == ("completed", False)
 
 
-def test_without_a_hypothesis_after_the_method_the_run_deviates_all_the_same() -> None:
+def test_without_a_hypothesis_after_the_method_the_run_deviates() -> None:
     document = experiment(START)
     del document["steady-state-hypothesis"]
     assert run(document, FakeBackend(NOTHING))["deviated"] is True

@@ -39,14 +39,14 @@ def test_counters_are_those_of_the_agent() -> None:
 
 
 @pytest.mark.usefixtures("target")
-def test_the_latest_injections_are_told_one_by_one() -> None:
+def test_the_latest_injections_are_reported_one_by_one() -> None:
     found = probes.injection_events("mount", 2)
     assert [event["stack"] for event in found["events"]] == [["f1+0x1"], ["f2+0x1"]]
     assert found["dropped"] == 1
 
 
 @pytest.mark.usefixtures("target")
-def test_sites_are_told_with_the_one_that_was_met_most_first() -> None:
+def test_sites_are_reported_with_the_one_that_was_met_most_first() -> None:
     found = probes.sites("mount")
     assert [(site["id"], site["count"]) for site in found] == [("0000000001", 5), ("00ab54c0de", 2)]
     assert found[0]["places"][1] == {"function": "ext4_get_tree", "offset": 18, "module": "ext4"}
@@ -54,7 +54,7 @@ def test_sites_are_told_with_the_one_that_was_met_most_first() -> None:
 
 @pytest.mark.usefixtures("target")
 @pytest.mark.parametrize("limit", [0, -1, True, "-2", "1.5", 1.5])
-def test_a_limit_of_events_that_is_none_is_refused(limit: object) -> None:
+def test_a_wrong_limit_of_events_is_refused(limit: object) -> None:
     with pytest.raises(ActivityFailed, match=r"^limit: .* is not a whole number above 0$"):
         probes.injection_events("mount", limit)  # type: ignore[arg-type]
 

@@ -104,7 +104,7 @@ def test_a_descriptor_that_others_have_made_non_blocking_is_waited_for() -> None
         assert len([json.loads(line) for line in lines]) == 50
 
 
-def test_a_reader_that_is_gone_is_told_once() -> None:
+def test_a_reader_that_is_gone_is_reported_once() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     gone: list[bool] = []

@@ -55,7 +55,7 @@ def test_stopping_goes_on_past_a_target_that_fails() -> None:
     assert there.record("b").state is State.ENDED
 
 
-def test_what_all_of_them_say_is_told() -> None:
+def test_what_all_of_them_say_is_reported() -> None:
     targets = Backends(FakeBackend(stuck=True))
     targets.start(a_fault("a"))
     targets.other("k", lambda: FakeBackend(stuck=True)).start(a_fault("a"))

@@ -305,7 +305,7 @@ def test_a_paused_schedule_lets_its_ticks_pass(target: FakeBackend, clock: Clock
     assert (counts["started"], counts["missed"]) == (2, 0)
 
 
-def test_a_tick_that_fails_is_told_and_the_next_one_tries_again(clock: Clock) -> None:
+def test_a_tick_that_fails_is_reported_and_the_next_one_tries_again(clock: Clock) -> None:
     target = FakeBackend(refuse=MissingTool("no bcc", hint="install it"))
     chaos = object_of(schedule(), target, clock)
     at(chaos, clock, 600)
@@ -322,7 +322,7 @@ def test_a_schedule_outlives_whatever_a_tick_comes_to(clock: Clock) -> None:
     assert "Resource temporarily unavailable" in chaos.state()["failedMessage"]
 
 
-def test_the_cause_of_a_failed_start_is_told_and_not_what_undoing_it_came_to(
+def test_the_cause_of_a_failed_start_is_reported_and_not_what_undoing_it_came_to(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     second = SEED.replace(NAME, "second")

@@ -177,7 +177,7 @@ def test_what_the_file_says_is_not_said_twice(
     assert f"{option} is not possible with -f" in result.output
 
 
-def test_everything_that_is_wrong_with_a_file_is_told(
+def test_everything_that_is_wrong_with_a_file_is_reported(
     monkeypatch: pytest.MonkeyPatch, file: Path
 ) -> None:
     file.write_text(SEED.replace("mode: one", "mode: x") + "    times: -1\n", encoding="utf-8")
@@ -214,7 +214,7 @@ class InterruptedTarget(FakeBackend):
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_ends_it_and_the_counters_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_it_and_the_counters_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     result, _ = ran(monkeypatch, "--pid", "12", "--json", target=InterruptedTarget())
     assert result.exit_code == 0
     assert [record["state"] for record in json.loads(result.stdout)] == ["ended"]
@@ -228,7 +228,7 @@ class EndedTarget(FakeBackend):
         return super().counters(name)
 
 
-def test_sigterm_ends_it_the_counters_are_told_and_the_status_is_the_signals(
+def test_sigterm_ends_it_the_counters_are_reported_and_the_status_is_the_signals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)

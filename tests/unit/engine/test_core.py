@@ -137,7 +137,7 @@ def test_bcc_is_a_remedy_where_it_is_enough(
     assert str(refused.value) == f"this kernel does not have its types; {remedy}"
 
 
-def test_a_kernel_without_what_core_builds_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_what_core_builds_on_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(btf, "present", lambda: True)
     monkeypatch.setattr(libbpf, "require_library", lambda: None)
     monkeypatch.setattr(bpf, "has_fetching_atomics", lambda: False)
@@ -164,7 +164,7 @@ def test_a_kernel_that_lacks_the_swap_of_ids_follows_the_rest(symbol: str, optio
             module.attach(entry)
 
 
-def test_a_library_that_cannot_be_loaded_is_told_with_the_linkers_words(
+def test_a_library_that_cannot_be_loaded_is_reported_with_the_linkers_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     libbpf._library.cache_clear()

@@ -52,7 +52,7 @@ def test_the_latest_are_read_and_those_overwritten_are_counted(
 
 
 @pytest.mark.parametrize("torn", [event(2, begun=2 + KEPT), event(2, sequence=2 - KEPT), Event()])
-def test_one_that_is_being_written_is_not_told_of(torn: Event) -> None:
+def test_a_slot_that_is_being_written_is_not_reported(torn: Event) -> None:
     slots = {**kept(event(1)), 2: bytes(torn)}
     found, lost = latest(2, 10, slots.__getitem__)
     assert (numbers(found), lost) == ([1], 1)
@@ -111,7 +111,7 @@ def test_it_tells_what_the_request_was_for(
     assert told["arguments"] == arguments
 
 
-def test_an_event_has_one_time_however_often_it_is_told() -> None:
+def test_an_event_has_one_time_however_often_it_is_reported() -> None:
     made = event(1, at=1_500_000_000)
     (told,) = to_json([made], Kind.FUNCTION, ["hook"], SYMBOLS, boot=1_700_000_000)
     assert told["at"] == "2023-11-14T22:13:21.500000+00:00"

@@ -104,7 +104,7 @@ def test_parameters_are_compared_with_the_kernels_types() -> None:
         list(placements(fault, symbols, only(types=Types(kernel()))))
 
 
-def test_what_is_told_of_a_request_is_where_this_kernel_has_it() -> None:
+def test_the_fields_of_a_request_are_where_this_kernel_has_them() -> None:
     fault = Fault("x", Kind.SLAB, Scope(pids=(42,)))
     symbols = symbols_of(b"1 T should_failslab\n20 D kmem_cache\n")
     (placement, _) = placements(fault, symbols, EVERYTHING)
@@ -142,7 +142,7 @@ HIDDEN = Hidden("kernel.kptr_restrict=2 hides kernel addresses", "sysctl shows t
         (None, ["f"], "x86_64", ["does not list its kretprobe trampoline", "kretprobe misses"]),
     ],
 )
-def test_what_hidden_addresses_switch_off_is_told(
+def test_what_hidden_addresses_switch_off_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     hidden: Hidden | None,
     chain: list[str],
@@ -168,7 +168,7 @@ def test_the_kernels_list_of_names_is_not_read_for_functions_that_have_types() -
     assert next(placements(fault, symbols, EVERYTHING)).frames[0].symbol == "__x64_sys_mount"
 
 
-def test_callers_that_get_past_a_system_call_are_told_once() -> None:
+def test_callers_that_get_past_a_system_call_are_reported_once() -> None:
     names = ["should_failslab", "__x64_sys_mount", "__ia32_compat_sys_mount", "__ia32_sys_mount"]
     features = only(types=types_of(*names))
     fault = Fault(

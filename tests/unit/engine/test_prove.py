@@ -136,7 +136,7 @@ def test_a_function_that_cannot_be_called_is_looked_for_in_the_kernels_list() ->
             shown(symbol, mechanism)
 
 
-def test_where_the_kernel_shows_no_list_that_it_took_the_program_is_all_that_is_told(
+def test_without_the_kernels_lists_the_proof_is_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ftrace, "calls_trampoline", lambda _: None)
@@ -169,7 +169,7 @@ def test_every_hook_of_the_table_has_a_provocation(kind: Kind, hook: Hook) -> No
     assert there, f"engine/hooks.py: no provocation for {kind}: {hook.symbol}, mask {hook.bits}"
 
 
-def test_no_provocation_is_of_a_hook_that_is_none() -> None:
+def test_every_provocation_belongs_to_a_hook() -> None:
     named = {hook.symbol for row in TABLE.values() for hook in row.hooks}
     assert {
         *hooks.PROVOCATIONS,

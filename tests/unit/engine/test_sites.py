@@ -71,7 +71,7 @@ def test_a_site_is_read_once_it_is_complete(program: Program) -> None:
     assert (site.by, site.call, site.arguments) == (By.SYSTEM_CALL, "openat", {"size": 64})
 
 
-def test_a_run_counts_anew_and_tells_of_a_site_once(program: Program) -> None:
+def test_a_run_counts_anew_and_reports_a_site_once(program: Program) -> None:
     program.table.begin(Sites())
     program.meets(KEY, 5)
     program.lost = 2

@@ -94,7 +94,7 @@ def test_end_kills_what_has_left_its_parent_and_its_session(kept: Keeping) -> No
     assert not alive(left)
 
 
-def test_exec_that_fails_is_told_by_its_error_number(kept: Keeping) -> None:
+def test_exec_that_fails_is_reported_by_its_error_number(kept: Keeping) -> None:
     place = kept.fresh()
     broken = place / "broken"
     broken.write_text("#!/no/such/interpreter\n", encoding="ascii")

@@ -219,7 +219,7 @@ def test_a_spec_of_inject_py_is_a_call_chain_and_back(text: str, chain: Chain) -
         ("(" * 70_000, "spec: .* is not text of up to 65536 characters"),
     ],
 )
-def test_a_spec_that_is_none_is_refused_at_its_column(text: str, line: str) -> None:
+def test_a_wrong_spec_is_refused_at_its_column(text: str, line: str) -> None:
     with pytest.raises(InvalidFault, match=f"^{line}$"):
         syntax.spec(text)
 

@@ -166,7 +166,7 @@ def test_a_name_that_no_fault_can_have_asks_the_cluster_for_nothing(cluster: Fak
     assert cluster.calls == []
 
 
-def test_a_cluster_that_nothing_names_is_told(
+def test_a_cluster_that_nothing_names_is_reported(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KUBERNETES_HOST")

@@ -79,7 +79,7 @@ def test_one_job_for_each_node_is_armed_and_what_they_count_is_added_up() -> Non
     ]
 
 
-def test_what_does_not_work_is_told_with_its_nodes(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_does_not_work_is_reported_with_its_nodes(caplog: pytest.LogCaptureFixture) -> None:
     one = Script(first=(armed(warnings=["no names"]),))
     two = Script(first=(armed(warnings=["no names", "slow"]),))
     cluster = FakeCluster({"worker-1": one, "worker-2": two, "worker-3": Script()})
@@ -125,7 +125,7 @@ def test_what_one_request_cannot_delete_is_deleted_one_by_one() -> None:
     assert (cluster.calls.count("delete_jobs"), cluster.calls.count("delete_job")) == (3, 7)
 
 
-def test_an_image_that_is_missing_is_told_with_node_and_pods_and_everything_is_undone() -> None:
+def test_an_image_that_is_missing_is_reported_with_node_and_pods_and_everything_is_undone() -> None:
     waiting = {"reason": "ErrImagePull", "message": "not found"}
     missing = {
         "phase": "Pending",
@@ -183,14 +183,14 @@ def test_a_job_that_is_being_made_when_its_fault_is_stopped_is_deleted(patience:
     assert sorted(cluster.deleted) == sorted(cluster.manifests)
 
 
-def test_a_right_that_is_missing_to_tell_why_a_job_makes_no_pod_is_told() -> None:
+def test_a_missing_right_to_read_events_is_reported() -> None:
     cluster = FakeCluster({"worker-1": Script(first=(), last=(), status=None)})
     cluster.refuse["warnings"] = lambda *_: NotPermitted("u may not list events")
     error = refused(cluster, Waits(start=0.3, stop=0.5, retry=0.01))
     assert "its Job has made no pod, and why cannot be told: u may not list events" in str(error)
 
 
-def test_what_a_nodes_kernel_cannot_do_is_told_as_its_agent_says_it() -> None:
+def test_an_unsupported_kernel_is_reported_in_its_agents_words() -> None:
     said = {"type": "error", "error": "DeadHook", "message": "it is not called", "hint": "boot X"}
     error = refused(FakeCluster({"worker-1": Script(first=(said,))}))
     assert str(error) == (
@@ -198,7 +198,7 @@ def test_what_a_nodes_kernel_cannot_do_is_told_as_its_agent_says_it() -> None:
     )
 
 
-def test_the_agents_own_error_is_told_and_not_the_exit_status_that_came_of_it() -> None:
+def test_the_agents_error_is_reported_instead_of_its_exit_status() -> None:
     said = {"type": "error", "error": "DeadHook", "message": "it is not called", "hint": ""}
     ended = {
         "phase": "Failed",
@@ -208,7 +208,7 @@ def test_the_agents_own_error_is_told_and_not_the_exit_status_that_came_of_it() 
     assert "it is not called" in str(error)
 
 
-def test_a_job_that_admission_lets_make_no_pod_is_told_by_its_events() -> None:
+def test_a_job_whose_pod_is_not_admitted_is_reported_by_its_events() -> None:
     cluster = FakeCluster({"worker-1": Script(first=(), last=(), status=None)})
 
     def warn(*_: str) -> None:
@@ -223,7 +223,7 @@ def test_a_job_that_admission_lets_make_no_pod_is_told_by_its_events() -> None:
     assert "not armed within 0.3 s: FailedCreate: PodSecurity" in str(error)
 
 
-def test_a_pod_that_goes_before_it_is_armed_is_told() -> None:
+def test_a_pod_that_goes_before_it_is_armed_is_reported() -> None:
     cluster = FakeCluster({"worker-1": Script(first=(), last=())})
     made = cluster.create_job
 
@@ -239,7 +239,7 @@ def test_a_pod_that_goes_before_it_is_armed_is_told() -> None:
     assert "its agent's pod is gone" in str(refused(cluster))
 
 
-def test_a_right_that_is_missing_is_told_once_for_the_first_node() -> None:
+def test_a_right_that_is_missing_is_reported_once_for_the_first_node() -> None:
     cluster = FakeCluster()
     cluster.refuse["create_job"] = lambda node: NotPermitted("u may not create jobs.batch")
     error = refused(cluster)

@@ -113,7 +113,7 @@ def test_a_refusal_is_read_from_the_bytes_that_older_clients_have_it_in() -> Non
         raise refused
 
 
-def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+def test_a_server_that_is_not_there_is_reported_in_one_line() -> None:
     cluster = ApiCluster(Connection(host="http://127.0.0.1:1"))
     with pytest.raises(ClusterError, match="could not be asked to list nodes") as caught:
         list(cluster.nodes())
@@ -122,7 +122,7 @@ def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
     assert caught.value.status == 0
 
 
-def test_a_key_with_a_line_break_is_told_and_not_shown(serving: Make) -> None:
+def test_a_key_with_a_line_break_is_reported_and_not_shown(serving: Make) -> None:
     _, server = serving(lambda *_: (200, {}))
     cluster = ApiCluster(Connection(host=server.url, api_key="hunter2\n"))
     with pytest.raises(ClusterError, match="the key or the token has a line break") as caught:
@@ -248,7 +248,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_trusted(tmp_path: Pa
         server.close()
 
 
-def test_a_certificate_that_is_none_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+def test_a_wrong_certificate_is_reported_before_the_first_request(tmp_path: Path) -> None:
     file = tmp_path / "ca.crt"
     file.write_text("no certificate")
     with pytest.raises(InvalidFault, match="KUBERNETES_HOST: 'https://h' is not usable"):
@@ -286,7 +286,7 @@ def test_a_file_that_is_no_kubeconfig(content: bytes, tmp_path: Path) -> None:
         assert " is not usable: it is no kubeconfig" in line
 
 
-def test_where_yaml_is_wrong_is_told(tmp_path: Path) -> None:
+def test_a_yaml_error_reports_its_line(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("a: 1\nb: ]\n")
     assert "it is no kubeconfig, see line 2;" in refused(Connection(kubeconfig=str(file)))

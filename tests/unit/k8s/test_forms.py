@@ -142,5 +142,5 @@ def test_what_fits_can_be_read(kind: str) -> None:
         ({"b": 5}, {"a": str}, ""),
     ],
 )
-def test_the_first_problem_is_told(value: Any, form: Form, problem: str) -> None:
+def test_the_first_problem_is_reported(value: Any, form: Form, problem: str) -> None:
     assert forms.problem(value, form) == problem

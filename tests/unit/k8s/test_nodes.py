@@ -64,7 +64,7 @@ def test_what_does_not_run_is_not_selected(document: dict[str, Any]) -> None:
         chosen(document)
 
 
-def test_a_container_that_does_not_run_is_told() -> None:
+def test_a_container_that_does_not_run_is_reported() -> None:
     document = pod("a")
     document["status"]["containerStatuses"][0]["state"] = {"waiting": {}}
     with pytest.raises(NothingSelected, match="container app of pod shop/a is not running"):
@@ -103,7 +103,7 @@ def test_native_sidecars_and_ephemeral_containers_are_selected_by_name() -> None
     assert [each.name for each in scope.containers] == ["app"]
 
 
-def test_an_init_container_that_is_done_is_none_that_there_is() -> None:
+def test_a_finished_init_container_is_not_in_scope() -> None:
     with pytest.raises(NothingSelected, match="no container migrate; there are: app, proxy, debug"):
         chosen(with_sidecars(), selection=named("migrate"))
 

@@ -85,7 +85,7 @@ def test_a_watch_passes_over_what_it_does_not_understand(
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
 
 
-def test_an_error_of_the_server_is_told_and_one_of_old_age_is_not(serving: Make) -> None:
+def test_an_error_of_the_server_is_reported_and_one_of_old_age_is_not(serving: Make) -> None:
     lines = [
         json.dumps({"type": "ERROR", "object": {"code": code, "message": "etcd"}})
         for code in (410, 500)
@@ -124,7 +124,7 @@ def test_an_answer_without_an_end_takes_no_memory(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in JUNK if kind != "a million bytes"])
-def test_a_list_that_is_none_is_an_error(kind: str, serving: Make) -> None:
+def test_an_answer_that_is_not_a_list_is_an_error(kind: str, serving: Make) -> None:
     cluster, _ = serving(lambda *_: (200, JUNK[kind]))
     with pytest.raises(ClusterError, match="the answer of the API server to list pods of shop"):
         list(cluster.pods("shop"))
@@ -354,7 +354,7 @@ def test_a_watch_that_never_works_is_what_a_start_fails_of() -> None:
         {"metadata": {"ownerReferences": 5}},
     ],
 )
-def test_a_pod_that_is_none_costs_itself_alone(pod: dict[str, Any]) -> None:
+def test_a_malformed_pod_costs_itself_alone(pod: dict[str, Any]) -> None:
     class Odd(FakeCluster):
         def watch_pods(
             self, namespace: str, labels: str, over: threading.Event

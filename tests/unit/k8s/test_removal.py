@@ -54,7 +54,7 @@ def test_a_part_is_deleted_by_one_request() -> None:
     assert sorted(cluster.asked) == ["c?part=0", "c?part=1"]
 
 
-def test_the_jobs_of_a_part_that_fails_are_deleted_one_by_one_and_those_left_are_told() -> None:
+def test_the_jobs_of_a_part_that_fails_are_deleted_one_by_one_and_those_left_are_reported() -> None:
     refused = {"c?part=0": ClusterError("no", status=422), "c/b": ClusterError("kept", status=422)}
     cluster = Cluster(refused.get)
     assert remove(cluster, {"part=0": ["a", "b"], "part=1": ["d"]}) == {"b": "kept"}
@@ -69,7 +69,7 @@ def test_a_server_that_is_not_there_is_asked_again(status: int) -> None:
     assert cluster.asked == ["c?part=0", "c/a", "c/a", "c/a"]
 
 
-def test_a_missing_right_to_delete_many_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_right_to_delete_many_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     error = NotPermitted("u may not deletecollection jobs.batch in namespace c", hint="grant it")
     cluster = Cluster(lambda what: error if "?" in what else None)
     with caplog.at_level(logging.WARNING):

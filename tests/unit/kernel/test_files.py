@@ -34,7 +34,7 @@ def test_as_many_places_as_are_named_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_files")
-def test_a_process_that_may_not_open_as_many_is_told_so(tmp_path: Path) -> None:
+def test_a_low_limit_of_open_files_is_reported(tmp_path: Path) -> None:
     where = Where(paths=directories(tmp_path, 64))
     with (
         pytest.raises(InvalidFault, match=r"may not open as many files; .*`ulimit -n`") as refused,

@@ -81,7 +81,7 @@ def test_the_lists_are_looked_for_where_tracefs_was_mounted_once_too(
     assert ftrace.calls_trampoline("__x64_sys_mkdir") is True
 
 
-def test_a_tracer_that_is_off_is_told_with_its_switch(
+def test_a_tracer_that_is_off_is_reported_with_its_switch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sysctl = tmp_path / "ftrace_enabled"
@@ -97,7 +97,7 @@ def test_a_tracer_that_is_off_is_told_with_its_switch(
         ftrace.require_on()
 
 
-def test_a_tracer_that_the_kernel_gave_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracer_that_the_kernel_gave_up_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
@@ -108,7 +108,7 @@ def test_a_tracer_that_the_kernel_gave_up_is_told(monkeypatch: pytest.MonkeyPatc
             ask()
 
 
-def test_kprobes_that_are_off_are_told_with_their_switch(
+def test_kprobes_that_are_off_are_reported_with_their_switch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert not ftrace.kprobes_are_off(tmp_path)

@@ -76,7 +76,7 @@ def test_mechanisms_that_are_missing_name_the_option_that_gives_them() -> None:
     assert [finding.usable for finding in report.mechanisms(None)] == [None, None]
 
 
-def test_hidden_addresses_are_told_with_what_would_show_them(
+def test_hidden_addresses_are_reported_with_what_would_show_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(addresses, "hidden", lambda: Hidden("it hides them", "sysctl shows them"))
@@ -193,7 +193,7 @@ def test_the_rows_of_mechanisms_name_the_list_that_is_missing() -> None:
     assert kprobe.remedy.startswith(NO_LIST)
 
 
-def test_what_only_root_can_tell_is_not_told() -> None:
+def test_what_only_root_can_see_is_not_reported() -> None:
     found = report.hooks(STOCK_NAMES, None)
     assert {found[kind].usable for kind in (Kind.WRITE, Kind.FSYNC, Kind.FUNCTION)} == {None}
     assert found[Kind.SLAB].usable is False

@@ -84,7 +84,7 @@ IA32 = b"""\
         ("__ia32_sys_mkdir", []),
     ],
 )
-def test_who_makes_a_system_call_by_another_function_is_told(
+def test_who_makes_a_system_call_by_another_function_is_reported(
     symbol: str, left_out: list[str]
 ) -> None:
     assert list(symbols_of(IA32).beside(symbol)) == left_out

@@ -141,7 +141,7 @@ def test_what_comes_and_goes_with_the_hosts_mounts_is_left_alone_unless_it_is_na
     assert files_of(host.see("/data/one")) == [str(host.top / "box/data/one")]
 
 
-def test_a_mountinfo_of_100_000_lines_is_read_and_too_many_below_are_told(host: Host) -> None:
+def test_a_mountinfo_of_100_000_lines_is_read_and_too_many_below_are_reported(host: Host) -> None:
     elsewhere = "".join(mount(f"/elsewhere/{number}") for number in range(100_000))
     host.process(7, host.top / "box", elsewhere + mount("/data/one"))
     host.contain(7)

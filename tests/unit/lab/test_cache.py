@@ -17,7 +17,7 @@ def test_the_cache_is_where_the_environment_says() -> None:
     assert cache.root({}) == Path.home() / ".cache/chaoskernel"
 
 
-def test_a_second_holder_waits_is_told_and_gives_up(tmp_path: Path) -> None:
+def test_a_second_holder_waits_is_reported_and_gives_up(tmp_path: Path) -> None:
     told: list[str] = []
     path = tmp_path / "build.lock"
     with (

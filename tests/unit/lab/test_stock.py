@@ -135,7 +135,7 @@ def test_a_kernel_is_laid_out_as_virtme_ng_and_the_guest_want_it(machine: Machin
     assert not list((machine.cache / "apt").glob("*/download"))
 
 
-def test_the_download_is_told_with_its_size(machine: Machine) -> None:
+def test_the_download_is_reported_with_its_size(machine: Machine) -> None:
     machine.fetch("linux-image-amd64")
     assert f"downloading {PACKAGE} 1-1, 70 MB" in machine.log.phases
 
@@ -233,7 +233,7 @@ def test_a_cloud_kernel_is_refused_by_what_it_lacks(machine: Machine) -> None:
         ("zsh", "no package 'zsh' in .*; give one such as linux-image-amd64"),
     ],
 )
-def test_an_unknown_package_is_told_with_near_names(
+def test_an_unknown_package_is_reported_with_near_names(
     machine: Machine, name: str, message: str
 ) -> None:
     with pytest.raises(LabError, match=message):
@@ -295,7 +295,7 @@ def test_an_unfinished_kernel_is_not_taken_and_is_made_anew(machine: Machine) ->
     assert machine.left() == {ready.directory.name}
 
 
-def test_a_disk_without_room_is_told_before_the_download(
+def test_a_disk_without_room_is_reported_before_the_download(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = shutil.disk_usage(machine.top)._replace(free=300_000_000)

@@ -41,7 +41,7 @@ def test_the_status_is_the_commands(tmp_path: Path, number: int) -> None:
     assert work_directory.status(tmp_path) == number
 
 
-def test_a_guest_without_a_status_is_lost_and_its_panic_is_told(tmp_path: Path) -> None:
+def test_a_guest_without_a_status_is_lost_and_its_panic_is_reported(tmp_path: Path) -> None:
     (tmp_path / "console.log").write_text("booting\nKernel panic - not syncing: why\nrebooting\n")
     with pytest.raises(LostGuest, match="last words: Kernel panic - not syncing: why"):
         work_directory.status(tmp_path)

@@ -40,7 +40,7 @@ def test_the_first_function_that_did_not_match_is_where_a_chain_ends(
     assert chain_end({"frames": frames}) == why
 
 
-def test_a_fault_without_effect_is_told_with_the_end_of_its_chain() -> None:
+def test_a_fault_without_effect_is_reported_with_the_end_of_its_chain() -> None:
     counters = {"reached": 9, "matched": 0, "injected": 0, "frames": [frame("a", 0, 0)]}
     with sharing(target := FakeBackend(counters)):
         actions.start_injection("mount", pids=[12])

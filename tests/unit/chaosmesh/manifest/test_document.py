@@ -153,7 +153,7 @@ def test_aliases_that_multiply_are_refused_at_once() -> None:
     ],
     ids=["one key", "no text", "unknown", "no texts"],
 )
-def test_of_very_many_mistakes_the_first_are_told(text: str) -> None:
+def test_of_very_many_mistakes_the_first_are_reported(text: str) -> None:
     found = problems(text)
     assert len(found) == MAX_PROBLEMS + 1
     assert found[-1] == "there is more; nothing was read on"
