@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from chaoskernel.cli import lab
+from chaoskernel.cli import lab, lab_options
 from chaoskernel.errors import LostGuest, TimeLimit
 from chaoskernel.lab import guest, kernel
 
@@ -23,7 +23,7 @@ def test_what_ends_a_guest_has_an_exit_status(error: Exception, status: int) -> 
 
 def test_a_variable_without_a_value_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAOS_GIVEN", "here")
-    passed = lab.variables(("CHAOS_GIVEN", "CHAOS_EMPTY=", "CHAOS_SET=a=b"))
+    passed = lab_options.variables(("CHAOS_GIVEN", "CHAOS_EMPTY=", "CHAOS_SET=a=b"))
     assert passed == {"CHAOS_GIVEN": "here", "CHAOS_EMPTY": "", "CHAOS_SET": "a=b"}
 
 
@@ -42,7 +42,7 @@ def test_what_is_no_variable_is_refused(
 ) -> None:
     monkeypatch.delenv("CHAOS_ABSENT", raising=False)
     with pytest.raises(click.UsageError) as refused:
-        lab.variables((setting,))
+        lab_options.variables((setting,))
     assert refused.value.message == said
 
 
