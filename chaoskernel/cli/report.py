@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 
 from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError
-from chaoskernel.report import exploration, journal, junit, markdown, page, reading
+from chaoskernel.report import exploration, journal, junit, markdown, page, reading, toolkit_report
 from chaoskernel.report.model import Exploration
 from chaoskernel.report.page import Report
 
@@ -41,6 +42,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Compare explorations with this earlier one: what is new, mended and gone.",
 )
 @click.option(
+    "--charts",
+    "charts_file",
+    type=_FILE,
+    metavar="FILE",
+    help="Write the journal with the timeline in it, for `chaos report`.",
+)
+@click.option("--png", is_flag=True, help="With --charts: as PDF and Markdown need it.")
+@click.option(
     "--check",
     is_flag=True,
     help="Exit with 3 where a run did not complete as meant, or a site came to a bad outcome.",
@@ -51,6 +60,8 @@ def command(
     junit_file: Path | None,
     markdown_file: Path | None,
     against: Path | None,
+    charts_file: Path | None,
+    png: bool,
     check: bool,
 ) -> None:
     """Write a report on journals of `chaos run` and results of `chaoskernel explore`.
@@ -66,7 +77,9 @@ def command(
     reports = [_report(file) for file in files]
     if against:
         reports = _compared(reports, against)
-    if output or not (junit_file or markdown_file):
+    if charts_file:
+        _write(charts_file, _with_charts(files, png))
+    if output or not (junit_file or markdown_file or charts_file):
         _write(output or Path("report.html"), page.render(reports))
     if junit_file:
         _write(junit_file, junit.render(reports))
@@ -86,6 +99,13 @@ def _report(file: Path) -> Report:
         f"{file} is neither a journal nor the results of an exploration",
         hint="name what `chaos run` or `chaoskernel explore --json` wrote",
     )
+
+
+def _with_charts(files: Sequence[Path], png: bool) -> str:
+    if len(files) > 1 or not journal.is_journal(reading.read(files[0])):
+        raise click.UsageError("--charts: name one journal")
+    document = reading.read(files[0], whole=True)
+    return json.dumps(toolkit_report.with_charts(document, png=png), indent=2)
 
 
 def _compared(reports: Sequence[Report], against: Path) -> list[Report]:

@@ -92,6 +92,12 @@ def outcomes(counts: Mapping[str, int]) -> str:
     )
 
 
+def png(svg: str) -> bytes:
+    """Return a chart as a picture of pixels, on white."""
+    drawn: bytes = vl_convert.svg_to_png(svg)
+    return drawn
+
+
 def colour(outcome: str) -> str:
     """Return the page's colour of an outcome."""
     return f"var(--outcome-{outcome.replace(' ', '-')}, var(--dim))"

@@ -24,15 +24,16 @@ _OF_AN_EVENT = ("at", "command", "pid", "hook", "node")
 Document = Mapping[str, Any]
 
 
-def read(path: Path) -> Document:
+def read(path: Path, *, whole: bool = False) -> Document:
     """Return the JSON object in a file; of events what a report shows, and each stack once.
 
+    :param whole: keep all of the events.
     :raises ChaosKernelError: it cannot be read, or is something else.
     """
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def smaller(item: dict[str, Any]) -> dict[str, Any]:
-        if "stack" in item and "pid" in item and isinstance(item["stack"], list):
+        if not whole and "stack" in item and "pid" in item and isinstance(item["stack"], list):
             stack = tuple(map(str, item["stack"]))
             kept = {key: item[key] for key in _OF_AN_EVENT if key in item}
             return {**kept, "stack": stacks.setdefault(stack, stack)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import html.parser
 import json
@@ -267,3 +268,22 @@ def test_a_chart_takes_any_text() -> None:
     run = journal.journal(made.journal(), "j")
     span = dataclasses.replace(run.spans[0], label=text)
     assert charts.timeline(dataclasses.replace(run, spans=[span], faults=[]))
+
+
+@pytest.mark.parametrize("png", [False, True])
+def test_the_journal_carries_the_timeline_for_the_toolkits_own_report(
+    tmp_path: Path, png: bool
+) -> None:
+    document = made.journal(text=made.HOSTILE)
+    file, out = saved(tmp_path, "journal.json", document), tmp_path / "with-charts.json"
+    assert run(file, "--charts", out, *(["--png"] if png else []))[0] == 0
+    written = json.loads(out.read_text())
+    (chart,) = written["run"][0].pop("charts")
+    assert written == document
+    if png:
+        assert base64.b64decode(chart).startswith(b"\x89PNG")
+    else:
+        assert "var(" not in chart
+        assert {element.tag.rpartition("}")[2] for element in ET.fromstring(chart).iter()} <= {
+            *("svg", "g", "path", "line", "text", "rect", "defs", "clipPath", "title", "tspan")
+        }
