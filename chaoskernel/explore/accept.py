@@ -19,6 +19,7 @@ from chaoskernel.explore.outcome import FINE, Outcome, severity
 
 _SCHEMA = 1
 _MOST_BYTES = 16 << 20
+_OF_ANOTHER_FORM = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _HEAD = """\
 # Outcomes that are accepted; --accept fails on anything worse.  Each needs a reason.
 """
@@ -98,7 +99,14 @@ def _parsed(path: Path) -> tuple[Mapping[str, str], list[Entry]]:
         raise ChaosKernelError(
             f"{path} cannot be read: {error.strerror}", hint="--write-accept writes it"
         ) from error
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as wrong:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as wrong:
         why = " ".join(str(wrong).split())[:200]
         raise ChaosKernelError(
             f"{path} is not a file of accepted outcomes: {why}",

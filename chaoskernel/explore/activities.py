@@ -20,6 +20,7 @@ def explore(state: str, resume: bool, **asked: Any) -> dict[str, Any]:
     :raises ChaosKernelError: nothing can be explored; what was found before is kept.
     """
     plan = planned(**asked)
+    session.check_commands(plan)
     path = Path(state)
     opened = store.resume(path) if resume else store.begin(path, plan)
     with opened as kept:

@@ -9,6 +9,7 @@ from typing import Any
 from chaoskernel.explore.observation import Attempt, Baseline, Observation
 from chaoskernel.explore.outcome import Outcome, severity
 from chaoskernel.explore.plan import Plan
+from chaoskernel.explore.typed import checked
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.sites import Phase, Site, hits_of, phase_of
 from chaoskernel.fault.spec import kind_named
@@ -47,7 +48,7 @@ class Found:
         given["site"] = Site.from_json(given["site"])
         given["fault"] = kind_named(given["fault"])
         given["phases"] = tuple(map(phase_of, given["phases"]))
-        return cls(**given)
+        return checked(cls(**given))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ class Result:
         given["outcome"] = Outcome(given["outcome"])
         given["tries"] = tuple(map(Outcome, given["tries"]))
         for key in ("leaks", "kernel", "log"):
-            given[key] = tuple(given[key])
-        return cls(**given)
+            given[key] = tuple(map(str, given[key]))
+        return checked(cls(**given))
 
 
 def attempt_of(document: Mapping[str, Any]) -> Attempt:
@@ -142,6 +143,8 @@ class Findings:
             self.trying, self.end = attempt_of(record["attempt"]), ""
         elif kind == "result":
             result = Result.from_json(record["result"])
+            if not result.attempt.sites or not self.sites.keys() >= {*result.attempt.sites}:
+                raise ValueError(f"a result of an unknown site: {result.attempt.id}")
             self.results[result.attempt.id] = result
             self.trying = None
         elif kind == "end":

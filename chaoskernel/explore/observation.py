@@ -6,9 +6,10 @@ Frozen, and JSON both ways: the store keeps them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from chaoskernel.explore.typed import checked
 from chaoskernel.fault.sites import Hits
 
 TAIL_BYTES = 4096
@@ -105,7 +106,7 @@ class Observation:
             given = dict(document)
             for key in ("failed", "kernel", "log"):
                 given[key] = tuple(given[key])
-            return cls(**{**given, "ending": Ending(**given["ending"])})
+            return checked(cls(**{**given, "ending": checked(Ending(**given["ending"]))}))
         except (TypeError, KeyError, AttributeError) as wrong:
             raise ValueError(f"not an observation: {wrong}") from None
 
@@ -151,8 +152,3 @@ class Baseline:
 def tail_of(text: bytes) -> str:
     """Return the end of an output as text."""
     return text[-TAIL_BYTES:].decode(errors="replace")
-
-
-def lines_of(texts: Sequence[str], most: int = 20) -> tuple[str, ...]:
-    """Return the first lines of many."""
-    return tuple(texts[:most])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.explore.typed import checked
 from chaoskernel.fault.checks import check_count, is_int, is_number
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.sites import Hits, Phase, Site, hits_of, phase_of
@@ -153,7 +154,7 @@ class Plan:
             given["hits"] = tuple(map(hits_of, given["hits"]))
             given["phases"] = tuple(map(phase_of, given["phases"]))
             number, of = given["shard"]
-            return cls(**{**given, "shard": (number, of)})
+            return checked(cls(**{**given, "shard": (int(number), int(of))}))
         except (KeyError, TypeError, AttributeError) as wrong:
             raise ValueError(f"not a plan: {wrong}") from None
 

