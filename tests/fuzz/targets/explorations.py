@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from chaoskernel.cli import explore
+from chaoskernel.cli.statuses import Status
 from chaoskernel.explore import accept, store
 from chaoskernel.explore.observation import Attempt
 from chaoskernel.explore.plan import Plan
@@ -87,7 +88,7 @@ def _try_state(given: str, scratch: Path) -> None:
         try:
             invoked(explore.command, "--show", "--state", str(file), *more)
         except SystemExit as over:
-            require(over.code in (0, explore.FOUND_STATUS), "another exit status")
+            require(over.code in (0, Status.FOUND), "another exit status")
 
 
 def _try_accepted(given: str, scratch: Path) -> None:
