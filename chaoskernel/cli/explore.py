@@ -225,10 +225,6 @@ def _explore_here(words: tuple[str, ...], given: dict[str, Any], state: Path) ->
         except (KeyboardInterrupt, SystemExit):
             kept.add("end", why="interrupted")
             logger.warning(f"interrupted; --resume --state {state} goes on")
-        except ChaosKernelError:
-            if not kept.findings.results and not given["resume"]:
-                state.unlink(missing_ok=True)  # nothing was found that could be lost
-            raise
         return kept.findings
 
 

@@ -194,7 +194,7 @@ class Explorer:
             return
         for hits in self._plan.hits:
             attempt = Attempt((*([found.under] if found.under else []), found.site.id), hits)
-            self._queue.add(attempt, self._sites(attempt))
+            self._queue.add(attempt, self._sites(attempt), late=not found.steady)
 
     def _sites(self, attempt: Attempt) -> list[Site]:
         return [self._findings.sites[each].site for each in attempt.sites]

@@ -31,6 +31,7 @@ class _Waiting:
     attempt: Attempt
     features: frozenset[str]
     drawn: str
+    late: bool = False
     nearest: float = 2.0  # to anything that was taken
 
 
@@ -49,10 +50,11 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, attempt: Attempt, sites: Sequence[Site]) -> bool:
+    def add(self, attempt: Attempt, sites: Sequence[Site], *, late: bool = False) -> bool:
         """Queue an attempt, unless it was queued before; return whether it is new.
 
         :param sites: those that it fails.
+        :param late: it comes after all others, as it may not be reached.
         """
         if attempt.id in self._seen:
             return False
@@ -60,7 +62,7 @@ class Queue:
         drawn = hashlib.sha256(f"{self._seed} {attempt.id}".encode()).hexdigest()
         mode = f"hits {attempt.hits}"
         mine = frozenset.union(*map(features, sites), {mode})
-        new = _Waiting(attempt, mine, drawn)
+        new = _Waiting(attempt, mine, drawn, late)
         new.nearest = min((distance(mine, each) for each in self._taken), default=2.0)
         self._waiting[attempt.id] = new
         return True
@@ -78,7 +80,9 @@ class Queue:
         """
         if not self._waiting:
             raise IndexError("the queue is empty")
-        best = max(self._waiting.values(), key=lambda each: (each.nearest, each.drawn))
+        best = max(
+            self._waiting.values(), key=lambda each: (not each.late, each.nearest, each.drawn)
+        )
         del self._waiting[best.attempt.id]
         self._take(best)
         return best.attempt
@@ -87,6 +91,10 @@ class Queue:
         self._taken.append(taken.features)
         for each in self._waiting.values():
             each.nearest = min(each.nearest, distance(each.features, taken.features))
+
+
+def _turn(each: _Waiting) -> tuple[bool, float, str]:
+    return not each.late, each.nearest, each.drawn
 
 
 def pairs(sites: Iterable[Site], hits: Iterable[Hits | int]) -> Iterator[Attempt]:

@@ -72,7 +72,7 @@ class Recording:
         self._names = names
         self._met: dict[str, Met] = {}
         self._attempt = _NOTHING
-        self._phase = Phase.START
+        self._phase: Phase | None = None  # what the faults know
         self._by_phase: dict[str, list[Phase]] = {}
         self._watching = False
         self._before: Counter[str] = Counter()
@@ -107,6 +107,8 @@ class Recording:
         """Say what the program does from now on."""
         if self._watching:
             self._look()
+        if phase is self._phase:
+            return  # a question less for each run of a command
         self._phase = phase
         for name in self._names.values():
             self._recorder.set_phase(name, phase)
@@ -154,7 +156,7 @@ class Recording:
             now.update({site.id: count for site, count in self._recorder.sites(name)})
         for site in now - self._before:
             found = self._by_phase.setdefault(site, [])
-            if self._phase not in found:
+            if self._phase and self._phase not in found:
                 found.append(self._phase)
         self._before = now
 

@@ -104,6 +104,7 @@ def _open(path: Path, flags: int, plan: Plan | None) -> Iterator[Store]:
         ) from None
     except OSError as error:
         raise ChaosKernelError(f"{path} cannot be opened: {error.strerror}") from error
+    findings: Findings | None = None
     try:
         _lock(path, descriptor)
         if plan:
@@ -113,6 +114,10 @@ def _open(path: Path, flags: int, plan: Plan | None) -> Iterator[Store]:
         else:
             findings = _read(path, descriptor)
         yield Store(path, descriptor, findings)
+    except Exception:
+        if plan and not (findings and findings.results):
+            path.unlink(missing_ok=True)  # nothing was found that could be lost
+        raise
     finally:
         os.close(descriptor)
 

@@ -32,8 +32,7 @@ def test_probe_without_an_exploration_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"command": []}, "a command to explore"),
-        ({"command": "sqlite3 db"}, "command: 'sqlite3 db' is not a list"),
+        ({"command": []}, "command: missing"),
         ({"command": ["no-such-thing"]}, "no-such-thing: there is no such command"),
         ({"command": ["true"], "sites": "many"}, "sites: 'many' is not a number"),
     ],

@@ -54,6 +54,14 @@ def test_nothing_is_queued_twice_and_what_is_known_is_skipped() -> None:
     assert len(queue) == 2
 
 
+def test_what_may_not_be_reached_comes_last() -> None:
+    queue = Queue()
+    queue.add(Attempt((OTHERS[0].id,)), [OTHERS[0]], late=True)
+    for each in ALIKE[:3]:
+        queue.add(Attempt((each.id,)), [each])
+    assert [queue.pop().sites[0] for _ in range(4)][-1] == OTHERS[0].id
+
+
 def test_pairs_are_all_there_once() -> None:
     found = [each.id for each in pairs(ALIKE[:4], [Hits.ONCE])]
     assert len(found) == len(set(found)) == 6
