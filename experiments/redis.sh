@@ -5,6 +5,7 @@
 #                        starts the server
 #   ask COMMAND...       ask by a new client, which waits for three seconds; print the answer
 #   ask-as NAME COMMAND...  the same by a client whose process has that name
+#   second PORT          start a server of its own there, which keeps nothing
 #   await TEXT COMMAND...   ask until the answer has this text in it, and print it
 #   await-log TEXT       wait until the server's log has a line with this text, and print its words
 #   connect              let a client connect that counts, five times a second, until the end
@@ -50,13 +51,19 @@ client() { timeout 3 redis-cli -e -p "$port" "$@" 2>&1; }
 start() {
 	mkdir -p "$place/data"
 	link_programs
-	detached server "$place/redis-server" --port "$port" --bind 127.0.0.1 --dir "$place/data" \
-		--appendonly yes --appendfsync everysec --save 3600 1
+	serve server "$port" --dir "$place/data" --appendonly yes --appendfsync everysec --save 3600 1
+}
+
+# Start a server by that name, at a port, with these options, and wait until it answers.
+serve() {
+	name=$1 at=$2
+	shift 2
+	detached "$name" "$place/redis-server" --port "$at" --bind 127.0.0.1 "$@"
 	tries=100
-	until [ "$(client PING)" = PONG ] && running server redis-server; do
+	until [ "$(client -p "$at" PING)" = PONG ] && running "$name" redis-server; do
 		if [ $tries -eq 0 ]; then
-			why=$(tail -n 1 "$log")
-			end server redis-server
+			why=$(tail -n 1 "$place/$name.log")
+			end "$name" redis-server
 			fail "no server: $why"
 		fi
 		tries=$((tries - 1))
@@ -79,6 +86,7 @@ end() {
 
 stop() {
 	end client redis-cli
+	end second redis-server
 	end server redis-server
 	rm -rf "$place"
 }
@@ -132,11 +140,12 @@ case ${1:-} in
 try) try ;;
 ask) shift && ask "$@" ;;
 ask-as) shift && ask_as "$@" ;;
+second) serve second "$2" --save "" ;;
 await) shift && await "$@" ;;
 await-log) await_log "$2" ;;
 connect) detached client redis-cli -p "$port" -r -1 -i 0.2 INCR ticks ;;
 goes-on) goes_on ;;
 restart) end server redis-server && start ;;
 stop) stop ;;
-*) fail "usage: redis.sh try | ask | ask-as | await | await-log | connect | goes-on | restart | stop" ;;
+*) fail "usage: redis.sh try | ask | ask-as | second | await | await-log | connect | goes-on | restart | stop" ;;
 esac

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.caller import Caller
+from tests.talker import Talker
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS = 0x00020000
@@ -64,6 +65,37 @@ class Container(Caller):
         own = Path(self._data) / "file"
         return self._ask(name, file or own, other or own.with_name("other"))
 
+    def mount(self, place: str) -> None:
+        """Mount a tmpfs where it sees a directory, which is made."""
+        child = os.fork()
+        if not child:
+            try:
+                _checked(_LIBC.setns(os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY), 0))
+                Path(place).mkdir()
+                _mount("none", Path(place), "tmpfs")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+class TalkingContainer(Talker):
+    """The same of a process that uses sockets; see Talker.
+
+    :param volumes: directories of the host, by where they are in the container.
+    """
+
+    def __init__(self, directory: Path, group: Path, volumes: Mapping[str, Path]) -> None:
+        super().__init__(directory)
+        self.where = None  # its program is a module of this directory's
+        self._group = group
+        self._given = [f"volume:{place}={source}" for place, source in volumes.items()]
+
+    def _program(self) -> Sequence[str]:
+        self._group.mkdir(parents=True, exist_ok=True)
+        places = [str(self.directory), str(self._group), "/data"]
+        return ["-m", "tests.container", *places, "talk", *self._given]
+
 
 def _checked(result: int) -> None:
     if result < 0:
@@ -105,9 +137,12 @@ def _enter(root: Path, group: Path, data: str, given: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from tests.calls import serve
+    from tests import calls, socket_calls
 
     _enter(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
-    own = Path(sys.argv[3]) / "file"
-    own.write_bytes(b"x" * 4096)
-    serve(own)
+    if "talk" in sys.argv[4:]:
+        socket_calls.serve()
+    else:
+        own = Path(sys.argv[3]) / "file"
+        own.write_bytes(b"x" * 4096)
+        calls.serve(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,19 @@ def played(name: str, directory: Path, seconds: float = 400) -> dict[str, Any]:
     assert ended.returncode == 0
     found: dict[str, Any] = json.loads(journal.read_text(encoding="utf-8"))
     return found
+
+
+def summary(directory: Path) -> str:
+    """Return what `chaoskernel summary` prints of the journal in a directory."""
+    printed = subprocess.run(
+        [_program("chaoskernel"), "summary", directory / "journal.json"],
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return printed.stdout
 
 
 def outputs(journal: Mapping[str, Any]) -> dict[str, Any]:

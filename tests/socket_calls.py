@@ -87,7 +87,7 @@ def _ended(call: Any, arguments: list[Any]) -> int:
     return 0
 
 
-def _serve() -> None:
+def serve() -> None:
     calls = Calls()
     print("ready", flush=True)
     for line in sys.stdin:
@@ -96,4 +96,4 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    serve()

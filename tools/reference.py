@@ -236,7 +236,7 @@ def _faults() -> str:
 
 def _fault(row: Row) -> list[str]:
     usual, others = (row.errors[0], row.errors[1:]) if row.errors else ("", ())
-    where = "`paths`, `devices`" if row.takes_paths else ""
+    where = "`paths`, `devices`" if row.takes_paths else "`peers`" if row.takes_peers else ""
     if row.needs_place:
         where += "; required, or `any_file`"
     options = dict.fromkeys(hook.option for hook in row.hooks if not hook.optional)

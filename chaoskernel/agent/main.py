@@ -123,7 +123,7 @@ def _follow(
     teller: Teller,
     count: Callable[[], Mapping[str, Any]],
 ) -> str:
-    """Follow containers and report, until the fault is to end; return why it ends.
+    """Follow containers and mounts, and report, until the fault is to end; return why it ends.
 
     :param count: returns what the teller is asked about.
     """

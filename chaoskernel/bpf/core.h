@@ -43,6 +43,22 @@ struct sock___with_ipv6 {
 	struct sock_common___with_ipv6 __sk_common;
 } __attribute__((preserve_access_index));
 
+/* With CONFIG_UNIX=m these are in the types of a module, and not in vmlinux.h. */
+struct sockaddr_un___of_module {
+	u16 sun_family;
+} __attribute__((preserve_access_index));
+
+struct unix_address___of_module {
+	int len;
+	struct sockaddr_un___of_module name[];
+} __attribute__((preserve_access_index));
+
+struct unix_sock___of_module {
+	struct unix_address___of_module *addr;
+	struct path path;
+	struct sock *peer;
+} __attribute__((preserve_access_index));
+
 struct gendisk___before_5_12 {
 	int major;
 	int first_minor;

@@ -156,21 +156,6 @@ struct msghdr {
 	int msg_namelen;
 };
 
-struct sockaddr_un {
-	u16 sun_family;
-};
-
-struct unix_address {
-	int len;
-	struct sockaddr_un name[];
-};
-
-struct unix_sock {
-	struct unix_address *addr;
-	struct path path;
-	struct sock *peer;
-};
-
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r9;

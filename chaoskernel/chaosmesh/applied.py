@@ -162,6 +162,7 @@ class Applied:
                 for target in targets
             ],
             "injected": sum(int(run.counters.get("injected", 0)) for run in runs),
+            **(runs[-1].label if runs else {}),
         }
         return found | ({"schedule": self._schedule(runs)} if self.chaos.plan else {})
 

@@ -101,6 +101,7 @@ def _described(kind: Kind, offer: Offer) -> dict[str, Any]:
             for hook in offer.hooks
         ],
         "paths": row.takes_paths,
+        "peers": row.takes_peers,
         "needs_place": row.needs_place,
         "predicate": row.hooks[0].parameters if row.takes_predicate else None,
         "stand_in": nearest.value if nearest else None,
@@ -153,7 +154,7 @@ def _whole(fault: Mapping[str, Any]) -> Table:
         places = "paths, devices or any_file"
         where = f"{places}: one is required" if fault["needs_place"] else places
     else:
-        where = "no"
+        where = "peers: addresses, networks, ports, Unix sockets" if fault["peers"] else "no"
     rows = {
         "what fails": fault["fails"],
         "here": f"{_MARKS[fault['usable']]}: {fault['found']}",

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple, Protocol
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.placement import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
+from chaoskernel.engine.listing import Listing, Places
+from chaoskernel.engine.mounts import HostMounts
 from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
 from chaoskernel.engine.sites import Recorder, SiteTable
-from chaoskernel.engine.views import Container, ContainerPlaces, Places
+from chaoskernel.engine.views import Container, ContainerPlaces
 from chaoskernel.errors import EngineError, UnsupportedKernel
 from chaoskernel.fault.sites import Phase
 from chaoskernel.fault.spec import Fault, Mechanism
@@ -134,9 +136,13 @@ def _arm_at(
         follower = None
         if fault.scope.pods and groups.hierarchy:
             follower = Follower(module, fault.scope.pods, groups.hierarchy.directory)
-        listed = module.list_places(undo.enter_context(files.opened(_of_host(fault))))
+        here = _of_host(fault)
+        places, listing = undo.enter_context(files.opened(here)), Listing(module)
+        listing.enter(places, "this host")
         targets = seed(module, fault.scope, groups.named, follower)
-        views = _views(fault, module, groups, follower, listed)
+        views = _views(fault, listing, groups, follower)
+        if here.paths:
+            views = HostMounts(listing, here.paths, places[: len(here.paths)])
         if views:
             undo.callback(views.close)
             views.begin()
@@ -156,14 +162,15 @@ def _arm_at(
 def _of_host(fault: Fault) -> Where:
     """Return what is meant of the host's own files: a container has its own paths."""
     inside = fault.scope.has_views
-    return dataclasses.replace(fault.to_open, paths=()) if inside else fault.to_open
+    return dataclasses.replace(fault.to_open, paths=(), peers=()) if inside else fault.to_open
 
 
 def _views(
-    fault: Fault, module: Module, groups: Groups, follower: Follower | None, listed: Sequence[int]
-) -> ContainerPlaces | None:
+    fault: Fault, listing: Listing, groups: Groups, follower: Follower | None
+) -> ContainerPlaces | HostMounts | None:
     """Return the places of the scope's containers, where the fault has paths in them."""
-    scope, paths = fault.scope, fault.where.paths
+    scope, sockets = fault.scope, fault.to_open.sockets
+    paths = sockets or fault.where.paths
     if not paths or not scope.has_views:
         return None
     # A scope of containers with paths names no other control groups.
@@ -179,14 +186,14 @@ def _views(
                 yield Container(f"pod {pod}", group)
 
     owners = [*(each.owner for each in alone), *(f"pod {pod}" for pod in scope.pods)]
-    return ContainerPlaces(module, paths, owners, containers, listed)
+    return ContainerPlaces(listing, "peers" if sockets else "paths", paths, owners, containers)
 
 
 class Follows(NamedTuple):
     """What is looked at again while a fault is in force."""
 
     follower: Follower | None = None
-    views: ContainerPlaces | None = None
+    views: ContainerPlaces | HostMounts | None = None
 
 
 class Armed:

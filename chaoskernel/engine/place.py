@@ -152,7 +152,7 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
         if not name:
             continue
         features.require_injectable(name)
-        _require_result(fault, name, features.types)
+        _require_result(fault, name, features)
         check_parameters("parameters", fault.parameters, name, features.types)
         yield PlacedHook(
             probe=Probe(name, Mechanism.AUTO),
@@ -163,17 +163,26 @@ def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[Place
         )
 
 
-def _require_result(fault: Fault, name: str, types: Types) -> None:
-    """Check that a function that the user named returns something, as far as is known.
+def _require_result(fault: Fault, name: str, features: Features) -> None:
+    """Check that a function that the user named returns an error, as far as is known.
 
-    :raises InvalidFault: it returns nothing, which nobody can modify.
+    :raises InvalidFault: it returns nothing, or what is no error.
     """
-    if fault.kind is Kind.FUNCTION and types.returns_nothing(name):
+    if fault.kind is not Kind.FUNCTION:
+        return
+    if features.types.returns_nothing(name):
         raise InvalidFault(
             "function",
             fault.function,
             "failed by anybody: on this kernel it returns nothing",
             hint="name a function whose callers look at what it returns",
+        )
+    if features.is_own_of_a_module(name):
+        raise InvalidFault(
+            "function",
+            fault.function,
+            "failed by anybody: it is no security hook, but a security module's own function",
+            hint="name a hook; `chaoskernel faults` lists some",
         )
 
 

@@ -6,17 +6,15 @@ is let go of as soon as it has gone.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from chaoskernel.bpf.abi import MAX_PLACES
-from chaoskernel.errors import ChaosKernelError, EngineError, InvalidFault
+from chaoskernel.engine.listing import Held, Listing
+from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.kernel import views
 from chaoskernel.kernel.cgroups import Cgroup
-from chaoskernel.kernel.files import Place
 
 _PATIENCE, _PATIENCE_AT_START = 0.2, 10.0
 """Seconds that all the containers of one look may take to open files.
@@ -31,16 +29,6 @@ _UNSEEN = "none of its processes has a root of its own that can be looked into"
 _SILENT = "a file system does not answer"
 
 
-class Places(Protocol):
-    """The program's table of places."""
-
-    def list_places(self, places: Iterable[Place]) -> Sequence[int]:
-        """Enter files and directories; return their addresses in the kernel."""
-
-    def unlist_places(self, addresses: Iterable[int]) -> None:
-        """Take places out."""
-
-
 class Container(NamedTuple):
     """A container whose view counts.
 
@@ -52,37 +40,62 @@ class Container(NamedTuple):
 
 
 class _View:
-    """What is open of one container."""
+    """What is open of one container.
+
+    :ivar stale: its mounts have changed since they were looked at.
+    """
 
     def __init__(self, container: Container, paths: Sequence[str]) -> None:
         self.container = container
         self.missing = dict.fromkeys(paths, _UNSEEN)
-        self.held: list[views.Seen] = []
-        self.addresses: list[int] = []
+        self.named: list[Held] = []
+        self.mounted: list[Held] = []
+        self.watch: views.Watch | None = None
+        self.stale = False
         self.looking: views.Look | None = None
+
+    def is_due(self) -> bool:
+        """Tell whether there is something to look for."""
+        if self.watch and self.watch.has_changed():
+            self.stale = True
+        return bool(self.missing or self.stale)
+
+    def below(self, root: views.Root) -> list[str]:
+        """Return where the named places lie, as the mounts of a root spell it."""
+        found = []
+        for place in (place for held in self.named for place in held.places):
+            with contextlib.suppress(OSError):
+                found.append(views.inside(root, place.descriptor))
+        return found
+
+    def watch_as(self, watch: views.Watch) -> None:
+        """Watch the mounts of another process from now on."""
+        if self.watch:
+            self.watch.close()
+        self.watch = watch
 
 
 class ContainerPlaces:
-    """Keeps the places of containers listed while these come and go.
+    """Keeps the places of containers listed while these come and go, and what is mounted there.
 
+    :param key: of the fault, that has the paths.
     :param owners: all that were named; each has at least one container with every path.
     :param containers: returns those that there are now.
-    :param others: addresses of places that are listed already, and stay.
     """
 
     def __init__(
         self,
-        table: Places,
+        listing: Listing,
+        key: str,
         paths: Sequence[str],
         owners: Sequence[str],
         containers: Callable[[], Iterable[Container]],
-        others: Iterable[int] = (),
     ) -> None:
-        self._table = table
+        self._listing = listing
+        self._key = key
         self._paths = paths
         self._owners = owners
         self._containers = containers
-        self._listed = collections.Counter(others)
         self._views: dict[int, _View] = {}
         self._looking: list[views.Look] = []
 
@@ -99,7 +112,7 @@ class ContainerPlaces:
                 if all(path in each for each in missing):
                     why = dict.fromkeys(each[path] for each in missing) or (_UNSEEN,)
                     raise InvalidFault(
-                        "paths",
+                        self._key,
                         path,
                         f"there in {owner}: {', '.join(why)}",
                         hint="name a file or directory as the container sees it",
@@ -112,8 +125,8 @@ class ContainerPlaces:
     def counts(self) -> dict[str, int]:
         """Return how many places are listed, and how many containers have none of the paths."""
         return {
-            "places": len(self._listed),
-            "containers_without_paths": sum(not v.held for v in self._views.values()),
+            "places": len(self._listing),
+            "containers_without_paths": sum(not v.named for v in self._views.values()),
         }
 
     def close(self) -> None:
@@ -133,7 +146,7 @@ class ContainerPlaces:
         until = time.monotonic() + seconds
         for identity, container in there.items():
             view = self._views.setdefault(identity, _View(container, self._paths))
-            if view.missing:
+            if view.is_due():
                 self._open(view, until, strict=strict)
 
     def _open(self, view: _View, until: float, *, strict: bool) -> None:
@@ -143,51 +156,59 @@ class ContainerPlaces:
         root = views.root_of(view.container.group)
         if not root:
             return
-        look = view.looking = views.Look(root, list(view.missing))
-        try:
-            look.start()
-        except RuntimeError:  # there is no thread for it now
-            root.close()
-            return
-        self._looking.append(look)
-        seen = look.result(max(0.0, until - time.monotonic()) / 2)
-        if seen is None:
-            view.missing = dict.fromkeys(view.missing, _SILENT)
-            return
-        try:
-            addresses = self._enter(seen.places)
-        except (ChaosKernelError, OSError) as refused:
-            seen.close()
-            if isinstance(refused, OSError):
-                refused = EngineError(
-                    f"a file of {view.container.owner} is not to be seen: {refused}"
-                )
-            if strict:
-                raise refused from None
-            view.missing = dict.fromkeys(view.missing, str(refused))
-            return
-        view.missing = dict(seen.missing)
-        if seen.places:
-            view.held.append(seen)
-            view.addresses += addresses
+        below = view.below(root) if view.stale else ()
+        with contextlib.ExitStack() as undo:
+            watch = views.Watch(root.mounts)
+            undo.callback(watch.close)
+            look = view.looking = views.Look(root, list(view.missing), below)
+            try:
+                look.start()
+            except RuntimeError:  # there is no thread for it now
+                root.close()
+                return
+            self._looking.append(look)
+            seen = look.result(max(0.0, until - time.monotonic()) / 2)
+            if seen is None:
+                view.missing = dict.fromkeys(view.missing, _SILENT)
+                return
+            if self._take(view, seen, strict=strict):
+                undo.pop_all()
+                view.watch_as(watch)
 
-    def _enter(self, places: Sequence[Place]) -> Sequence[int]:
-        if len(self._listed) + len(places) > MAX_PLACES:
-            raise EngineError(
-                f"the containers have more than {MAX_PLACES} files, directories and file "
-                "systems at these paths",
-                hint="name fewer paths, or select fewer pods of a node",
-            )
-        addresses = self._table.list_places(places)
-        self._listed.update(addresses)
-        return addresses
+    def _take(self, view: _View, seen: views.Seen, *, strict: bool) -> bool:
+        """Enter what was seen of a container; what is mounted anew replaces what was.
+
+        :returns: False where that was refused.
+        """
+        owner = view.container.owner
+        gone = view.mounted if view.stale and not seen.trouble else []
+        try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(seen.close)
+                named = self._listing.enter(seen.places, owner)
+                undo.callback(self._listing.release, named)
+                mounted = self._listing.enter(seen.mounted, owner)
+                undo.pop_all()
+        except ChaosKernelError as refused:
+            if strict:
+                raise
+            view.missing = dict.fromkeys(view.missing, str(refused))
+            return False
+        view.missing, view.stale = dict(seen.missing), False
+        view.named += [named] if seen.places else []
+        view.mounted = [each for each in view.mounted if each not in gone]
+        view.mounted += [mounted] if seen.mounted else []
+        for held in gone:
+            self._let_go(held)
+        return True
+
+    def _let_go(self, held: Held) -> None:
+        self._listing.release(held)
+        views.close(held.places)
 
     def _release(self, view: _View) -> None:
         """Take a container's places out before their addresses can be those of other files."""
-        self._listed.subtract(view.addresses)
-        over = [address for address in {*view.addresses} if not self._listed[address]]
-        self._table.unlist_places(over)
-        for address in over:
-            del self._listed[address]
-        for seen in view.held:
-            seen.close()
+        for held in (*view.named, *view.mounted):
+            self._let_go(held)
+        if view.watch:
+            view.watch.close()

@@ -100,10 +100,11 @@ def check_place(kind: Kind, where: Where, scope: Scope, predicate: str) -> None:
             "possible for pods, which share those of their node",
             hint="name paths, as the pods see them",
         )
-    if where.paths and scope.has_views and scope.has_hosts:
+    inside = where.paths or where.sockets
+    if inside and scope.has_views and scope.has_hosts:
         raise InvalidFault(
-            "paths",
-            ", ".join(where.paths),
+            "paths" if where.paths else "peers",
+            ", ".join(inside),
             "possible for containers together with other processes: "
             "the same path is another file to each of them",
             hint="start one fault for the containers, and another one for the others",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ _TAGGED = {_STRUCT: "struct ", _UNION: "union ", _ENUM: "enum ", _ENUM64: "enum 
 _TRANSPARENT = {*_QUALIFIERS, _PTR, _TYPEDEF}
 """Kinds that only add something to another type."""
 
-_LOOKED_UP = {_FUNC, _STRUCT, _TYPEDEF, _ENUM}
+_LOOKED_UP = {_FUNC, _STRUCT, _UNION, _TYPEDEF, _ENUM}
 """Kinds that are asked for by name."""
 
 _FIXED_TAIL = {_INT: 4, _ARRAY: 12, _VAR: 4, _DECL_TAG: 4}
@@ -131,16 +131,24 @@ class Types:
     def offset(self, structure: str, member: str) -> int:
         """Return where a structure has a member, in bytes; 0 where that is not known."""
         number = self._find(_STRUCT, structure)
-        if not number:
-            return 0
-        at = self._records[number]
-        info = self._info(at)
-        for name, _, bits in struct.iter_unpack(
-            "<III", self._raw[at + _RECORD : at + _RECORD + 12 * (info & 0xFFFF)]
-        ):
-            if self._string(name) == member:
-                return int(bits & 0xFFFFFF if info >> 31 else bits) // 8
+        for name, bits in self._members(number):
+            if name == member:
+                small = self._info(self._records[number]) >> 31
+                return int(bits & 0xFFFFFF if small else bits) // 8
         return 0
+
+    def members_of_union(self, union: str) -> frozenset[str]:
+        """Return the names of a union's members; none where it is not known."""
+        return frozenset(name for name, _ in self._members(self._find(_UNION, union)))
+
+    def _members(self, number: int) -> Iterator[tuple[str, int]]:
+        """Yield the members of a structure or union by name, and where they are said to be."""
+        if not number:
+            return
+        at = self._records[number]
+        items = self._raw[at + _RECORD : at + _RECORD + 12 * (self._info(at) & 0xFFFF)]
+        for name, _, place in struct.iter_unpack("<III", items):
+            yield self._string(name), place
 
     def enumerator(self, enumeration: str, name: str) -> int | None:
         """Return the value of one of an enumeration's names; None where it is not known."""

@@ -24,6 +24,21 @@ _LOOKS_UP = "within_error_injection_list"
 _ALWAYS_MODIFIABLE = "security_"
 """Functions of that name may be overridden by fmod_ret without being on the list."""
 
+_HOOKS = "security_list_options"
+"""The union that has a member for each hook of security modules (include/linux/lsm_hooks.h)."""
+
+_OTHERWISE_NAMED = {
+    "create_user_ns": "userns_create",
+    "prepare_creds": "cred_prepare",
+    "settime64": "settime",
+    "sk_classify_flow": "sk_getsecid",
+    "skb_classify_flow": "xfrm_decode_session",
+    "sock_rcv_skb": "socket_sock_rcv_skb",
+    "transfer_creds": "cred_transfer",
+    "vm_enough_memory_mm": "vm_enough_memory",
+}
+"""Members whose function has another name: `security_NAME` or, of objects, NAME_security."""
+
 _NEAR = 3
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
@@ -71,6 +86,17 @@ class Features(NamedTuple):
             f"{function} is not on this kernel's error-injection list",
             needs=advice.allocation(function) or _on_the_list(function, self.injectable),
         )
+
+    def is_own_of_a_module(self, function: str) -> bool:
+        """Tell whether a function is known to be no hook, though it has the name of one.
+
+        SELinux calls its own functions so (security/selinux/ss/services.c), and they return
+        what is no error number.
+        """
+        prefix, _, name = function.partition(_ALWAYS_MODIFIABLE)
+        hooks = self.types.members_of_union(_HOOKS) if name and not prefix else ()
+        names = (name, f"{name}_security", _OTHERWISE_NAMED.get(name, name))
+        return bool(hooks) and not any(each in hooks for each in names)
 
     def may_override(self, function: str) -> bool:
         """Tell whether the kernel permits to override a function, as far as is known."""

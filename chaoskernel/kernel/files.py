@@ -1,4 +1,4 @@
-"""Files of the host by what they are: opened without being read, with the mounts below them."""
+"""Files of the host by what they are: opened without being read."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.where import Where
 
 _OPENAT2 = 437  # the same on every architecture (since Linux 5.6)
+_OPEN_TREE = 428  # likewise (since Linux 5.2)
+_OPEN_TREE_CLONE = 1  # include/uapi/linux/mount.h
 _RESOLVE_IN_ROOT = 0x10  # include/uapi/linux/openat2.h
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
-_MAX_MOUNTS = 512
-_MAX_PLACES = 1024  # MAX_PLACES of the program
 _EMPTY_PATH, _DONT_SYNC = 0x1000, 0x4000  # AT_…, include/uapi/linux/fcntl.h
 _STATX_BYTES = 256
 _STATX_IDENTITY = struct.Struct("=32xQ96xII")  # stx_ino, stx_dev_major, stx_dev_minor
@@ -54,36 +54,26 @@ class Mount(NamedTuple):
 
 @contextlib.contextmanager
 def opened(where: Where) -> Iterator[list[Place]]:
-    """Open what is named, and the mount points below the directories among it.
+    """Open what is named.
 
-    :raises InvalidFault: a path is not there, a device is not mounted, or they are too many.
+    :raises InvalidFault: a path is not there, or a device is not mounted.
     """
-    mounts = list(mounts_of(_MOUNTINFO.read_bytes()))
     with contextlib.ExitStack() as undo:
         places: list[Place] = []
 
-        def open_place(key: str, path: str, *, whole: bool) -> int:
+        def open_place(key: str, path: str, *, whole: bool) -> None:
             descriptor = _open(key, path)
             undo.callback(os.close, descriptor)
             places.append(Place(descriptor, whole))
-            if len(places) > _MAX_PLACES:
-                raise InvalidFault(
-                    key,
-                    path,
-                    "possible beside the others: with the file systems that are mounted below, "
-                    f"these are more than {_MAX_PLACES} places",
-                    hint="name fewer, or directories further down",
-                )
-            return descriptor
 
         for path in where.paths:
-            descriptor = open_place("paths", path, whole=False)
-            for point in _below(str(Path(f"/proc/self/fd/{descriptor}").readlink()), mounts):
-                open_place("paths", point, whole=False)
+            open_place("paths", path, whole=False)
         for path in where.sockets:
             open_place("peers", path, whole=False)
-        for device in where.devices:
-            open_place("devices", _mount_point(device, mounts), whole=True)
+        if where.devices:
+            mounts = list(mounts_of(_MOUNTINFO.read_bytes()))
+            for device in where.devices:
+                open_place("devices", _mount_point(device, mounts), whole=True)
         yield places
 
 
@@ -101,6 +91,21 @@ def open_in(root: int, path: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)
     return int(descriptor)
+
+
+def without_its_mount(descriptor: int) -> int:
+    """Return an open file's like by a mount of its own, which can be unmounted where it was.
+
+    The descriptor is closed, or returned where the kernel makes no such mount: of one that
+    is unbindable, or is in another namespace.
+    """
+    clone = _libc.syscall(
+        ctypes.c_long(_OPEN_TREE), descriptor, b"", _OPEN_TREE_CLONE | _EMPTY_PATH | os.O_CLOEXEC
+    )
+    if clone < 0:
+        return descriptor
+    os.close(descriptor)
+    return int(clone)
 
 
 def identity(descriptor: int) -> tuple[int, int, int]:
@@ -134,23 +139,6 @@ def _open(key: str, path: str) -> int:
             f"there: {absent.strerror}",
             hint="name a file or directory that exists; new files below a directory are hit too",
         ) from absent
-
-
-def _below(path: str, mounts: Sequence[Mount]) -> Iterator[str]:
-    """Yield the mount points below a directory."""
-    prefix = path.rstrip("/") + "/"
-    found = [mount.point for mount in mounts if mount.point.startswith(prefix)]
-    if len(found) > _MAX_MOUNTS:
-        raise InvalidFault(
-            "paths",
-            path,
-            f"possible: {len(found)} file systems are mounted below it; "
-            f"at most {_MAX_MOUNTS} can be",
-            hint="name a directory further down",
-        )
-    for point in dict.fromkeys(found):
-        if os.path.lexists(point):
-            yield point
 
 
 def _mount_point(device: str, mounts: Sequence[Mount]) -> str:

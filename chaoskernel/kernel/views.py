@@ -12,9 +12,11 @@ import contextlib
 import itertools
 import os
 import re
+import select
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,22 +38,55 @@ class Seen(NamedTuple):
 
     :param places: open files; `close` gives them back.
     :param missing: why a path was not opened.
+    :param mounted: the same of what is mounted below them.
+    :param trouble: why nothing of that was opened; empty where it was.
     """
 
-    places: Sequence[Place]
-    missing: Mapping[str, str]
+    places: Sequence[Place] = ()
+    missing: Mapping[str, str] = types.MappingProxyType({})
+    mounted: Sequence[Place] = ()
+    trouble: str = ""
 
     def close(self) -> None:
         """Let go of the files."""
-        for place in self.places:
-            os.close(place.descriptor)
+        close([*self.places, *self.mounted])
+
+
+def close(places: Iterable[Place]) -> None:
+    """Let go of files."""
+    for place in places:
+        os.close(place.descriptor)
+
+
+class Watch:
+    """Tells whether the mounts of a process have changed since it was asked last.
+
+    :param mounts: its mountinfo, whose descriptor is duplicated (proc(5): POLLPRI).
+    """
+
+    def __init__(self, mounts: int) -> None:
+        self._descriptor = os.dup(mounts)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLPRI)
+
+    def has_changed(self) -> bool:
+        """Tell whether they have; what changes from now on is told the next time."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Watch no longer."""
+        os.close(self._descriptor)
 
 
 class Root(NamedTuple):
-    """A container's root directory and its mounts: descriptors."""
+    """A container's root directory and its mounts: descriptors.
+
+    :param own: both are this process's.
+    """
 
     directory: int
     mounts: int
+    own: bool = False
 
     def close(self) -> None:
         """Let go of both."""
@@ -60,16 +95,17 @@ class Root(NamedTuple):
 
 
 class Look(threading.Thread):
-    """Opens paths in a container's root, and closes that.
+    """Opens paths in a container's root, and what is mounted below; closes the root.
 
     No attributes are asked for in this thread: whoever learns where a file lies has to be the
     only one of its process that does.
     """
 
-    def __init__(self, root: Root, paths: Sequence[str]) -> None:
+    def __init__(self, root: Root, paths: Sequence[str], below: Sequence[str] = ()) -> None:
         super().__init__(daemon=True)
         self._root = root
         self._paths = paths
+        self._below = below
         self._lock = threading.Lock()
         self._seen: Seen | None = None
         self._left = False
@@ -78,7 +114,7 @@ class Look(threading.Thread):
         """Look; nobody may wait for what is found any more."""
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            seen = look(self._root, self._paths)
+            seen = look(self._root, self._paths, self._below)
         finally:
             self._root.close()
         with self._lock:
@@ -119,11 +155,24 @@ def root_of(group: Cgroup, proc: Path = _PROC) -> Root | None:
     return None
 
 
-def look(root: Root, paths: Sequence[str]) -> Seen:
-    """Open paths below a root, and the mount points below the directories among them."""
+def own_root() -> Root:
+    """Return the root and the mounts of this process."""
+    directory = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return Root(directory, os.open("/proc/self/mountinfo", os.O_RDONLY), own=True)
+    except OSError:
+        os.close(directory)
+        raise
+
+
+def look(root: Root, paths: Sequence[str], below: Sequence[str] = ()) -> Seen:
+    """Open paths below a root, and the mount points below the directories among them.
+
+    :param below: directories below which mount points are opened as well.
+    """
     places: list[Place] = []
     missing: dict[str, str] = {}
-    below: list[str] = []
+    below = list(below)
     for path in paths:
         try:
             descriptor = files.open_in(root.directory, path)
@@ -132,21 +181,30 @@ def look(root: Root, paths: Sequence[str]) -> Seen:
             continue
         places.append(Place(descriptor, whole=False))
         with contextlib.suppress(OSError):
-            below.append(_inside(root, descriptor))
+            below.append(inside(root, descriptor))
     try:
-        points = list(itertools.islice(_mounted(root.mounts, below), _MAX_MOUNTS + 1))
+        points = list(itertools.islice(_mounted(root, below), _MAX_MOUNTS + 1))
     except OSError as gone:
         points, trouble = [], gone.strerror or str(gone)
     else:
         trouble = f"more than {_MAX_MOUNTS} file systems are mounted below it"
         trouble = trouble if len(points) > _MAX_MOUNTS else ""
     if trouble:  # a part of what is meant is not what is meant
-        Seen(places, {}).close()
-        return Seen((), dict.fromkeys(paths, trouble))
+        close(places)
+        return Seen((), dict.fromkeys(paths, trouble), (), trouble)
+    return Seen(places, missing, _opened(root, points))
+
+
+def _opened(root: Root, points: Iterable[str]) -> list[Place]:
+    """Open mount points; one's own can be unmounted all the same."""
+    places = []
     for point in points:
         with contextlib.suppress(OSError):  # it was unmounted, or another one hides it
-            places.append(Place(files.open_in(root.directory, point), whole=False))
-    return Seen(places, missing)
+            descriptor = files.open_in(root.directory, point)
+            if root.own:
+                descriptor = files.without_its_mount(descriptor)
+            places.append(Place(descriptor, whole=False))
+    return places
 
 
 def _is_hosts(directory: int, proc: Path) -> bool:
@@ -165,7 +223,7 @@ def _processes(group: Cgroup) -> Iterator[int]:
             yield from map(int, listed.read_text(encoding="ascii").split())
 
 
-def _inside(root: Root, descriptor: int) -> str:
+def inside(root: Root, descriptor: int) -> str:
     """Return where an open file lies below a root, as mountinfo spells it."""
     path, top = (
         str(Path(f"/proc/self/fd/{each}").readlink()) for each in (descriptor, root.directory)
@@ -173,19 +231,20 @@ def _inside(root: Root, descriptor: int) -> str:
     return "/" + path.removeprefix(top.rstrip("/")).lstrip("/")
 
 
-def _mounted(mounts: int, below: Sequence[str]) -> Iterator[str]:
+def _mounted(root: Root, below: Sequence[str]) -> Iterator[str]:
     """Yield the mount points below directories, once each.
 
-    Those that propagate are left out: one that is open here could not be unmounted on the host.
+    Those of a container that propagate are left out: one that is open here could not be
+    unmounted on the host.
 
     :raises OSError: the process has ended, or it has too many mounts.
     """
     prefixes = tuple(path.rstrip("/") + "/" for path in below)
     found: set[str] = set()
-    for line in _lines(mounts) if prefixes else ():
+    for line in _lines(root.mounts) if prefixes else ():
         for mount in files.mounts_of(line):
             point = mount.point
-            if mount.propagates:
+            if mount.propagates and not root.own:
                 continue
             if point not in found and point.startswith(prefixes) and point not in prefixes:
                 found.add(point)

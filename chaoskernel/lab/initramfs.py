@@ -35,15 +35,16 @@ mount -n -t 9p -o "ro,$flags" /dev/root /root || exit 1
 umount /proc
 exec switch_root /root "$init" "$@"
 """
-_APPLETS = ("cat", "insmod", "mount", "sh", "switch_root", "umount")
+_APPLETS = ("cat", "insmod", "mount", "sh", "sleep", "switch_root", "umount")
 _DIRECTORIES = ("bin", "dev", "modules", "proc", "root")
 
 
-def image(busybox: Path, modules: Sequence[Path]) -> bytes:
+def image(busybox: Path, modules: Sequence[Path], init: str = _INIT) -> bytes:
     """Return a cpio archive for the kernel to unpack.
 
     :param busybox: a static one.
     :param modules: in the order of loading; compressed ones are unpacked.
+    :param init: the script that is run; it finds the modules in /modules, and has `_APPLETS`.
     """
     entries = [_entry(name, stat.S_IFDIR | 0o755) for name in _DIRECTORIES]
     entries.append(_entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)))
@@ -53,7 +54,7 @@ def image(busybox: Path, modules: Sequence[Path]) -> bytes:
         # The shell expands /modules/* in the order of the names.
         name = f"modules/{number:03}-{module.name.partition('.ko')[0]}.ko"
         entries.append(_entry(name, stat.S_IFREG | 0o644, _unpacked(module)))
-    entries.append(_entry("init", stat.S_IFREG | 0o755, _INIT.encode()))
+    entries.append(_entry("init", stat.S_IFREG | 0o755, init.encode()))
     entries.append(_entry("TRAILER!!!", 0))
     return b"".join(entries)
 

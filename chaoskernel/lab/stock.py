@@ -257,7 +257,7 @@ def _prepare_modules(partial: Path, release: str, package: str, busybox: Path) -
     base = partial / "modules"
     depmod = tools.find("depmod") or "depmod"
     _run([depmod, "-a", "-b", str(base), release], base, _DEPMOD_SECONDS)
-    modules = _boot_modules(base, release, package)
+    modules = modules_of(base, release, package)
     (partial / "boot/initramfs").write_bytes(initramfs.image(busybox, modules))
     decoy = partial / "lib/modules" / release
     decoy.mkdir(parents=True)
@@ -265,14 +265,17 @@ def _prepare_modules(partial: Path, release: str, package: str, busybox: Path) -
     (decoy / "modules.dep").touch()
 
 
-def _boot_modules(base: Path, release: str, package: str) -> list[Path]:
-    """Return the module files that the boot needs, in the order of loading.
+def modules_of(
+    base: Path, release: str, package: str, names: Sequence[str] = _BOOT_MODULES
+) -> list[Path]:
+    """Return the files of modules, and of those that they need, in the order of loading.
 
+    :param base: has lib/modules of the release.
     :raises LabError: the kernel has some of them neither as a module nor built in.
     """
     files: dict[str, None] = {}
     lacking = []
-    for name in _BOOT_MODULES:
+    for name in names:
         modprobe = tools.find("modprobe") or "modprobe"
         words = [modprobe, "--show-depends", "-C", "/var/empty", "-d", str(base), "-S", release]
         done = process.run([*words, name], seconds=_ASK_SECONDS, check=False)

@@ -45,6 +45,7 @@ def start_pod_injection(
     headers: List = None,
     paths: List = None,
     any_file: bool = False,
+    peers: list = None,
     dry_run: bool = False,
     max_nodes: int = MAX_NODES,
     system_pods: bool = False,
@@ -81,6 +82,8 @@ def start_pod_injection(
     :param paths: for a fault about files: files, and directories with all below them, as the
         containers see them; at least one container in scope of each pod has to have each.
     :param any_file: true hits every file, standard streams too; read and write want it said.
+    :param peers: for a fault of sockets, as start_injection takes them; unix:/run/x.sock is
+        the socket that the containers see there.
     :param dry_run: true lets everything through, and counts what would have failed.
     :param max_nodes: more are refused.
     :param system_pods: true allows the cluster's own pods, and that of the experiment.
@@ -128,6 +131,7 @@ def start_pod_injection(
             headers=headers,
             paths=paths,
             any_file=any_file,
+            peers=peers,
             dry_run=dry_run,
             max_nodes=max_nodes,
             system_pods=system_pods,

@@ -22,11 +22,9 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.lab.progress import Lines, Progress
-from tests.place import require
+from chaoskernel.lab.progress import Progress
 from tests.waiting import within
-from tools.cluster import images, spaces
-from tools.cluster.cluster import Cluster
+from tools.cluster import images
 from tools.cluster.control import ControlPlane
 from tools.cluster.machine import Machine, own_kernel
 
@@ -191,31 +189,14 @@ def nothing_is_left() -> None:
     assert kubectl("--namespace", "chaoskernel", "get", "jobs,pods", "--output=name") == ""
 
 
-@pytest.fixture(scope="module")
-def progress(request: pytest.FixtureRequest) -> Progress:
-    """What takes minutes says so on the terminal, as it comes."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def write(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(line, flush=True)
-
-    return Lines(write, name="node")
-
-
-@pytest.fixture(scope="module")
-def plane(progress: Progress, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane that `chaos`, `chaoskernel` and kubectl reach."""
-    inside = bool(spaces.group())
-    require(inside, "these are not a cluster's namespaces; `make test-node` makes them")
-    cluster = Cluster(tmp_path_factory.mktemp("control"), 0, progress)
-    # Half a CPU of an emulated machine would take minutes to arm a fault.
-    ours = {"CHAOSKERNEL_IMAGE": images.AGENT, "CHAOSKERNEL_CPU": "1"}
-    variables = {**cluster.environment, **ours}
-    with cluster, pytest.MonkeyPatch.context() as environment:
-        for name, value in variables.items():
-            environment.setenv(name, value)
-        yield cluster.plane
+def start_pods(node: Machine, progress: Progress) -> None:
+    """Wait for a machine, and for the three pods on it."""
+    kubectl("apply", "-f", "deploy/rbac.yaml", "-f", "experiments/kubernetes/workload.yaml")
+    kubectl("apply", "-f", "tests/e2e/observer.yaml")
+    node.await_ready()
+    progress.phase("starting pods")
+    node.await_(lambda: all(map(last_word, PODS)), RUNNING_SECONDS)
+    progress.phase("ready")
 
 
 @pytest.fixture(scope="module")
@@ -226,12 +207,7 @@ def machine(
     kernel, archives = own_kernel(progress), [images.pause(progress), images.agent()]
     directory = tmp_path_factory.mktemp("machine")
     with Machine(plane, NODE, 1, kernel, archives, directory, progress=progress) as node:
-        kubectl("apply", "-f", "deploy/rbac.yaml", "-f", "experiments/kubernetes/workload.yaml")
-        kubectl("apply", "-f", "tests/e2e/observer.yaml")
-        node.await_ready()
-        progress.phase("starting pods")
-        node.await_(lambda: all(map(last_word, PODS)), RUNNING_SECONDS)
-        progress.phase("ready")
+        start_pods(node, progress)
         yield node
 
 
@@ -281,8 +257,7 @@ def test_the_experiments_leave_no_job_and_no_pod(machine: Machine) -> None:
 
 
 def test_every_experiment_for_a_cluster_is_run() -> None:
-    # The machine's kernel has no security hooks: tests/cluster rehearses this one, and
-    # tests/stock/test_containers.py shows what its faults do in containers.
+    # This machine's kernel has no security hooks; test_stock_node.py has one that does.
     elsewhere = {"kubernetes-disk-full.json"}
     assert {path.name for path in EXPERIMENTS.glob("kubernetes-*")} == {*GALLERY, *elsewhere}
 

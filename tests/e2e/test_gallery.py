@@ -12,6 +12,7 @@ import pytest
 from tests.gallery import EXPERIMENTS, assert_the_service_was_hit_and_is_well, outputs, played
 from tests.programs import loaded_programs
 from tests.stock.test_gallery import GALLERY as ON_STOCK_KERNELS
+from tests.stock.test_gallery import STAND_IN
 
 pytestmark = pytest.mark.usefixtures("lab")
 
@@ -111,6 +112,7 @@ def test_every_shipped_experiment_is_run_by_a_test() -> None:
         "mount-enomem.json",
         "stock-demo.json",
         "database-fsync-eio.json",
+        STAND_IN,
         *ON_STOCK_KERNELS,
     }
     assert shipped - on_a_cluster == {*GALLERY, *elsewhere}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.k8s.job import CAPABILITIES
 from tests.caller import Caller
-from tests.container import Container
+from tests.container import Container, TalkingContainer
+from tests.stock.test_peers import connected, served
+from tests.talker import Talker
 
 TOP = Path("/sys/fs/cgroup/kubepods.slice")
 UID = "0c8b4b9e-1d2f-4a6b-9c3d-5e6f7a8b9c0d"
@@ -62,6 +66,11 @@ def arm(started: list[ArmedFault], scope: Scope, **arguments: object) -> ArmedFa
         CoreEngine(wanted.object).arm(wanted.fault, progress=lambda step: print(step, flush=True))
     )
     return started[-1]
+
+
+def named_pod(container: str) -> PodScope:
+    """Return the pod with one of its containers alone."""
+    return PodScope("shop", "db-0", UID, "n", (PodContainer("app", f"containerd://{container}"),))
 
 
 def run(*command: str) -> int:
@@ -167,7 +176,7 @@ def test_one_that_has_the_hosts_root_yet_is_looked_at_later(
 def test_a_path_that_no_container_of_the_pod_has_is_refused(
     start: list[ArmedFault], tmp_path: Path
 ) -> None:
-    named = PodScope("shop", "db-0", UID, "n", (PodContainer("app", f"containerd://{APP}"),))
+    named = named_pod(APP)
     with (
         Container(tmp_path / "app", group(APP)),
         Container(tmp_path / "log", group(LOG), links={"/only-log": "data"}) as other,
@@ -234,6 +243,59 @@ def test_what_comes_from_the_host_by_propagation_is_held_only_where_it_is_named(
     fault.follow()
     assert run("umount", str(top / "named")) == 0
     assert run("umount", str(top)) == 0
+
+
+def test_what_is_mounted_later_in_a_container_is_hit_once_the_agent_has_looked(
+    start: list[ArmedFault], tmp_path: Path
+) -> None:
+    with (
+        Container(tmp_path / "app", group(APP)) as app,
+        Container(tmp_path / "log", group(LOG)) as other,
+    ):
+        fault = arm(start, Scope(containers=(APP,)), fault="create")
+        for container in (app, other):
+            container.mount("/data/later")
+        file = Path("/data/later/file")
+        fault.follow()
+        assert app.calls("mkdir", file) == errno.ENOSPC
+        assert other.calls("mkdir", file) == 0
+        assert fault.counters()["places"] == 2
+    fault.follow()
+    assert fault.counters()["places"] == 0
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_unix_peer_is_the_one_that_the_pod_has_at_the_path(
+    kind: socket.SocketKind, start: list[ArmedFault], tmp_path: Path
+) -> None:
+    ours, hosts = tmp_path / "volume", Path("/run/chaos-shop")
+    for directory in (ours, hosts):
+        directory.mkdir()
+    named = f"{hosts}/s"
+    with (
+        served("AF_UNIX", kind.name, f"{ours}/s"),
+        served("AF_UNIX", kind.name, f"{ours}/t"),
+        served("AF_UNIX", kind.name, named),
+        TalkingContainer(tmp_path / "app", group(APP), {str(hosts): ours}) as app,
+        TalkingContainer(tmp_path / "log", group(LOG), {str(hosts): ours}) as other,
+        Talker(tmp_path / "host") as on_the_host,
+    ):
+        peers = {"fault": "connect", "peers": [f"unix:{named}"], "paths": []}
+        fault = arm(start, Scope(pods=(named_pod(APP),)), **peers)
+        assert connected(app, "AF_UNIX", kind.name, named) == errno.ECONNREFUSED
+        assert connected(app, "AF_UNIX", kind.name, f"{hosts}/t") == 0
+        assert connected(other, "AF_UNIX", kind.name, named) == 0
+        assert connected(on_the_host, "AF_UNIX", kind.name, named) == 0
+        assert fault.counters()["pods"] == [{"pod": "shop/db-0", "injected": 1}]
+        if kind is socket.SOCK_STREAM:  # the host's own of that name is another one
+            (group(APP) / "cgroup.procs").write_text(str(on_the_host.pid))
+            assert connected(on_the_host, "AF_UNIX", kind.name, named) == 0
+            there = connected(on_the_host, "AF_UNIX", kind.name, f"{ours}/s")
+            assert there == errno.ECONNREFUSED
+        missing = r"^peers: '/run/nothing' is not there in pod shop/db-0: No such file"
+        with pytest.raises(InvalidFault, match=missing):
+            arm(start, Scope(pods=(POD,)), **{**peers, "peers": ["unix:/run/nothing"]})
+    shutil.rmtree(hosts)
 
 
 def test_a_fifo_and_a_device_hold_nobody_up(start: list[ArmedFault], tmp_path: Path) -> None:

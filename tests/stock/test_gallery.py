@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.gallery import assert_the_service_was_hit_and_is_well, played
+from tests.gallery import (
+    assert_the_service_was_hit_and_is_well,
+    outputs,
+    played,
+    summary,
+)
 from tests.programs import loaded_programs
 
 pytestmark = pytest.mark.usefixtures("lab")
@@ -84,6 +89,17 @@ GALLERY = {
         },
         {"emfile-open": (1, MANY), "emfile-socket": (1, 10), "emfile-accept": (1, MANY)},
     ),
+    "redis-one-port-refused.json": Shown(
+        {
+            "the client asks": (
+                "Could not connect to Redis at 127.0.0.1:16379: Connection refused\n"
+            ),
+            "the client asks the second server": "PONG\n",
+            "another client asks": "banana\n",
+            "the client asks again": "banana\n",
+        },
+        {"one-port-refused": (1, 10)},
+    ),
     "redis-connect-refused.json": Shown(
         {
             "the client asks": (
@@ -102,4 +118,28 @@ def test_a_service_is_hit_says_so_and_is_well_afterwards(name: str, tmp_path: Pa
     before = loaded_programs()
     journal = played(name, tmp_path)
     assert_the_service_was_hit_and_is_well(journal, GALLERY[name].said, GALLERY[name].injected)
+    assert loaded_programs() == before
+
+
+STAND_IN = "kernel-chaos-stand-in.yaml"
+
+
+def test_the_sample_of_chaos_mesh_is_played_by_the_stand_in_which_is_labelled_everywhere(
+    tmp_path: Path,
+) -> None:
+    before = loaded_programs()
+    journal = played(STAND_IN, tmp_path)
+    assert (journal["status"], journal["deviated"]) == ("completed", False)
+    seen = outputs(journal)
+    report = seen["what the program reports"]["stdout"]
+    assert "Cannot allocate memory\nInvalid argument\nCannot allocate memory" in report
+    (fault,) = journal["chaoskernel"]["faults"]
+    counters = seen["what stands in"]
+    for labelled in (seen["apply the sample manifest"]["applied"][0], counters, fault):
+        assert labelled["stand_in_for"] == "slab"
+    assert fault["fault"] == "allocation"
+    assert any("allocation stands in for slab" in line for line in fault["warnings"])
+    assert fault["counters"]["injected"] >= counters["injected"] >= 2
+    assert {hook["symbol"] for hook in counters["hooks"]} == set(fault["hooks"])
+    assert "allocation for slab, which this kernel lacks" in summary(tmp_path)
     assert loaded_programs() == before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.errors import UnsupportedKernel
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from tests.caller import Caller
 from tests.programs import loaded_programs
@@ -106,6 +106,17 @@ def test_what_a_hook_returns_is_not_always_what_the_program_gets(arm: Arm, victi
     assert victim.calls("mmap_file") == errno.EACCES
 
 
+@pytest.mark.parametrize(
+    "function", ["security_compute_av", "security_sid_to_context", "security_load_policy"]
+)
+def test_a_function_of_a_security_module_is_no_hook(
+    function: str, arm: Arm, victim: Caller
+) -> None:
+    with pytest.raises(InvalidFault, match="it is no security hook") as refused:
+        arm(victim.pid, fault="function", function=function, errno="EACCES")
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("kind", WITH_LIST)
 def test_what_takes_error_injection_is_refused_with_what_would_give_it(
     kind: Kind, arm: Arm, victim: Caller
@@ -160,5 +171,5 @@ def test_a_chain_is_followed_and_the_stack_begins_with_the_hook(arm: Arm, victim
     assert [frame["matched"] for frame in fault.counters()["frames"]] == [3, 3]
     for event in fault.events(2)["events"]:
         stack = [place.partition("+")[0] for place in event["stack"]]
-        assert stack[0] == "security_file_permission"
+        assert stack[0] == "security_file_permission", event["stack"]
         assert "vfs_write" in stack

@@ -187,6 +187,7 @@ def command_line(booted: Kernel, directory: Path, tap: str, hardware: Accelerati
         *("-nodefaults", "-display", "none"),
         *("-accel", processor[0], "-cpu", processor[1], "-smp", "2", "-m", MEMORY, "-no-reboot"),
         *("-kernel", str(booted.image), "-append", _LINE),
+        *(("-initrd", str(booted.initramfs)) if booted.initramfs else ()),
         *("-drive", f"file={directory / 'disk'},if=virtio,format=raw"),
         *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),
         *("-device", "virtio-net-pci,netdev=net,romfile="),

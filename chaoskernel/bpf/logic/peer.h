@@ -35,11 +35,11 @@ static __noinline bool is_named(u64 place, u32 length)
 
 static __noinline bool is_unix_peer(u64 address)
 {
-	struct unix_sock *sock = (void *)address;
-	struct unix_address *named;
+	struct unix_sock___of_module *sock = (void *)address;
+	struct unix_address___of_module *named;
 	u64 dentry;
 
-	if (!sock || !bpf_core_type_exists(struct unix_sock))
+	if (!sock || !bpf_core_type_exists(struct unix_sock___of_module))
 		return false;
 	dentry = (u64)BPF_CORE_READ(sock, path.dentry);
 	if (dentry)
@@ -157,9 +157,10 @@ static __noinline bool is_socket_listed(u64 place, u32 own)
 	struct chaos_end end = {};
 	u32 family = BPF_CORE_READ(sock, __sk_common.skc_family);
 
-	if (family == UNIX && bpf_core_type_exists(struct unix_sock))
-		return is_unix_peer(own ? place
-					: (u64)BPF_CORE_READ((struct unix_sock *)sock, peer));
+	if (family == UNIX && bpf_core_type_exists(struct unix_sock___of_module))
+		return is_unix_peer(
+			own ? place
+			    : (u64)BPF_CORE_READ((struct unix_sock___of_module *)sock, peer));
 	if (own)
 		end.port = BPF_CORE_READ(sock, __sk_common.skc_num);
 	else

@@ -91,6 +91,12 @@ def test_a_fault_is_shown_in_full() -> None:
     assert len(as_json("write")) == 1
 
 
+def test_a_fault_of_sockets_shows_what_peers_it_takes() -> None:
+    text = " ".join(listed("connect").stdout.split())
+    assert "peers: addresses, networks, ports, Unix sockets" in text
+    assert [fault["peers"] for fault in as_json("connect") + as_json("write")] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

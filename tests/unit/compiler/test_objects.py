@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from chaoskernel.fault.checks import unpacked
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault
+from chaoskernel.fault.where import Where
 
 LOOK_UP = "struct dentry *parent, const struct qstr *name"
 
@@ -128,3 +130,20 @@ def test_what_does_not_compile_is_shown_at_its_place(predicate: str, said: str) 
         objects.assigned(look_up(predicate))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@with_types
+def test_predicates_compile_for_a_kernel_whose_unix_sockets_are_a_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With CONFIG_UNIX=m those types are the module's, and not in the kernel's own."""
+    whole = objects._vmlinux_h()
+    types = r"(?ms)^struct unix_(?:sock|address) \{\n.*?^\};\n"
+    fewer, removed = re.subn(types, "", whole)
+    assert removed == 2
+    monkeypatch.setattr(objects, "_vmlinux_h", lambda: fewer)
+    peers = Where(peers=("unix:/run/x.sock",))
+    frame = {"funcname": "sys_connect", "parameters": "int fd", "predicate": "fd == 3"}
+    chain = syntax.frames([frame])
+    fault = Fault("x", Kind.CONNECT, Scope(pids=(42,)), callchain=chain, where=peers)
+    assert objects.compiled(fault).startswith(b"\x7fELF")

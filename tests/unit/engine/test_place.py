@@ -39,6 +39,10 @@ EVERYTHING = Features(
 )
 
 
+OWN = "security_compute_av"
+"""A function of SELinux's."""
+
+
 def placed(
     features: Features, *names: str, mechanism: Mechanism = Mechanism.AUTO
 ) -> list[Placement]:
@@ -299,6 +303,26 @@ def test_a_function_that_returns_nothing_is_refused() -> None:
                 list(placements(fault, symbols, features))
         else:
             assert hooks(list(placements(fault, symbols, features))) == [Mechanism.FMOD_RET]
+
+
+def test_a_security_modules_own_function_is_refused_and_a_hook_is_not() -> None:
+    blob = Blob()
+    number = blob.number("int", 4)
+    members = ("file_open", "sk_alloc_security", "vm_enough_memory")
+    blob.union("security_list_options", **dict.fromkeys(members, blob.pointer(number)))
+    hooked = ("security_file_open", "security_sk_alloc", "security_vm_enough_memory_mm")
+    for name in (*hooked, OWN):
+        blob.function(name, number)
+    symbols = symbols_of(b"".join(b"1 T %s\n" % name.encode() for name in (*hooked, OWN)))
+    features = only(types=Types(blob.raw()))
+    faults = {
+        name: Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function=name, errno=5)
+        for name in (*hooked, OWN)
+    }
+    with pytest.raises(InvalidFault, match="^function: .* it is no security hook, but a security"):
+        list(placements(faults[OWN], symbols, features))
+    for name in hooked:
+        assert hooks(list(placements(faults[name], symbols, features))) == [Mechanism.FMOD_RET]
 
 
 def test_a_hook_of_the_table_that_is_missing_has_its_own_error() -> None:

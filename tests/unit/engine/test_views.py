@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.engine import views
+from chaoskernel.engine import listing, views
+from chaoskernel.engine.listing import Listing
 from chaoskernel.engine.views import Container, ContainerPlaces
 from chaoskernel.errors import EngineError, InvalidFault
 from chaoskernel.kernel import files
@@ -62,7 +63,9 @@ class FakeTable:
 
     def places(self, *owners: str, others: Iterable[int] = ()) -> ContainerPlaces:
         named = owners or ("pod shop/db-0",)
-        return ContainerPlaces(self, [PATH], named, self.containers, others)
+        listed = Listing(self)
+        listed._listed.update(others)
+        return ContainerPlaces(listed, "paths", [PATH], named, self.containers)
 
 
 @pytest.fixture
@@ -161,7 +164,7 @@ def test_an_owner_without_a_container_is_named(table: FakeTable) -> None:
 def test_more_places_than_the_program_has_room_for(
     table: FakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "MAX_PLACES", 1)
+    monkeypatch.setattr(listing, "MAX_PLACES", 1)
     table.run("app")
     places = table.places()
     places.begin()

@@ -57,7 +57,8 @@ def mount(point: str, propagation: str = "") -> str:
 
 
 def files_of(seen: views.Seen) -> list[str]:
-    found = [str(Path(f"/proc/self/fd/{each.descriptor}").readlink()) for each in seen.places]
+    places = (*seen.places, *seen.mounted)
+    found = [str(Path(f"/proc/self/fd/{each.descriptor}").readlink()) for each in places]
     seen.close()
     return found
 

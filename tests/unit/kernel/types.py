@@ -41,6 +41,13 @@ class Blob:
         ]
         return self._add(name, STRUCT, len(items), 64, b"".join(items))
 
+    def union(self, name: str, /, **members: int) -> int:
+        """Add a union of members by their types."""
+        tail = b"".join(
+            struct.pack("<III", self._string(member), kind, 0) for member, kind in members.items()
+        )
+        return self._add(name, 5, len(members), 8, tail)
+
     def function(self, name: str, returns: int = 0, /, **parameters: int) -> int:
         """Add a function; one that returns 0 is void."""
         items = [struct.pack("<II", self._string(key), kind) for key, kind in parameters.items()]
