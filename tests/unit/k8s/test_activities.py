@@ -89,14 +89,26 @@ def test_the_fault_of_each_node_has_its_pods_and_what_was_asked_for(cluster: Fak
     assert sorted(cluster.deleted) == sorted(cluster.manifests)
 
 
+def faults_of(cluster: FakeCluster) -> list[dict[str, Any]]:
+    """Return the faults of the Jobs that were made."""
+    containers = [
+        job["spec"]["template"]["spec"]["containers"][0] for job in cluster.manifests.values()
+    ]
+    return [json.loads(container["env"][0]["value"])["fault"] for container in containers]
+
+
 def test_a_fault_about_files_travels_with_its_paths_and_its_error(cluster: FakeCluster) -> None:
     start(fault="write", errno="EDQUOT", paths=["/data"])
-    for job in cluster.manifests.values():
-        container = job["spec"]["template"]["spec"]["containers"][0]
-        fault = json.loads(container["env"][0]["value"])["fault"]
+    for fault in faults_of(cluster):
         assert (fault["where"]["paths"], fault["where"]["any_file"]) == (["/data"], False)
         assert (fault["fault"], fault["errno"]) == ("write", errno.EDQUOT)
     start("y", fault="read", any_file=True)
+
+
+def test_a_fault_about_sockets_travels_with_its_peers(cluster: FakeCluster) -> None:
+    peers = ["10.0.0.5:5432", "unix:/run/db.sock"]
+    start(fault="connect", peers=peers)
+    assert [fault["where"]["peers"] for fault in faults_of(cluster)] == [peers] * 2
 
 
 @pytest.mark.parametrize(
@@ -105,6 +117,7 @@ def test_a_fault_about_files_travels_with_its_paths_and_its_error(cluster: FakeC
         ({"fault": "write"}, "would hit standard streams"),
         ({"fault": "write", "paths": ["data"]}, "paths: 'data' is not an absolute path"),
         ({"fault": "fork", "paths": ["/data"]}, "paths: not for a fault of fork"),
+        ({"fault": "fork", "peers": [":1"]}, "peers: not for a fault of fork"),
         ({"mode": "some"}, "mode: 'some' is not one of one, all, fixed"),
         ({"label_selectors": ["app"]}, "selector.labelSelectors"),
         ({"mode": "fixed"}, "value: it is missing"),
