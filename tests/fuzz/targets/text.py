@@ -11,7 +11,7 @@ from pathlib import Path
 from chaoskernel.chaosmesh.cron import cron
 from chaoskernel.compiler import objects
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault import c_text, predicate, syntax
+from chaoskernel.fault import c_text, lists, predicate, syntax
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault
@@ -65,6 +65,13 @@ _DEEP_EXPRESSIONS = (
     "0x" + "f" * 1900,
     "(_Atomic(int))a",
     "(int (*)[bpf_send_signal(9)])a",
+)
+_LISTS = (
+    "/run/db.pid",
+    "4711, 4712",
+    "app=web,tier=db",
+    '["a,b", {"funcname": "f"}]',
+    '{"shop": ["web-1"]}',
 )
 _PARAMETERS = (
     "struct dentry *parent, const struct qstr *name",
@@ -212,6 +219,15 @@ def _try_spec(given: str, _: Path) -> None:
         require(syntax.spec(syntax.spec_text(chain)) == chain, "it reads otherwise again")
 
 
+def _try_list(text: str, _: Path) -> None:
+    """A list and a mapping are not empty, because an empty variable must not select everything."""
+    try:
+        found = lists.items("pids", text)
+    except InvalidFault:
+        found = lists.pairs("pids", text)
+    require(bool(found) or text.lstrip()[0] in "[{", "empty text selects nothing")
+
+
 def _try_header(given: str, _: Path) -> None:
     syntax.headers([given])
 
@@ -279,6 +295,14 @@ TARGETS = (
         _try_header,
         _HEADERS,
         ("../a.h", "a/../b.h", "/etc/passwd.h", "a.h\n", "a" * 5000 + ".h", "linux/" * 999 + "a.h"),
+    ),
+    Target(
+        "lists",
+        3,
+        mutate.texts(_LISTS, (",", "=", "[", "]", "{", "}", '"', " ", "${x}", "\0", "null", "1e9")),
+        _try_list,
+        _LISTS,
+        ("[" * 40 + "]" * 40, "{" * 40, "," * 70_000, "a=" * 999, "[" + "1," * 300_000 + "1]"),
     ),
     Target(
         "durations",
