@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import cluster, documents, explorations, host, messages, text
+from tests.fuzz.targets import cluster, documents, explorations, host, messages, reports, text
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (text, documents, messages, host, cluster, explorations)
+    for module in (text, documents, messages, host, cluster, explorations, reports)
     for target in module.TARGETS
 }
