@@ -15,9 +15,11 @@ from click.testing import CliRunner
 
 from chaoskernel.cli.report import command
 from chaoskernel.errors import ChaosKernelError, MissingTool
+from chaoskernel.explore import results
 from chaoskernel.extras import pip_install
 from chaoskernel.report import charts, exploration, journal, junit, markdown, page, reading, stacks
 from chaoskernel.report.model import Stack
+from tests.unit.explore.test_results import findings
 from tests.unit.report import made
 
 
@@ -287,3 +289,27 @@ def test_the_journal_carries_the_timeline_for_the_toolkits_own_report(
         assert {element.tag.rpartition("}")[2] for element in ET.fromstring(chart).iter()} <= {
             *("svg", "g", "path", "line", "text", "rect", "defs", "clipPath", "title", "tspan")
         }
+
+
+def test_what_explore_writes_is_read() -> None:
+    document = json.loads(json.dumps(results.document(findings(), "db.jsonl")))
+    found = exploration.exploration(document, "explore.json")
+    assert len(found.sites) == len(document["sites"]) > 0
+    assert found.outcomes == {
+        **{key: value for key, value in found.outcomes.items() if key == "not tried"},
+        **{
+            key: sum(site["outcome"] == key for site in document["sites"])
+            for key in found.outcomes
+            if key != "not tried"
+        },
+    }
+    for site, written in zip(
+        sorted(found.sites, key=lambda site: site.id),
+        sorted(document["sites"], key=lambda site: str(site["id"])),
+        strict=True,
+    ):
+        assert site.replay == written["replay"]
+        assert len(site.frames) == len(written["frames"])
+        assert site.errno == written["errno"]
+        assert site.call
+    assert found.facts["kernel"]
