@@ -19,7 +19,7 @@ FIGURES := docs/figures
 STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 
-.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale check fuzz lab image image-slim packages format clean root \
+.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
 	test-packaging test-report \
 	test-stock $(ON_STOCK)
@@ -63,6 +63,11 @@ docs-figures: report-demo
 # What an exploration adds to each run, over SQLite's sites.
 bench-explore: lab
 	@$(BIN)/chaoskernel lab run --timeout 900 -- $(BIN)/python -m benchmarks.exploration
+
+# What known programs do not survive, on two kernels; an hour or two for all of them.
+study: lab
+	@tools/packages tools/study/packages.txt
+	@$(BIN)/python -m tools.study
 
 # The planted weaknesses on both kinds of kernel, and a guest that is lost.
 test-explore: lab

@@ -1,0 +1,1 @@
+"""What known programs do not survive: explored by one command, and written to docs/study.md."""
