@@ -34,9 +34,8 @@ def read(path: Path, *, whole: bool = False) -> Document:
 
     def smaller(item: dict[str, Any]) -> dict[str, Any]:
         if not whole and "stack" in item and "pid" in item and isinstance(item["stack"], list):
-            stack = tuple(map(str, item["stack"]))
             kept = {key: item[key] for key in _OF_AN_EVENT if key in item}
-            return {**kept, "stack": stacks.setdefault(stack, stack)}
+            return {**kept, "stack": _once(item["stack"], stacks)}
         return item
 
     try:
@@ -53,6 +52,15 @@ def read(path: Path, *, whole: bool = False) -> Document:
             hint="name a journal of `chaos run`, or the results of `chaoskernel explore`",
         ) from error
     return mapping(document)
+
+
+def _once(stack: list[Any], stacks: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return a stack as it was first seen, which keeps and converts each once."""
+    try:
+        return stacks[tuple(stack)]
+    except (KeyError, TypeError):
+        said = tuple(map(str, stack))
+        return stacks.setdefault(said, said)
 
 
 def integer(digits: str) -> int | float:

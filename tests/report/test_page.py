@@ -141,16 +141,25 @@ def test_a_thousand_sites_are_filtered_at_once(opened: Open) -> None:
     times = page.evaluate(
         """async () => {
           const input = document.querySelector(".filter-text");
-          const times = [];
-          for (const text of ["f", "fu", "function_3", "zzz", ""]) {
+          const times = {};
+          for (const text of ["f", "function_3", "zzz", "", "fu", "function_3", "zzz", ""]) {
             const begin = performance.now();
             input.value = text;
             input.dispatchEvent(new Event("input", { bubbles: true }));
             document.querySelector("table.sites").getBoundingClientRect();
-            times.push(performance.now() - begin);
+            const taken = performance.now() - begin;
+            times[text] = Math.min(times[text] ?? Infinity, taken);
           }
           return times;
         }"""
     )
-    print("a filter of 1 000 sites takes", [round(each) for each in times], "ms")
-    assert sorted(times)[len(times) // 2] < FILTER_MS
+    print("a filter of 1 000 sites takes", {text: round(ms) for text, ms in times.items()}, "ms")
+    assert (
+        max(times.values()) < FILTER_MS
+    )  # each the better of two: the machine has others to serve
+    expect(page.get_by_text("1000 of 1000 sites, 250 shown")).to_be_visible()
+    assert shown(page) == 250
+    page.get_by_role("button", name="Calls", exact=True).click()
+    assert shown(page) == 250
+    page.locator(".filter-all").click()
+    assert shown(page) == 1000

@@ -53,6 +53,7 @@ for (const table of all("table.sortable")) {
       headings.forEach((each) => each.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", down ? "descending" : "ascending");
       sort(table.tBodies[0], column, down ? -1 : 1);
+      table.dispatchEvent(new Event("sorted"));
     });
   });
 }
@@ -68,28 +69,40 @@ function keyOf(cell) {
   return (cell.querySelector("summary") || cell).textContent;
 }
 
-// Filters: what is in a row's text, and which outcomes.
+// Filters: what is in a row's text, and which outcomes.  A browser lays out hundreds of rows in
+// no time, and thousands in seconds.
+const MOST_ROWS = 250;
 for (const filters of all(".filters")) {
   const table = document.getElementById(filters.dataset.table);
-  const rows = [...table.tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase()]);
+  const texts = new Map();
+  for (const row of table.tBodies[0].rows) texts.set(row, row.textContent.toLowerCase());
   const wanted = filters.querySelector(".filter-text");
   const boxes = all(".filter-outcome", filters);
   const changed = filters.querySelector(".filter-changed");
   const shown = filters.querySelector(".filter-shown");
+  const more = filters.querySelector(".filter-all");
+  let most = MOST_ROWS;
   const apply = () => {
     const words = wanted.value.toLowerCase().split(/\s+/).filter(Boolean);
     const outcomes = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     let number = 0;
-    for (const [row, text] of rows) {
+    for (const row of table.tBodies[0].rows) {
       const fits =
         outcomes.has(row.dataset.outcome) &&
         (!changed?.checked || row.dataset.change) &&
-        words.every((word) => text.includes(word));
-      row.hidden = !fits;
+        words.every((word) => texts.get(row).includes(word));
       number += Boolean(fits);
+      row.hidden = !fits;
+      row.classList.toggle("later", fits && number > most);
     }
-    shown.textContent = `${number} of ${rows.length} sites`;
+    more.hidden = number <= most;
+    shown.textContent = `${number} of ${texts.size} sites${more.hidden ? "" : `, ${most} shown`}`;
   };
+  more.addEventListener("click", () => {
+    most = Infinity;
+    apply();
+  });
+  table.addEventListener("sorted", apply);
   filters.addEventListener("input", apply);
   filters.hidden = false;
   apply();
