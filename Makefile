@@ -21,6 +21,7 @@ ON_STOCK := $(STOCK:%=test-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
+	test-stock-node \
 	test-packaging test-report \
 	test-stock $(ON_STOCK)
 
@@ -87,8 +88,8 @@ TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
 BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 # These boot machines themselves.
-ON_NODES := tests/e2e/test_cluster.py tests/e2e/test_stock_node.py
-ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py $(ON_NODES)
+ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/test_cluster.py \
+	tests/e2e/test_stock_node.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
 test-injection: $(OBJECT)
@@ -134,7 +135,12 @@ icicle:
 
 # Lab machines as nodes of clusters: one with the lab's kernel, one with Debian's.
 test-node: lab ready-for-cluster
-	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) $(ON_NODES) $(TOLD_APART)
+	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/e2e/test_cluster.py $(TOLD_APART)
+
+# The same with Debian's own kernel on the node.
+test-stock-node: $(OBJECT) ready-for-cluster
+	@$(BIN)/python -m tools.cluster enter -- \
+		$(LAB_PYTEST) tests/e2e/test_stock_node.py $(TOLD_APART)
 
 # A node's namespaces, and its images, are root's to make.
 root:
