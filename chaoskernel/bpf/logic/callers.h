@@ -49,8 +49,9 @@ enum chaos_caller {
  */
 static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 {
-	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, number;
+	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, slot, number;
 	struct chaos_walked *mine;
+	u64 address;
 	s64 size;
 
 	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
@@ -62,11 +63,14 @@ static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 		return possible;
 	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
 	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
-		if (LIES_IN(switches.page_fault, mine->stack[i]))
+		slot = i;
+		asm volatile("" : "+r"(slot)); /* the verifier does not see what the loop bounds */
+		address = mine->stack[slot % MAX_STACK];
+		if (LIES_IN(switches.page_fault, address))
 			found |= CALLER_PAGE_FAULT;
 #pragma unroll
 		for (number = 0; number < MAX_UNDONE; number++)
-			if (LIES_IN(switches.undone[number], mine->stack[i]))
+			if (LIES_IN(switches.undone[number], address))
 				found |= CALLER_UNDONE;
 	}
 	give_back(mine);
