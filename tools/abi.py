@@ -31,8 +31,8 @@ _SCALARS = {
 _DECLARED = re.compile(r"(?m)^(enum|struct) (chaos_\w+) \{$")
 _COUNTERS, _HOOK_COUNTS, _LIMITS = "chaos_counter", "chaos_hook_counts", "chaos_limit"
 
-_OWN = ("chaos_end", "chaos_sockaddr")
-"""Structures that are in no map, and that nobody but the program sees."""
+_OWN = ("chaos_end", "chaos_sockaddr", "chaos_call", "chaos_call_key", "chaos_text")
+"""Structures that nobody but the program sees; those of watch.h are watching.py's."""
 
 _HEAD = '''\
 """What the program's C defines: limits, numbers and layouts.

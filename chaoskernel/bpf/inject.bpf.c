@@ -37,6 +37,7 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 #include "logic/peer.h"
 #include "logic/decide.h"
 #include "logic/entry.h"
+#include "logic/watch.h"
 
 /*
  * A hook is called for every request of every task.  Unless the scope is the whole system,
@@ -232,4 +233,61 @@ SEC("tp_btf/cgroup_rmdir")
 int track_rmdir(u64 *ctx)
 {
 	return cgroup_removed((void *)ctx[0]);
+}
+
+/* For `chaoskernel watch`: every system call of the host comes here while somebody does. */
+SEC("tp_btf/sys_enter")
+int watch_call(u64 *ctx)
+{
+	struct pt_regs *registers = (void *)ctx[0];
+	u32 number = ctx[1], *about;
+
+	if (!in_scope(bpf_get_current_task_btf()->tgid))
+		return 0;
+	about = bpf_map_lookup_elem(&watched, &number);
+	if (!about)
+		return 0;
+	switch (*about) {
+	case ABOUT_NOTHING:
+		watch_nothing(number);
+		break;
+	case ABOUT_LOCKED:
+		if (!is_lock(PT_REGS_PARM2_CORE_SYSCALL(registers)))
+			break;
+		watch_descriptor(PT_REGS_PARM1_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_DESCRIPTOR:
+		watch_descriptor(PT_REGS_PARM1_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_MAPPED:
+		watch_descriptor(PT_REGS_PARM5_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_PATH_1:
+		watch_path(PT_REGS_PARM1_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_PATH_2:
+		watch_path(PT_REGS_PARM2_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_PATH_3:
+		watch_path(PT_REGS_PARM3_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_PATH_4:
+		watch_path(PT_REGS_PARM4_CORE_SYSCALL(registers), number);
+		break;
+	case ABOUT_ADDRESS:
+		watch_address(PT_REGS_PARM2_CORE_SYSCALL(registers), number,
+			      PT_REGS_PARM3_CORE_SYSCALL(registers));
+		break;
+	}
+	return 0;
+}
+
+SEC("tp_btf/block_bio_queue")
+int watch_bio(u64 *ctx)
+{
+	struct bio *bio = (void *)ctx[0];
+
+	if (in_scope(bpf_get_current_task_btf()->tgid))
+		watch_disk(BPF_CORE_READ(bio, bi_bdev, bd_dev));
+	return 0;
 }

@@ -66,6 +66,7 @@ struct task_struct {
 	u64 start_time;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct files_struct *files;
 };
 
 struct kernfs_node {
@@ -113,12 +114,22 @@ struct bio {
 };
 
 struct super_block {
+	u32 s_dev;
 	struct dentry *s_root;
+};
+
+struct qstr {
+	const unsigned char *name;
 };
 
 struct dentry {
 	struct dentry *d_parent;
+	struct qstr d_name;
 	struct super_block *d_sb;
+};
+
+struct inode {
+	unsigned short i_mode;
 };
 
 struct path {
@@ -127,6 +138,17 @@ struct path {
 
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct linux_binprm {
@@ -158,6 +180,7 @@ struct msghdr {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	unsigned long r10;
 	unsigned long r9;
 	unsigned long r8;
 	unsigned long ax;

@@ -34,6 +34,9 @@ LEARNER, LEARNED_AT = "learn_place", "security_inode_getattr"
 """What tells the address of a file's dentry, and where it is attached."""
 
 
+WATCHING = {"watched": abi.NR_CALLS, "calls": abi.MAX_CALLS}
+"""Sizes of the maps of `chaoskernel watch`; a fault has no use for them."""
+
 MARKER = "mark_tasks"
 """What marks the tasks that are in listed control groups."""
 
@@ -76,6 +79,7 @@ def plan(fault: Fault, placement: Placement, kernel: Kernel | None = None) -> Pl
         "sites": abi.MAX_SITES if fault.sites else 1,
         "text": abi.NR_TEXT_PAGES if fault.sites else 1,
         "walked": abi.NR_WALKED if fault.sites or fault.meets_page_faults else 1,
+        **dict.fromkeys(WATCHING, 1),
     }
     switches = _switches(fault, placement, kernel or Kernel())
     return Plan(switches, tuple(_entries(fault, placement)), sizes)

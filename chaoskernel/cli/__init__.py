@@ -49,6 +49,7 @@ _COMMANDS = {
     "run": "Inject without an experiment, and show the counters.",
     "stop": "End faults of this host, or of a cluster, whoever started them.",
     "summary": "Show what an experiment made the kernel do.",
+    "watch": "Show which faults processes would meet, and where.",
 }
 
 

@@ -13,6 +13,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.abi import EXEMPT, WITNESS
@@ -21,6 +22,7 @@ from chaoskernel.bpf.plan import (
     LEARNED_AT,
     LEARNER,
     MARKER,
+    WATCHING,
     Kernel,
     Plan,
     names_of,
@@ -32,7 +34,7 @@ from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.engine.sites import Memory, SiteTable, running_text
-from chaoskernel.engine.tables import LISTED, ProgramTables
+from chaoskernel.engine.tables import LISTED, ProgramTables, Table
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -72,7 +74,7 @@ class CoreEngine:
                 "or use the engine bcc",
             )
         require_core(fault.why_core)
-        return arm(fault, functools.partial(_loaded, self._image), progress)
+        return arm(fault, functools.partial(loaded, self._image), progress)
 
 
 def require_core(why: str = "") -> None:
@@ -122,22 +124,32 @@ def shipped_object() -> bytes:
 
 
 @contextlib.contextmanager
-def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module]:
+def loaded(
+    packed: str, fault: Fault, placement: Placement, watchers: Sequence[Entry] = ()
+) -> Iterator[CoreModule]:
+    """Load what a fault needs of the object, and unload it at the end.
+
+    :param packed: the object that was compiled for the fault; empty is the shipped one.
+    :param watchers: entry points beside the fault's own, which watch system calls.
+    :raises ChaosKernelError: the kernel does not take it.
+    """
     image = unpacked(packed) if packed else shipped_object()
     text = running_text() if fault.sites else None
     wanted = planned(fault, placement, text)
+    entries = (*wanted.entries, *watchers)
+    sizes = {**wanted.sizes, **(WATCHING if watchers else {})}
     with contextlib.ExitStack() as undo, _users_errors(fault, compiled=bool(packed)):
         module = libbpf.Object(image)
         undo.callback(module.close)
         module.initial(".rodata.switches", abi.Switches)[0] = wanted.switches
-        for entry in wanted.entries:
+        for entry in entries:
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
         if fault.where.named or fault.where.sockets:
             module.want(LEARNER, LEARNED_AT)
         if fault.scope.by_cgroup:
             module.want(MARKER)
-        for table, size in wanted.sizes.items():
+        for table, size in sizes.items():
             module.resize(table, size)
         module.load()
         names = module.table("names", abi.Name, ctypes.c_uint8)
@@ -145,7 +157,7 @@ def _loaded(packed: str, fault: Fault, placement: Placement) -> Iterator[_Module
             names[name] = LISTED
         undo.pop_all()
     try:
-        yield _Module(module, wanted.entries, fault, placement, text)
+        yield CoreModule(module, entries, fault, placement, text)
     finally:
         module.close()
 
@@ -215,7 +227,7 @@ def _verdict(lines: Sequence[str]) -> str:
     return without_addresses((log[-1:] or own[:1] or [""])[0].strip())
 
 
-class _Module(ProgramTables):
+class CoreModule(ProgramTables):
     """A loaded object with its tables; see `arming.Module`."""
 
     def __init__(
@@ -255,6 +267,10 @@ class _Module(ProgramTables):
         return tuple(
             bpf.program_id(self._object.descriptor(entry.function)) for entry in self.entries
         )
+
+    def table(self, name: str, key: type[Any], value: type[Any]) -> Table:
+        """Return one of the object's tables."""
+        return self._object.table(name, key, value)
 
     def load(self, entry: Entry) -> int:
         """See `Module.load`: an object is loaded as a whole."""

@@ -44,7 +44,16 @@ FAMILIES: dict[Kind, tuple[str, ...]] = {
 }
 """By fault; bio, slab, page and allocation fail what many calls ask for, and are in none."""
 
+_ON_SOCKETS = {Kind.READ: Kind.RECV, Kind.WRITE: Kind.SEND}
+"""A read(2) of a socket is a receipt too."""
 
-def kinds_of(call: str) -> tuple[Kind, ...]:
-    """Return the faults that fail a system call."""
-    return tuple(kind for kind, calls in FAMILIES.items() if call in calls)
+
+def kinds_of(call: str, *, on_socket: bool = False) -> tuple[Kind, ...]:
+    """Return the faults that fail a system call.
+
+    :param on_socket: it is called for a socket.
+    """
+    kinds = [kind for kind, calls in FAMILIES.items() if call in calls]
+    if on_socket:
+        kinds += [other for kind, other in _ON_SOCKETS.items() if kind in kinds]
+    return tuple(kinds)

@@ -44,12 +44,14 @@ class Mount(NamedTuple):
 
     :param device: major and minor number.
     :param propagates: it is unmounted, or unmounts others, together with other mounts.
+    :param root: the directory of the file system that is mounted there.
     """
 
     device: tuple[int, int]
     point: str
     source: str
     propagates: bool = False
+    root: str = "/"
 
 
 @contextlib.contextmanager
@@ -170,7 +172,8 @@ def mounts_of(text: bytes) -> Iterator[Mount]:
             continue
         major, _, minor = words[2].partition(b":")
         propagates = any(word.startswith((b"shared:", b"master:")) for word in words[6:])
-        yield Mount((int(major), int(minor)), _decoded(words[4]), _decoded(more[1]), propagates)
+        point, source, root = _decoded(words[4]), _decoded(more[1]), _decoded(words[3])
+        yield Mount((int(major), int(minor)), point, source, propagates, root)
 
 
 def _decoded(word: bytes) -> str:

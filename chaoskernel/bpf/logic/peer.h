@@ -150,36 +150,43 @@ static __noinline bool is_address_listed(u64 place, u32 length, u32 family, u32 
 }
 
 /* The end that a socket itself knows: its own, or the one that it is connected to. */
-static __noinline bool is_socket_listed(u64 place, u32 own)
+static __always_inline bool read_end(struct sock *sock, u32 own, struct chaos_end *end)
 {
-	struct sock *sock = (void *)place;
-	struct sock___with_ipv6 *wide = (void *)place;
-	struct chaos_end end = {};
+	struct sock___with_ipv6 *wide = (void *)sock;
 	u32 family = BPF_CORE_READ(sock, __sk_common.skc_family);
 
-	if (family == UNIX && bpf_core_type_exists(struct unix_sock___of_module))
-		return is_unix_peer(
-			own ? place
-			    : (u64)BPF_CORE_READ((struct unix_sock___of_module *)sock, peer));
 	if (own)
-		end.port = BPF_CORE_READ(sock, __sk_common.skc_num);
+		end->port = BPF_CORE_READ(sock, __sk_common.skc_num);
 	else
-		end.port = bpf_ntohs(BPF_CORE_READ(sock, __sk_common.skc_dport));
+		end->port = bpf_ntohs(BPF_CORE_READ(sock, __sk_common.skc_dport));
 	if (family == IPV4) {
 		if (own)
-			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr));
+			set_ipv4(end, BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr));
 		else
-			set_ipv4(&end, BPF_CORE_READ(sock, __sk_common.skc_daddr));
+			set_ipv4(end, BPF_CORE_READ(sock, __sk_common.skc_daddr));
 	} else if (family == IPV6 && bpf_core_field_exists(wide->__sk_common.skc_v6_daddr)) {
-		end.family = IPV6;
+		end->family = IPV6;
 		if (own)
-			BPF_CORE_READ_INTO(&end.words, wide, __sk_common.skc_v6_rcv_saddr);
+			BPF_CORE_READ_INTO(&end->words, wide, __sk_common.skc_v6_rcv_saddr);
 		else
-			BPF_CORE_READ_INTO(&end.words, wide, __sk_common.skc_v6_daddr);
+			BPF_CORE_READ_INTO(&end->words, wide, __sk_common.skc_v6_daddr);
 	} else {
 		return false;
 	}
-	return (own || !is_unspecified(&end)) && is_end_listed(&end);
+	return true;
+}
+
+static __noinline bool is_socket_listed(u64 place, u32 own)
+{
+	struct sock *sock = (void *)place;
+	struct chaos_end end = {};
+
+	if (BPF_CORE_READ(sock, __sk_common.skc_family) == UNIX &&
+	    bpf_core_type_exists(struct unix_sock___of_module))
+		return is_unix_peer(
+			own ? place
+			    : (u64)BPF_CORE_READ((struct unix_sock___of_module *)sock, peer));
+	return read_end(sock, own, &end) && (own || !is_unspecified(&end)) && is_end_listed(&end);
 }
 
 /* A stream goes where its socket is connected to, whatever address is given with it. */

@@ -23,6 +23,11 @@ enum chaos_limit {
 	MAX_SITES = 4096,
 	MAX_FAILED = 2,
 	MAX_UNDONE = 3,
+	NR_CALLS = 512, /* system calls have numbers below */
+	MAX_CALLS = 4096,
+	NR_NAMES = 10,
+	NAME_LENGTH = 48,
+	NR_TEXT = 128,
 	SITE_SHIFT = 24, /* a site's id is the 40 bits above */
 	MAX_CACHE_NAME = 32,
 	MAX_PARAMETERS = 6,
@@ -42,7 +47,11 @@ enum chaos_limit {
 #define IPV4 2
 #define IPV6 10
 #define DATAGRAM 2
-#define UNIX_NAME 108 /* bytes (un.h) */
+#define UNIX_NAME 108  /* bytes (un.h) */
+#define S_IFMT 0170000 /* stat.h */
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFIFO 0010000
 
 /* abi.COUNTERS has the names. */
 enum chaos_counter {

@@ -153,7 +153,7 @@ def test_a_kernel_that_lacks_the_swap_of_ids_follows_the_rest(symbol: str, optio
         def attach_kprobe(self, *_: object, at_return: bool) -> object:
             raise libbpf.Refused("no such function", "", errno.ENOENT)
 
-    module = core._Module.__new__(core._Module)
+    module = core.CoreModule.__new__(core.CoreModule)
     monkey: Any = module
     monkey._object = Object()
     entry = Entry("track_ids_kprobe", Attach.KPROBE, symbol)
