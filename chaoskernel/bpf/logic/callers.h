@@ -39,7 +39,14 @@ enum chaos_caller {
 	CALLER_UNDONE = 2,
 };
 
-#define LIES_IN(function, address) ((address) - (function).begin < (function).size)
+/* 1 or 0, without a jump: the verifier would follow both ways of each, for each place of a stack.
+ */
+static __always_inline u32 lies_in(u64 address, u64 begin, u64 size)
+{
+	u64 offset = address - begin;
+
+	return (~offset & (offset - size)) >> 63;
+}
 
 /*
  * Which of the callers that matter are on the stack of a request?  It is looked at only where
@@ -66,12 +73,13 @@ static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 		slot = i;
 		asm volatile("" : "+r"(slot)); /* the verifier does not see what the loop bounds */
 		address = mine->stack[slot % MAX_STACK];
-		if (LIES_IN(switches.page_fault, address))
-			found |= CALLER_PAGE_FAULT;
+		found |= lies_in(address, switches.page_fault.begin, switches.page_fault.size) *
+			 CALLER_PAGE_FAULT;
 #pragma unroll
 		for (number = 0; number < MAX_UNDONE; number++)
-			if (LIES_IN(switches.undone[number], address))
-				found |= CALLER_UNDONE;
+			found |= lies_in(address, switches.undone[number].begin,
+					 switches.undone[number].size) *
+				 CALLER_UNDONE;
 	}
 	give_back(mine);
 	return possible & (size > 0 ? found : ~0U);
