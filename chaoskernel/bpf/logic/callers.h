@@ -39,8 +39,7 @@ enum chaos_caller {
 	CALLER_UNDONE = 2,
 };
 
-/* 1 or 0, without a jump: the verifier would follow both ways of each, for each place of a stack.
- */
+/* 1 or 0, without a jump: the verifier would follow both ways of each. */
 static __always_inline u32 lies_in(u64 address, u64 begin, u64 size)
 {
 	u64 offset = address - begin;
