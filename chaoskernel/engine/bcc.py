@@ -18,7 +18,7 @@ from typing import Any
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.bcc_text import Program, render
-from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement
+from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement, Span
 from chaoskernel.bpf.text import HERE
 from chaoskernel.engine import Progress
 from chaoskernel.engine.arming import Armed, arm, full
@@ -42,6 +42,12 @@ _ENTRY, _RETURN = 0, 1
 _LISTS_DATA = "CONFIG_KALLSYMS_ALL lists it"
 
 
+_NO_PAGE_FAULTS = (
+    "with the engine bcc, requests of page faults are not told apart, and fail with the others; "
+    "the engine core tells them apart"
+)
+
+
 class BccEngine:
     """Compiles a fault's program with LLVM and attaches it; see `Engine`."""
 
@@ -50,7 +56,10 @@ class BccEngine:
     def arm(self, fault: Fault, *, progress: Progress) -> Armed:
         """See `Engine.arm`."""
         bpf.require_fetching_atomics()
-        return arm(fault, _compiled, progress)
+        armed = arm(fault, _compiled, progress)
+        if fault.tells_page_faults:
+            armed.warnings = [*armed.warnings, _NO_PAGE_FAULTS]
+        return armed
 
 
 class _Module(ProgramTables):
@@ -166,8 +175,13 @@ def _require_guard(fault: Fault, layout: Layout) -> None:
 
 
 def on_this_kernel(placement: Placement) -> Placement:
-    """Return a placement with what a program has to know of the kernel that it runs on."""
-    return with_offsets(placement, symbols.running(), btf.running())
+    """Return a placement with what a program has to know of the kernel that it runs on.
+
+    It walks no stack to see whom a request is made for: the verifier refuses that loop as BCC
+    compiles it, so page faults are not told apart, and what cleans up fails too.
+    """
+    found = with_offsets(placement, symbols.running(), btf.running())
+    return found._replace(layout=found.layout._replace(page_fault=Span(), undone=()))
 
 
 @contextlib.contextmanager
