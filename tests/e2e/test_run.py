@@ -165,4 +165,4 @@ def test_the_kernels_log_says_when_a_fault_begins_and_ends(
 
 
 def in_force(name: str) -> bool:
-    return within(60, lambda: any(each.message["name"] == name for each in notices()))
+    return within(300, lambda: any(each.message["name"] == name for each in notices()))
