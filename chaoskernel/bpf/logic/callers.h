@@ -39,13 +39,7 @@ enum chaos_caller {
 	CALLER_UNDONE = 2,
 };
 
-/* 1 or 0, without a jump: the verifier would follow both ways of each. */
-static __always_inline u32 lies_in(u64 address, u64 begin, u64 size)
-{
-	u64 offset = address - begin;
-
-	return (~offset & (offset - size)) >> 63;
-}
+#define LIES_IN(function, address) ((address) - (function).begin < (function).size)
 
 /*
  * Which of the callers that matter are on the stack of a request?  It is looked at only where
@@ -55,9 +49,8 @@ static __always_inline u32 lies_in(u64 address, u64 begin, u64 size)
  */
 static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 {
-	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, slot, number;
+	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, number;
 	struct chaos_walked *mine;
-	u64 address;
 	s64 size;
 
 	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
@@ -69,16 +62,12 @@ static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 		return possible;
 	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
 	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
-		slot = i;
-		asm volatile("" : "+r"(slot)); /* the verifier does not see what the loop bounds */
-		address = mine->stack[slot % MAX_STACK];
-		found |= lies_in(address, switches.page_fault.begin, switches.page_fault.size) *
-			 CALLER_PAGE_FAULT;
+		if (LIES_IN(switches.page_fault, mine->stack[i]))
+			found |= CALLER_PAGE_FAULT;
 #pragma unroll
 		for (number = 0; number < MAX_UNDONE; number++)
-			found |= lies_in(address, switches.undone[number].begin,
-					 switches.undone[number].size) *
-				 CALLER_UNDONE;
+			if (LIES_IN(switches.undone[number], mine->stack[i]))
+				found |= CALLER_UNDONE;
 	}
 	give_back(mine);
 	return possible & (size > 0 ? found : ~0U);
