@@ -16,14 +16,13 @@ from chaoskernel.bpf.abi import IN_SCOPE
 from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import InvalidFault, NotPermitted
 from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
-from chaoskernel.kernel import addresses, processes
-from chaoskernel.kernel.text import Text, functions_of
+from chaoskernel.kernel import addresses, processes, symbols
+from chaoskernel.kernel.text import Text
 
 _PHASES = (Phase.START, Phase.WORK, Phase.STOP)
 """Bits of the program's phases; exec is told by the stack."""
 
 _ALL = (1 << len(_PHASES)) - 1
-_KALLSYMS = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
 
 _CALLS = ("do_syscall_64", "do_syscall_x64", "el0_svc", "do_el0_svc", "do_fast_syscall_32")
@@ -79,16 +78,17 @@ class SiteTable:
         self._words = memoryview(memory.records).cast("B").cast("Q")
         self._known: dict[int, Site] = {}  # by the slot of its record
         self._told: set[str] = set()
-        self._modules = b""
+        self._modules: bytes | None = None
         self._text = text
         self.look()
 
     def look(self) -> None:
         """Take in the modules that were loaded since the last look."""
         now = _names(_MODULES.read_bytes()) if _MODULES.exists() else b""
-        if now == self._modules and self._modules:
+        if now == self._modules:
             return
-        if self._modules:
+        if self._modules is not None:
+            symbols.running.cache_clear()
             self._text = running_text()
         self._modules = now
         table = self._memory.text
@@ -270,4 +270,4 @@ def running_text() -> Text:
     """
     if hidden := addresses.hidden():
         raise NotPermitted(f"sites cannot be told apart: {hidden.why}", hint=hidden.remedy)
-    return Text(functions_of(_KALLSYMS.read_bytes()), os.uname().machine)
+    return Text(symbols.running().functions, os.uname().machine)

@@ -14,7 +14,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import advice, btf
 from chaoskernel.kernel.addresses import UNKNOWN
 from chaoskernel.kernel.btf import Types
+from chaoskernel.kernel.text import Function, functions_of
 
 _KALLSYMS = Path("/proc/kallsyms")
 _NEAR = 3
@@ -113,11 +114,15 @@ class Symbols:
         self._types = types
         self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
         self._others = _OTHER_CALLERS.get(machine, {})
-        self._sorted: list[tuple[int, str]] = []
 
     @functools.cached_property
     def _text(self) -> bytes:
         return self._read()
+
+    @functools.cached_property
+    def functions(self) -> Sequence[Function]:
+        """All functions, by their addresses."""
+        return sorted(functions_of(self._text))
 
     def __contains__(self, name: str) -> bool:
         return self._types.has_function(name) or self._lists(name)
@@ -298,11 +303,8 @@ class Symbols:
         One that lies in none, such as in a BPF trampoline, is not known, and is not shown: it
         would give away where the kernel lies.
         """
-        if not self._sorted:
-            functions = re.finditer(rb"(?m)^([0-9a-f]{1,16}) [tTwW] ([!-~]+)", self._text)
-            self._sorted = sorted((int(line[1], 16), line[2].decode()) for line in functions)
-        place = bisect.bisect_right(self._sorted, (address, "\x7f")) - 1
-        start, name = self._sorted[place] if place >= 0 else (-_LONGEST, "")
+        place = bisect.bisect_right(self.functions, address, key=lambda each: each.address) - 1
+        start, name, _ = self.functions[place] if place >= 0 else (-_LONGEST, "", "")
         # What lies behind the last of the kernel's functions is somebody's trampoline.
         return f"{name}+{address - start:#x}" if address - start < _LONGEST else UNKNOWN
 
