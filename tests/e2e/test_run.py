@@ -71,7 +71,7 @@ def test_the_program_is_that_of_this_kernel(victim: Victim) -> None:
         return printed
 
     assert "KFUNC_PROBE(__x64_sys_mount)" in rendered("bcc")
-    assert "#define NR_FRAMES 1\n" in rendered("bcc")
+    assert ".nr_frames = 1ULL" in rendered("bcc")
     assert " * enter_fentry_0 on __x64_sys_mount\n" in rendered("core")
     assert " * nr_frames = 1\n" in rendered("auto")
 
