@@ -165,18 +165,20 @@ def _stacks(record: Document) -> tuple[list[Stack], int]:
             for each in objects(record.get("stacks"))
         ]
         return found, count(record.get("stacks_of"))
+    # `reading.read` keeps each stack once: its identity is told faster than its content.
+    stacks = {id(stack): stack for event in events if (stack := event.get("stack"))}
     counted = collections.Counter(
-        (_known(event.get("stack")), text(event.get("hook"), 200)) for event in events
+        (id(event.get("stack")), _plain(event.get("hook"))) for event in events
     )
     merged: collections.Counter[tuple[str, ...]] = collections.Counter()
-    for (stack, hook), number_of in counted.items():
-        merged[_outwards(stack, hook)] += number_of
+    for (which, hook), number_of in counted.items():
+        merged[_outwards(stacks.get(which), hook)] += number_of
     return [Stack(functions, many) for functions, many in merged.most_common()], len(events)
 
 
-def _known(stack: object) -> tuple[str, ...]:
-    """Return a stack that can be counted; `reading.read` has made it one already."""
-    return stack if isinstance(stack, tuple) else tuple(map(str, items(stack)))
+def _plain(hook: object) -> str:
+    """Return a hook that can be counted; the few that are left are made harmless afterwards."""
+    return hook if isinstance(hook, str) else text(hook, 200)
 
 
 def _outwards(stack: object, hook: object) -> tuple[str, ...]:
