@@ -44,15 +44,18 @@ static __always_inline u8 listed_as(u32 tgid)
 	return *membership_of(tgid) & CHAOS_LISTED;
 }
 
-/* The word that has the byte of a process, and that byte's place in it. */
-static __always_inline u32 *word_of(u32 tgid)
+/*
+ * The word that has the byte of a process, and that byte's place in it.  Of 8 bytes: the clang
+ * that BCC brings has no shorter atomic operations.
+ */
+static __always_inline u64 *word_of(u32 tgid)
 {
-	return (u32 *)&shared()->members[tgid % NR_IDS & ~3U];
+	return (u64 *)&shared()->members[tgid % NR_IDS & ~7U];
 }
 
-static __always_inline u32 by_group_in_word(u32 tgid)
+static __always_inline u64 by_group_in_word(u32 tgid)
 {
-	return (u32)CHAOS_BY_GROUP << (tgid % 4 * 8); /* bytes of a word: the lowest first */
+	return (u64)CHAOS_BY_GROUP << (tgid % 8 * 8); /* bytes of a word: the lowest first */
 }
 
 /* Atomic, because another CPU may list the same process in the meantime. */
