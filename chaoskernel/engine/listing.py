@@ -10,6 +10,9 @@ from chaoskernel.bpf.abi import MAX_PLACES
 from chaoskernel.errors import EngineError
 from chaoskernel.kernel.files import Place
 
+UNFOLLOWED = "unfollowed_mounts"
+"""The counter of changes of what is mounted below paths that are not in the table."""
+
 
 class Places(Protocol):
     """The program's table of places."""

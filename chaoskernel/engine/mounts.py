@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chaoskernel.engine.listing import Held, Listing
+from chaoskernel.engine.listing import UNFOLLOWED, Held, Listing
 from chaoskernel.errors import ChaosKernelError, EngineError, InvalidFault
 from chaoskernel.kernel import views
 from chaoskernel.kernel.files import Place
@@ -33,6 +33,7 @@ class HostMounts:
         self._watch: views.Watch | None = None
         self._look: views.Look | None = None
         self._stale = True
+        self._given_up = 0
 
     def begin(self) -> None:
         """Open what is mounted there; the fault may begin.
@@ -67,10 +68,11 @@ class HostMounts:
         except (ChaosKernelError, RuntimeError, OSError):
             # Without a thread, descriptors or room: what is mounted next is another chance.
             self._stale = False
+            self._given_up += 1
 
     def counts(self) -> dict[str, int]:
-        """Return how many places are listed."""
-        return {"places": len(self._listing)}
+        """Return how many places are listed, and how many changes of mounts were not followed."""
+        return {"places": len(self._listing), UNFOLLOWED: self._given_up + self._stale}
 
     def close(self) -> None:
         """Let go of everything."""
@@ -96,6 +98,7 @@ class HostMounts:
     def _take(self, seen: views.Seen) -> None:
         self._stale = False
         if seen.trouble:
+            self._given_up += 1
             return
         try:
             held = self._listing.enter(seen.mounted, _HOST)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from chaoskernel.engine.listing import Held, Listing
+from chaoskernel.engine.listing import UNFOLLOWED, Held, Listing
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.kernel import views
 from chaoskernel.kernel.cgroups import Cgroup
@@ -98,6 +98,7 @@ class ContainerPlaces:
         self._containers = containers
         self._views: dict[int, _View] = {}
         self._looking: list[views.Look] = []
+        self._given_up = 0
 
     def begin(self) -> None:
         """Open what is there; the fault may begin.
@@ -123,10 +124,12 @@ class ContainerPlaces:
         self._look(_PATIENCE, strict=False)
 
     def counts(self) -> dict[str, int]:
-        """Return how many places are listed, and how many containers have none of the paths."""
+        """Return how many places are listed, how many containers have none of the paths, and how
+        many changes of mounts were not followed."""
         return {
             "places": len(self._listing),
             "containers_without_paths": sum(not v.named for v in self._views.values()),
+            UNFOLLOWED: self._given_up + sum(v.stale for v in self._views.values()),
         }
 
     def close(self) -> None:
@@ -194,6 +197,7 @@ class ContainerPlaces:
                 raise
             view.missing = dict.fromkeys(view.missing, str(refused))
             return False
+        self._given_up += bool(view.stale and seen.trouble)
         view.missing, view.stale = dict(seen.missing), False
         view.named += [named] if seen.places else []
         view.mounted = [each for each in view.mounted if each not in gone]

@@ -16,6 +16,13 @@ _STACKS = 3
 _MAX_COUNT = 2**64
 """What a counter of the kernel's stays below."""
 
+_ESCAPED = {
+    "untracked": "processes, threads or control groups: a table was full",
+    "unfollowed_mounts": "changes of what is mounted below the paths: too many file systems, or "
+    "one does not answer",
+}
+"""What came while a fault was in force and is not in its scope, by the counter."""
+
 OF_ANOTHER_FORM = (
     ArithmeticError,
     AttributeError,
@@ -107,8 +114,8 @@ def _number(value: object) -> int:
 
 
 def _not_followed(counters: Mapping[str, Any]) -> str | None:
-    number = counters.get("untracked")
-    return f"{number} processes, threads or control groups: a table was full" if number else None
+    escaped = [f"{counters[key]} {what}" for key, what in _ESCAPED.items() if counters.get(key)]
+    return "; ".join(escaped) or None
 
 
 def _last(events: list[Mapping[str, Any]]) -> str | None:

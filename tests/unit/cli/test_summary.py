@@ -123,12 +123,13 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
 
 
 def test_what_a_fault_did_not_see_has_rows(tmp_path: Path) -> None:
-    counters = FAULT["counters"] | {"untracked": 3, "unlisted": 7}
+    counters = FAULT["counters"] | {"untracked": 3, "unlisted": 7, "unfollowed_mounts": 2}
     fault = FAULT | {"counters": counters, "left_out": ["32-bit callers: __ia32_sys_mount"]}
     output = shown(journal(tmp_path, chaoskernel={"faults": [fault]}))
     text = " ".join(output.replace("│", " ").split())
     assert "left out 32-bit callers: __ia32_sys_mount" in text
-    assert "not followed 3 processes, threads or control groups: a table was full" in text
+    assert "not followed 3 processes, threads or control groups: a table was full; 2 ch" in text
+    assert "2 changes of what is mounted below the paths: too many file systems, or one" in text
     assert "7 more requests, by processes beyond those that are listed" in text
 
 

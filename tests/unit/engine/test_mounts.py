@@ -80,7 +80,10 @@ def test_what_is_mounted_is_listed_as_it_comes_and_goes(host: Host, below: HostM
     for names in (("one", "two"), ("two",), (), ("three",)):
         wanted = host.mount(*names)
         below.look()
-        assert (host.listed, below.counts()) == (wanted, {"places": len(names)})
+        assert (host.listed, below.counts()) == (
+            wanted,
+            {"places": len(names), "unfollowed_mounts": 0},
+        )
 
 
 def test_too_many_are_refused_at_the_start(host: Host, below: HostMounts) -> None:
@@ -97,7 +100,29 @@ def test_too_many_that_come_later_leave_those_that_are_listed(
     monkeypatch.setattr(listing, "MAX_PLACES", 2)
     host.mount("one", "two")
     below.look()
-    assert host.listed == wanted
+    assert (host.listed, below.counts()) == (wanted, {"places": 1, "unfollowed_mounts": 1})
+    host.mount(*map(str, range(513)))
+    below.look()
+    assert (host.listed, below.counts()) == (wanted, {"places": 1, "unfollowed_mounts": 2})
+
+
+def test_a_change_is_not_followed_while_a_file_system_does_not_answer(
+    host: Host, below: HostMounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.mount("one")
+    below.begin()
+    wanted = host.mount("one", "two")
+    with monkeypatch.context() as silent:
+        silent.setattr(views.Look, "result", lambda self, seconds: None)
+        below.look()
+    assert below.counts()["unfollowed_mounts"] == 1
+    look = below._look
+    assert look
+    look.join(10)
+    assert look._seen
+    look._seen.close()
+    below.look()
+    assert (host.listed, below.counts()["unfollowed_mounts"]) == (wanted, 0)
 
 
 def test_a_file_system_that_does_not_answer_is_one_line_at_the_start(

@@ -34,7 +34,7 @@ class FakeTable:
         self.top = top
         self.listed: set[int] = set()
         self.there: dict[str, Container] = {}
-        self.slow: set[str] = set()
+        self.mountinfo = Path("/dev/null")
 
     def run(self, name: str, owner: str = "pod shop/db-0", path: str = PATH) -> Path:
         """Start a container; return the directory that it sees at the path."""
@@ -59,7 +59,7 @@ class FakeTable:
 
     def root_of(self, group: Cgroup) -> roots.Root:
         root = os.open(self.top / group.directory.name, os.O_PATH)
-        return roots.Root(root, os.open("/dev/null", os.O_RDONLY))
+        return roots.Root(root, os.open(self.mountinfo, os.O_RDONLY))
 
     def places(self, *owners: str, others: Iterable[int] = ()) -> ContainerPlaces:
         named = owners or ("pod shop/db-0",)
@@ -77,6 +77,13 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTable
     assert open_files() <= before
 
 
+def counted(places: ContainerPlaces) -> tuple[int, int]:
+    """Return how many places are listed and how many containers have none, when mounts are."""
+    counts = places.counts()
+    assert counts["unfollowed_mounts"] == 0
+    return counts["places"], counts["containers_without_paths"]
+
+
 def inode(place: Path) -> int:
     return place.stat().st_ino
 
@@ -87,7 +94,7 @@ def test_each_container_has_its_own_and_one_that_has_none_is_counted(table: Fake
     table.run("pause", path="/else")
     places.begin()
     assert table.listed == wanted
-    assert places.counts() == {"places": 2, "containers_without_paths": 1}
+    assert counted(places) == (2, 1)
     places.close()
     assert table.listed == set()
 
@@ -170,11 +177,46 @@ def test_more_places_than_the_program_has_room_for(
     places.begin()
     table.run("again")
     places.look()
-    assert places.counts() == {"places": 1, "containers_without_paths": 1}
+    assert counted(places) == (1, 1)
     places.close()
     places = table.places()
     with pytest.raises(EngineError, match="more than 1 files"):
         places.begin()
+    places.close()
+
+
+@pytest.mark.parametrize(
+    ("later", "room", "retried"), [(513, 1024, False), (2, 2, True)], ids=["mounts", "places"]
+)
+def test_too_many_mounts_that_come_later_are_counted_and_leave_those_that_are_listed(
+    table: FakeTable, monkeypatch: pytest.MonkeyPatch, later: int, room: int, retried: bool
+) -> None:
+    """What there is no room for is tried again: another container may have gone."""
+
+    def mount(names: Iterable[object]) -> None:
+        lines = [f"36 35 0:98 / {PATH}/{name} rw - tmpfs none rw\n" for name in names]
+        table.mountinfo.write_text("".join(lines))
+
+    table.mountinfo = table.top / "mountinfo"
+    data = table.run("app")
+    (data / "0").mkdir()
+    (data / "1").mkdir()
+    mount([0])
+    places = table.places()
+    places.begin()
+    wanted = {inode(data), inode(data / "0")}
+    assert table.listed == wanted
+    changes = iter([True])
+    monkeypatch.setattr(roots.Watch, "has_changed", lambda self: next(changes, False))
+    monkeypatch.setattr(listing, "MAX_PLACES", room)
+    mount(range(later))
+    for _ in range(2):
+        places.look()
+        assert table.listed == wanted
+        assert places.counts()["unfollowed_mounts"] == 1
+    monkeypatch.setattr(listing, "MAX_PLACES", 1024)
+    places.look()
+    assert places.counts()["unfollowed_mounts"] == (not retried)
     places.close()
 
 
@@ -189,7 +231,7 @@ def test_what_cannot_be_entered_ends_a_start_and_no_fault(
     monkeypatch.setattr(table, "list_places", refuse)
     places = table.places()
     places.look()
-    assert places.counts() == {"places": 0, "containers_without_paths": 1}
+    assert counted(places) == (0, 1)
     with pytest.raises(EngineError):
         places.begin()
 
@@ -205,9 +247,9 @@ def test_without_a_thread_to_be_had_it_is_tried_again(
     with monkeypatch.context() as refusing:
         refusing.setattr(roots.Look, "start", refuse)
         places.look()
-        assert places.counts() == {"places": 0, "containers_without_paths": 1}
+        assert counted(places) == (0, 1)
     places.look()
-    assert places.counts() == {"places": 1, "containers_without_paths": 0}
+    assert counted(places) == (1, 0)
     places.close()
 
 
@@ -231,13 +273,13 @@ def test_one_whose_files_do_not_answer_is_not_asked_again_meanwhile(
     places.look()
     places.look()
     assert len(asked) <= views._MOST_WAITING
-    assert places.counts() == {"places": 0, "containers_without_paths": 20}
+    assert counted(places) == (0, 20)
     answer.set()
     for look in places._looking:
         look.join(10)
     monkeypatch.setattr(views, "_PATIENCE", 5)
     places.look()
-    assert places.counts() == {"places": 20, "containers_without_paths": 0}
+    assert counted(places) == (20, 0)
     places.close()
 
 
@@ -260,7 +302,7 @@ def test_one_whose_files_do_not_answer_leaves_time_to_those_behind_it(
         table.run(name)
     places = table.places()
     places.begin()
-    assert places.counts() == {"places": 1, "containers_without_paths": 2}
+    assert counted(places) == (1, 2)
     answer.set()
     for look in places._looking:
         look.join(10)
