@@ -240,7 +240,7 @@ class Armed:
         hooks = [placed.probe.symbol for placed in self.placement.hooks]
         return {
             "events": events.to_json(
-                kept, self._fault.kind, hooks, symbols.running(), boot=self._boot
+                kept, self._fault.kind, hooks, symbols.running().kernel_text, boot=self._boot
             ),
             "dropped": dropped,
         }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.bpf import abi
+from chaoskernel.engine import stack
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import cgroups
-from chaoskernel.kernel.symbols import Symbols
+from chaoskernel.kernel.addresses import UNKNOWN
+from chaoskernel.kernel.text import Text
 
 KEPT = abi.MAX_EVENTS
 """How many of the latest ones a program keeps."""
@@ -49,13 +50,14 @@ def to_json(
     events: Sequence[abi.Event],
     kind: Kind,
     hooks: Sequence[str],
-    names: Symbols,
+    text: Text,
     *,
     boot: float,
 ) -> list[Any]:
     """Return events as JSON objects.
 
     :param hooks: the symbols of the fault's hooks: a stack begins at its own.
+    :param text: the running kernel's.
     :param boot: when CLOCK_BOOTTIME was 0, in seconds since the epoch; one event has one
         time, however often it is told.
     """
@@ -69,7 +71,7 @@ def to_json(
             "cgroup": paths.get(int(event.cgroup), str(event.cgroup)),
             "arguments": arguments_of(kind, event),
             "hook": hooks[int(event.hook)],
-            "stack": _stack(event, hooks[int(event.hook)], names),
+            "stack": _stack(event, hooks[int(event.hook)], text),
         }
         for event in events
     ]
@@ -80,12 +82,12 @@ def arguments_of(kind: Kind, event: abi.Event) -> Mapping[str, Any]:
     return _ARGUMENTS[kind](event) if kind in _ARGUMENTS else {}
 
 
-def _stack(event: abi.Event, function: str, names: Symbols) -> list[str]:
-    """Return a kernel stack, the innermost function first, without the program's own part."""
-    depth = max(0, event.stack_size) // ctypes.sizeof(ctypes.c_uint64)
-    places = [names.at(address) for address in event.stack[:depth]]
-    begin = next((n for n, place in enumerate(places) if place.startswith(f"{function}+")), 0)
-    return places[begin:]
+def _stack(event: abi.Event, hook: str, text: Text) -> list[str]:
+    """Return a kernel stack; a place without a name would give away where the kernel lies."""
+    return [
+        f"{place.function}+{place.offset:#x}" if place else UNKNOWN
+        for place in stack.of_event(event, text, hook)
+    ]
 
 
 def _of_slab(event: abi.Event) -> Mapping[str, Any]:

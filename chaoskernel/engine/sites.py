@@ -6,13 +6,13 @@ The program keeps them in memory that its owner shares: another site fails after
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.abi import IN_SCOPE
+from chaoskernel.engine import stack
 from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import InvalidFault, NotPermitted
 from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
@@ -161,17 +161,16 @@ class SiteTable:
 
     def _site(self, record: abi.Site) -> Site:
         event = record.first
-        depth = max(0, event.stack_size) // ctypes.sizeof(ctypes.c_uint64)
-        places = tuple(filter(None, map(self._text.place, event.stack[:depth])))
-        by, call = entered(places, self._text.name(int(record.call)) if record.call else "")
         hook = int(event.hook)
+        places = tuple(filter(None, stack.of_event(event, self._text, self._hooks[hook])))
+        by, call = entered(places, self._text.name(int(record.call)) if record.call else "")
         return Site(
             id=f"{int(record.key) >> abi.SITE_SHIFT:010x}",
             hook=self._hooks[hook],
             by=by,
             call=call,
-            places=_from_hook(places, self._hooks[hook]),
-            truncated=depth == abi.MAX_STACK,
+            places=places,
+            truncated=stack.depth_of(event) == abi.MAX_STACK,
             error=self._errors[hook],
             pid=int(event.pid),
             command=event.command.decode(errors="replace"),
@@ -246,11 +245,6 @@ def _call(functions: Sequence[str], entry_point: str) -> str:
     return ""
 
 
-def _from_hook(places: tuple[Place, ...], hook: str) -> tuple[Place, ...]:
-    begin = next((n for n, place in enumerate(places) if place.function == hook), 0)
-    return places[begin:]
-
-
 def _turns(hits: Hits | int) -> tuple[int, int]:
     """Return the first and the last request at a site that fail; the first one is 1."""
     if hits is Hits.PERSISTENT:
@@ -270,4 +264,4 @@ def running_text() -> Text:
     """
     if hidden := addresses.hidden():
         raise NotPermitted(f"sites cannot be told apart: {hidden.why}", hint=hidden.remedy)
-    return Text(symbols.running().functions, os.uname().machine)
+    return symbols.running().kernel_text

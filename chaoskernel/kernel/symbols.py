@@ -7,29 +7,24 @@ something is asked that the types, which are at hand, do not tell.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import ctypes
 import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.kernel import advice, btf
-from chaoskernel.kernel.addresses import UNKNOWN
 from chaoskernel.kernel.btf import Types
-from chaoskernel.kernel.text import Function, functions_of
+from chaoskernel.kernel.text import Text, functions_of
 
 _KALLSYMS = Path("/proc/kallsyms")
 _NEAR = 3
 _CANDIDATES = 4000
-_LONGEST = 2**20
-"""No function has so many bytes."""
-
 _SYSCALL_WRAPPERS = {
     "x86_64": "__x64_sys_",
     "aarch64": "__arm64_sys_",
@@ -112,6 +107,7 @@ class Symbols:
     def __init__(self, read: Callable[[], bytes], machine: str, types: Types = btf.NOTHING) -> None:
         self._read = read
         self._types = types
+        self._machine = machine
         self._wrapper = _SYSCALL_WRAPPERS.get(machine, "sys_")
         self._others = _OTHER_CALLERS.get(machine, {})
 
@@ -120,9 +116,9 @@ class Symbols:
         return self._read()
 
     @functools.cached_property
-    def functions(self) -> Sequence[Function]:
-        """All functions, by their addresses."""
-        return sorted(functions_of(self._text))
+    def kernel_text(self) -> Text:
+        """Where the kernel and its modules have these functions."""
+        return Text(functions_of(self._text), self._machine)
 
     def __contains__(self, name: str) -> bool:
         return self._types.has_function(name) or self._lists(name)
@@ -296,17 +292,6 @@ class Symbols:
                 self._text, stop + 1, stop + _VICINITY
             )
         return (int(line[1], 16) for line in lines)
-
-    def at(self, address: int) -> str:
-        """Return the function that an address lies in, as kmem_cache_alloc+0x3f.
-
-        One that lies in none, such as in a BPF trampoline, is not known, and is not shown: it
-        would give away where the kernel lies.
-        """
-        place = bisect.bisect_right(self.functions, address, key=lambda each: each.address) - 1
-        start, name, _ = self.functions[place] if place >= 0 else (-_LONGEST, "", "")
-        # What lies behind the last of the kernel's functions is somebody's trampoline.
-        return f"{name}+{address - start:#x}" if address - start < _LONGEST else UNKNOWN
 
     def _lists(self, name: str) -> bool:
         return any(kind in _FUNCTIONS for _, kind in self._lines(name))

@@ -7,6 +7,7 @@ where its module begins is not, as long as nobody builds the kernel anew.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import re
 import zlib
@@ -59,7 +60,6 @@ class Text:
 
     def __init__(self, functions: Iterable[Function], machine: str) -> None:
         self._functions = sorted(each for each in functions if each.module not in _NO_MODULES)
-        self._pages = dict(_pages(self._functions))
         lowest = self._functions[0].address if self._functions else 0
         # x86-64 has the kernel and its modules in the last 2 GB; others, near each other.
         self.base = (
@@ -67,6 +67,11 @@ class Text:
             if machine == "x86_64"
             else max(0, (lowest >> PAGE) - PAGES // 2) << PAGE
         )
+
+    @functools.cached_property
+    def _pages(self) -> dict[int, int]:
+        """The number of each page that has functions."""
+        return dict(_pages(self._functions))
 
     def numbers(self) -> Iterator[tuple[int, Sequence[int]]]:
         """Yield runs of pages: the number of the first, from `base` on, and what is kept of each.
@@ -90,13 +95,14 @@ class Text:
 
     def place(self, address: int) -> Place | None:
         """Return the place of an address; None of one that is not in the kernel's text."""
-        if address >> PAGE not in self._pages:
+        number = bisect.bisect_right(self._functions, (address, "\x7f", "")) - 1
+        if number < 0:
             return None
-        before = bisect.bisect_right(self._functions, (address, "\x7f", "")) - 1
-        start, name, module = self._functions[before] if before >= 0 else (0, UNKNOWN, "")
-        if address - start >= _LONGEST:
-            return Place(UNKNOWN, 0)
-        return Place(name, address - start, module)
+        this, *following = self._functions[number : number + 2]
+        if address >> PAGE > _last_page(this, following[0] if following else None):
+            return None
+        offset = address - this.address
+        return Place(this.name, offset, this.module) if offset < _LONGEST else Place(UNKNOWN, 0)
 
     def name(self, address: int) -> str:
         """Return the function that begins at an address; empty where none does."""
@@ -113,11 +119,19 @@ def _pages(functions: Sequence[Function]) -> Iterator[tuple[int, int]]:
     for this, following in itertools.zip_longest(functions, functions[1:]):
         page = this.address >> PAGE
         start = starts.setdefault(this.module, page)
-        # A function reaches as far as the next one; the last, as a rule, no farther than one page.
-        near = following and following.module == this.module
-        last = following.address - 1 >> PAGE if near else page + 1
-        if following and not near:
-            last = min(last, max(page, (following.address >> PAGE) - 1))
         has = zlib.crc32(this.module.encode()) << _INDEX_BITS
-        for each in range(page, min(last, page + (_LONGEST >> PAGE)) + 1):
+        for each in range(page, _last_page(this, following) + 1):
             yield each, has | each - start + 1
+
+
+def _last_page(this: Function, following: Function | None) -> int:
+    """Return the last page of a function, which reaches as far as the next one.
+
+    The last one of a module reaches, as a rule, no farther than one page.
+    """
+    page = this.address >> PAGE
+    if not following:
+        return page + 1
+    if following.module == this.module:
+        return min(following.address - 1 >> PAGE, page + (_LONGEST >> PAGE))
+    return min(page + 1, max(page, (following.address >> PAGE) - 1))

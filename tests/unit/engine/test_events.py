@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import pytest
 
 from chaoskernel.bpf.abi import MAX_STACK, Event
 from chaoskernel.engine.events import KEPT, latest, to_json
 from chaoskernel.fault.hooks import Kind
+from chaoskernel.kernel.text import Text
 from tests.unit.kernel.types import symbols_of
 
-SYMBOLS = symbols_of(
-    b"1000 T should_failslab\n2000 T kmem_cache_alloc\n3000 T path_mount\n9000 t bpf_prog_1\n", "x"
-)
+FUNCTIONS = (b"bpf_get_stack", b"should_failslab", b"kmem_cache_alloc", b"path_mount")
+HELPER, HOOK, CALLER, MOUNT = (0xFFFFFFFF81001000 + (n << 12) for n in range(4))
+PROGRAM, TRAMPOLINE = 0xFFFFFFFFC0104020, 0xFFFFFFFFC0207080
+TEXT = symbols_of(
+    b"".join(b"%x T %s\n" % (HELPER + (n << 12), name) for n, name in enumerate(FUNCTIONS))
+    + b"ffffffffc0104000 t bpf_prog_1\t[bpf]\n"
+).kernel_text
 
 
 def event(number: int, **fields: object) -> Event:
@@ -63,28 +69,43 @@ def stack(*addresses: int) -> dict[str, object]:
     return {"stack": filled, "stack_size": len(addresses) * 8}
 
 
-def test_a_stack_begins_at_the_hook_and_has_names() -> None:
-    made = event(1, **stack(0x9010, 0x1001, 0x203F, 0x3100))
-    (told,) = to_json([made], Kind.FUNCTION, ["should_failslab"], SYMBOLS, boot=0)
-    assert told["stack"] == ["should_failslab+0x1", "kmem_cache_alloc+0x3f", "path_mount+0x100"]
+def stack_of(made: Event, text: Text = TEXT) -> list[str]:
+    (told,) = to_json([made], Kind.FUNCTION, ["should_failslab"], text, boot=0)
     assert (told["pid"], told["tid"], told["command"]) == (7, 8, "mount")
     assert told["arguments"] == {}
+    assert "ffff" not in str(told)
+    assert isinstance(told["stack"], list)
+    return told["stack"]
 
 
-def test_a_place_without_a_name_is_not_shown_by_its_address() -> None:
-    hiding = symbols_of(b"0 T should_failslab\n0 T path_mount\n")
-    for names in (SYMBOLS, hiding):
-        made = event(1, **stack(0x1001, 0xFFFFFFFFA020306E, 0xFFFFFFFF8116012B))
-        (told,) = to_json([made], Kind.FUNCTION, "should_failslab", names, boot=0)
-        assert told["stack"][1:] == ["[unknown]", "[unknown]"]
-        assert "ffff" not in str(told)
+BEGINS = ["should_failslab+0x1", "kmem_cache_alloc+0x3f"]
+
+
+@pytest.mark.parametrize(
+    ("above", "begins"),
+    [
+        ((HOOK + 1,), BEGINS),
+        ((HELPER + 8, PROGRAM, TRAMPOLINE, HOOK + 1), BEGINS),
+        # Linux 7.2 jumps to the trampoline, so that the hook has no frame.
+        ((PROGRAM, PROGRAM + 64, TRAMPOLINE), ["should_failslab+0x0", BEGINS[1]]),
+        ((HELPER + 8, PROGRAM, TRAMPOLINE), ["should_failslab+0x0", BEGINS[1]]),
+    ],
+)
+def test_a_stack_begins_with_the_hook_and_has_names(
+    above: Sequence[int], begins: Sequence[str]
+) -> None:
+    """A function of the chain may be called by a trampoline too."""
+    made = event(1, **stack(*above, CALLER + 0x3F, TRAMPOLINE, MOUNT + 0x100))
+    assert stack_of(made) == [*begins, "[unknown]", "path_mount+0x100"]
+
+
+def test_a_kernel_that_hides_its_addresses_has_places_without_names() -> None:
+    hiding = symbols_of(b"0 T should_failslab\n0 T path_mount\n").kernel_text
+    assert stack_of(event(1, **stack(HOOK + 1, CALLER)), hiding) == ["[unknown]"] * 2
 
 
 def test_a_stack_that_could_not_be_walked_is_empty() -> None:
-    (told,) = to_json(
-        [event(1, stack_size=-14)], Kind.FUNCTION, ["should_failslab"], SYMBOLS, boot=0
-    )
-    assert told["stack"] == []
+    assert stack_of(event(1, stack_size=-14)) == []
 
 
 @pytest.mark.parametrize(
@@ -107,11 +128,11 @@ def test_a_stack_that_could_not_be_walked_is_empty() -> None:
 def test_it_tells_what_the_request_was_for(
     kind: Kind, fields: dict[str, object], arguments: dict[str, object]
 ) -> None:
-    (told,) = to_json([event(1, **fields)], kind, ["hook"], SYMBOLS, boot=0)
+    (told,) = to_json([event(1, **fields)], kind, ["hook"], TEXT, boot=0)
     assert told["arguments"] == arguments
 
 
 def test_an_event_has_one_time_however_often_it_is_reported() -> None:
     made = event(1, at=1_500_000_000)
-    (told,) = to_json([made], Kind.FUNCTION, ["hook"], SYMBOLS, boot=1_700_000_000)
+    (told,) = to_json([made], Kind.FUNCTION, ["hook"], TEXT, boot=1_700_000_000)
     assert told["at"] == "2023-11-14T22:13:21.500000+00:00"

@@ -33,10 +33,15 @@ class Program:
             describe=lambda event: {"size": int(event.arguments[1])},
         )
 
-    def meets(self, key: int, slot: int, *, complete: bool = True) -> None:
+    def meets(self, key: int, slot: int, *, complete: bool = True, has_frame: bool = True) -> None:
+        """Meet a request.
+
+        :param has_frame: the kernel calls the trampoline of the hook, and does not jump there.
+        """
         record = self.memory.records[slot]
         if not record.key:
-            stack = [BASE - 0x100000, BASE + 0x10, BASE + 0x120, BASE + 0x310, BASE + 0x208]
+            hook = [BASE + 0x10] if has_frame else []
+            stack = [BASE - 0x100000, *hook, BASE + 0x120, BASE + 0x310, BASE + 0x208]
             record.key, record.complete = key, complete
             record.first = abi.Event(
                 pid=42, command=b"sh", stack_size=8 * len(stack), arguments=(0, 64)
@@ -69,6 +74,13 @@ def test_a_site_is_read_once_it_is_complete(program: Program) -> None:
         "do_syscall_64+0x8",
     ]
     assert (site.by, site.call, site.arguments) == (By.SYSTEM_CALL, "openat", {"size": 64})
+
+
+def test_a_hook_without_a_frame_is_where_its_stack_begins(program: Program) -> None:
+    program.meets(KEY, 5, has_frame=False)
+    ((site, _),) = program.table.known()
+    assert [str(place) for place in site.places[:2]] == ["hook+0x0", "alloc+0x20"]
+    assert site.call == "openat"
 
 
 def test_a_run_counts_anew_and_reports_a_site_once(program: Program) -> None:

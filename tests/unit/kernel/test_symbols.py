@@ -7,6 +7,7 @@ import re
 import pytest
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.fault.sites import Place
 from chaoskernel.kernel import symbols as symbols_module
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.symbols import Symbols
@@ -125,15 +126,16 @@ def test_a_clone_beside_its_pieces_is_used() -> None:
 
 
 def test_an_address_is_named_by_the_function_that_it_lies_in(symbols: Symbols) -> None:
-    assert symbols.at(0xFFFFFFFF81000014) == "mount_subtree+0x4"
-    assert symbols.at(0xFFFFFFFF81000020) == "btrfs_mount+0x0"
+    text = symbols.kernel_text
+    assert text.place(0xFFFFFFFF81000014) == Place("mount_subtree", 4)
+    assert text.place(0xFFFFFFFF81000020) == Place("btrfs_mount", 0, "btrfs")
 
 
-def test_an_address_without_a_name_is_not_shown(symbols: Symbols) -> None:
+def test_an_address_without_a_name_has_no_place(symbols: Symbols) -> None:
     hiding = symbols_of(re.sub(rb"(?m)^\w+", b"0" * 16, TEXT))
     for address in (0x10, 0xFFFFFFFF80FFFFFF, 0xFFFFFFFF9EE24000, 0xFFFFFFFFC0000000, 2**64 - 1):
-        assert symbols.at(address) == "[unknown]"
-        assert hiding.at(address + 2**20) == "[unknown]"
+        assert symbols.kernel_text.place(address) is None
+        assert hiding.kernel_text.place(address + 2**20) is None
 
 
 def test_addresses_of_functions_and_data_are_known(symbols: Symbols) -> None:
@@ -339,7 +341,7 @@ def test_where_no_kernel_lists_its_names_the_c_library_tells(
 def test_a_line_of_another_form_is_passed_over(line: bytes) -> None:
     symbols = symbols_of(line + b"\n" + TEXT + line + b"\n")
     assert symbols.resolve("mount_subtree") == "mount_subtree"
-    assert symbols.at(0xFFFFFFFF81000011) == "mount_subtree+0x1"
+    assert symbols.kernel_text.place(0xFFFFFFFF81000011) == Place("mount_subtree", 1)
     assert [place.beside for place in symbols.places("mount_subtree")] == [
         ("__x64_sys_mount", "inlined.isra.0")
     ]
