@@ -225,11 +225,11 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     report = journal.journal(made.journal(), "j")
-    for module, name in ((page, "jinja2"), (junit, "JUnitXml")):
-        monkeypatch.setattr(module, name, None)
-        with pytest.raises(MissingTool) as raised:
-            module.render([report])
-        assert pip_install("report") in str(raised.value)
+    monkeypatch.setattr(page, "jinja2", None)
+    with pytest.raises(MissingTool) as raised:
+        page.render([report])
+    assert pip_install("report") in str(raised.value)
+    assert junit.render([report])
 
 
 def broken(document: Any, depth: int = 3) -> Any:
