@@ -7,7 +7,6 @@ everything that is attached.
 
 from __future__ import annotations
 
-import errno
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.stand_in import Started
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.assignment import Assignment
+from chaoskernel.fault.error_numbers import error_text
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import boottime, processes
 
@@ -85,7 +85,7 @@ def serve(
         message = _armed_message(fault, started)
         with posted(message), Lifeline(requests, armed.hold) as lifeline:
             output.say(message)
-            error = errno.errorcode.get(fault.error, "a value of its own")
+            error = error_text(fault.reported) or "a value of its own"
             kmsg.say(f"fault '{fault.name}' is in force: {message['hook']} fails with {error}")
             reason = _follow(lifeline, armed, output, teller, count)
     finally:

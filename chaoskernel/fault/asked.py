@@ -6,13 +6,9 @@ import dataclasses
 from typing import Any
 
 from chaoskernel.fault.error_numbers import error_text
-from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.sites import Sites
 from chaoskernel.fault.spec import Fault, Frame
 from chaoskernel.fault.syntax import duration_text
-
-_OWN_ERROR = {Kind.SLAB: "ENOMEM", Kind.PAGE: "ENOMEM", Kind.BIO: "EIO"}
-"""What programs get where the hook has a value of its own; a caller may report another one."""
 
 _LISTED = 3
 """How many of several names a sentence has."""
@@ -20,9 +16,7 @@ _LISTED = 3
 
 def error_name(fault: Fault) -> str:
     """Return the name of the error that a fault means; its number where it has no name."""
-    if not fault.error:
-        return _OWN_ERROR.get(fault.kind, "")
-    return str(error_text(fault.error))
+    return str(error_text(fault.reported)) if fault.reported else ""
 
 
 def asked(fault: Fault) -> dict[str, Any]:

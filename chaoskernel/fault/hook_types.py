@@ -82,6 +82,7 @@ class Row:
     :param hooks: all of them are armed, or none is.
     :param errors: those that the manual pages of its system calls document, the usual one first;
         empty where the fault has one error of its own.
+    :param own_error: the number of the one error that programs get then; 0 where it is not known.
     :param failtype: of KernelChaos.
     :param inject_py: its mode of BCC's inject.py.
     :param needs_place: it would hit standard streams and the like: where has to be said.
@@ -91,6 +92,7 @@ class Row:
     fails: str
     hooks: tuple[Hook, ...]
     errors: tuple[str, ...] = ()
+    own_error: int = 0
     failtype: int | None = None
     inject_py: str = ""
     needs_place: bool = False

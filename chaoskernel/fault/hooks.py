@@ -12,6 +12,7 @@ Standard library only.
 from __future__ import annotations
 
 import enum
+import errno
 
 from chaoskernel.fault.hook_types import Hook, Row, Subject
 
@@ -89,6 +90,7 @@ TABLE: dict[Kind, Row] = {
                 option="CONFIG_FAILSLAB",
             ),
         ),
+        own_error=errno.ENOMEM,
         failtype=0,
         inject_py="kmalloc",
     ),
@@ -102,6 +104,7 @@ TABLE: dict[Kind, Row] = {
                 option="CONFIG_FAIL_PAGE_ALLOC",
             ),
         ),
+        own_error=errno.ENOMEM,
         failtype=1,
         inject_py="alloc_page",
     ),
@@ -115,6 +118,7 @@ TABLE: dict[Kind, Row] = {
                 option="CONFIG_FAIL_MAKE_REQUEST",
             ),
         ),
+        own_error=errno.EIO,
         failtype=2,
     ),
     Kind.FUNCTION: Row(

@@ -214,6 +214,11 @@ class Fault:
         return self.errno or self.row.error
 
     @property
+    def reported(self) -> int:
+        """The error number that programs get, unless a caller reports another; 0: not known."""
+        return self.error or self.row.own_error
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the fault asks for that may surprise, a line for each."""
         said = []
