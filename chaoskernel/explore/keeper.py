@@ -32,6 +32,9 @@ _PTRACE_CONT, _PTRACE_GETEVENTMSG, _PTRACE_SEIZE, _PTRACE_LISTEN = 7, 0x4201, 0x
 _PTRACE_O_TRACEEXIT, _PTRACE_EVENT_EXIT, _PTRACE_EVENT_STOP = 0x40, 6, 128
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_STARTED = 127  # as a shell's status
+_KILLED_SECONDS = 20.0
+"""How long a killed process may take to end; one that waits in the kernel may never do so."""
+
 _HELD = b"h"
 _READ_BYTES = 1 << 16
 
@@ -82,6 +85,7 @@ class Keeper:
         self._output = output
         self._running: dict[int, Started] = {}  # by process id
         self._place = root / "work"
+        self._stuck: dict[int, str] = {}  # killed processes that do not end
 
     def run(self) -> None:
         """Do what standard input asks for, until it ends; then end everything."""
@@ -131,7 +135,10 @@ class Keeper:
             pid = mine.pid if mine else 0
             self._say(what="seen", number=number, **look([pid, *descendants(pid)] if pid else []))
         elif kind == "end":
-            self._say(what="ended", killed=self.end())
+            before = set(self._stuck)
+            killed = self.end()
+            stuck = [said for pid, said in self._stuck.items() if pid not in before]
+            self._say(what="ended", killed=killed, stuck=stuck)
         elif kind == "fresh":
             self._fresh()
 
@@ -204,8 +211,12 @@ class Keeper:
         _libc.ptrace(_PTRACE_CONT, pid, None, number)
 
     def end(self) -> int:
-        """Kill everything that was started, with all that it has left; return how many."""
-        killed = 0
+        """Kill everything that was started, with all that it has left; return how many.
+
+        What does not end is given up, and its process ids are kept.
+        """
+        killed: set[int] = set()
+        nap, until = 0.002, time.monotonic() + _KILLED_SECONDS
         for started in self._running.values():
             if started.hold >= 0:
                 os.close(started.hold)
@@ -215,12 +226,19 @@ class Keeper:
             try:
                 os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return killed
-            for pid in descendants(os.getpid()):
+                return len(killed)
+            left = [pid for pid in descendants(os.getpid()) if pid not in self._stuck]
+            if not left and self._stuck:
+                return len(killed)
+            if time.monotonic() > until:
+                self._stuck.update({pid: described(pid) for pid in left})
+                return len(killed)
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    killed += 1
-            time.sleep(0.002)
+                    killed.add(pid)
+            time.sleep(nap)
+            nap = min(0.1, nap * 1.5)
 
 
 def _become(held: int, told: int, **how: Any) -> None:
@@ -283,6 +301,17 @@ def _parents() -> Iterator[tuple[int, int]]:
         with contextlib.suppress(OSError, ValueError, IndexError):
             facts = Path("/proc", name, "stat").read_bytes()
             yield int(name), int(facts.rpartition(b")")[2].split()[1])
+
+
+def described(pid: int) -> str:
+    """Return who a process is, and where in the kernel it waits."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        where = Path(f"/proc/{pid}/wchan").read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return f"process {pid} was killed and does not end"
+    waits = f": it waits in {where}" if where not in ("", "0") else ""
+    return f"process {pid} ({name}) was killed and does not end{waits}"
 
 
 def look(pids: list[int]) -> dict[str, int]:

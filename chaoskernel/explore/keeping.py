@@ -58,6 +58,8 @@ class Keeping:
         self._kept = b""
         self._last = 0
         self._ended: dict[int, Ended] = {}
+        self._stuck: list[str] = []
+        self._has_started = False  # something, since all was ended
 
     def fresh(self) -> Path:
         """Return an empty directory for the next run; what the last one left is removed.
@@ -88,6 +90,7 @@ class Keeping:
         :raises MissingTool: there is no such program.
         """
         self._last += 1
+        self._has_started = True
         output = self._root / f"output.{self._last % 8}"
         output.unlink(missing_ok=True)
         answer = self._ask(
@@ -129,7 +132,17 @@ class Keeping:
 
     def end(self) -> int:
         """Kill everything that was started, with all that it has left; return how many."""
-        return int(self._ask("ended", do="end")["killed"])
+        if not self._has_started:
+            return 0
+        answer = self._ask("ended", do="end")
+        self._has_started = False
+        self._stuck += answer["stuck"]
+        return int(answer["killed"])
+
+    def stuck(self) -> tuple[str, ...]:
+        """Return what was killed and does not end, a line for each; each is told of once."""
+        found, self._stuck = tuple(self._stuck), []
+        return found
 
     def _ask(self, what: str, **request: Any) -> dict[str, Any]:
         self._tell(**request)

@@ -69,7 +69,8 @@ class Observation:
     :param intact: the verification held after a start without a fault.
     :param detail: what the checks said, a line.
     :param failed: how many requests failed at each site of the attempt.
-    :param kernel: lines of the kernel's log that accuse the kernel.
+    :param kernel: lines of the kernel's log that accuse the kernel, and processes that it does not
+        end when they are killed.
     :param log: other lines of the kernel's log, such as those of a crashed child.
     :param descriptors: open files of the program's processes after its work; None where unknown.
     :param memory: their resident memory in bytes, or the peak of a command's.

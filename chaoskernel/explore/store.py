@@ -14,7 +14,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,18 @@ class Store:
 
         :raises ChaosKernelError: the disk is full, or gone.
         """
-        record = {"record": kind, **more, "seconds": round(self.seconds, 3)}
-        _write(self._descriptor, self.path, record)
-        self.findings.take(record)
+        self.add_each(kind, [more])
+
+    def add_each(self, kind: str, many: Iterable[Mapping[str, Any]]) -> None:
+        """Write records of one kind; all are on disk when this returns.
+
+        :raises ChaosKernelError: the disk is full, or gone; then none of them is there.
+        """
+        seconds = round(self.seconds, 3)
+        records = [{"record": kind, **each, "seconds": seconds} for each in many]
+        _write(self._descriptor, self.path, records)
+        for record in records:
+            self.findings.take(record)
 
 
 def begin(path: Path, plan: Plan) -> contextlib.AbstractContextManager[Store]:
@@ -109,7 +118,7 @@ def _open(path: Path, flags: int, plan: Plan | None) -> Iterator[Store]:
         _lock(path, descriptor)
         if plan:
             head = head_of(plan)
-            _write(descriptor, path, head)
+            _write(descriptor, path, [head])
             findings = Findings.begun_by(head)
         else:
             findings = _read(path, descriptor)
@@ -180,12 +189,13 @@ def _lock(path: Path, descriptor: int) -> None:
         ) from None
 
 
-def _write(descriptor: int, path: Path, record: Mapping[str, Any]) -> None:
-    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+def _write(descriptor: int, path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in records)
+    left = memoryview(text.encode())
     before = os.fstat(descriptor).st_size
     try:
-        while line:
-            line = line[os.write(descriptor, line) :]
+        while left:
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -99,8 +99,9 @@ class _Target:
                 run.must(self._plan.fixture, "--fixture")
             played = self._play(run)
         read = self._stage.log.read()
+        kernel = (*read.accusing, *self._keeper.stuck())
         seen = dataclasses.replace(
-            played.observation, failed=played.seen.failed, kernel=read.accusing, log=read.crashes
+            played.observation, failed=played.seen.failed, kernel=kernel, log=read.crashes
         )
         return played._replace(observation=seen)
 

@@ -94,6 +94,28 @@ def test_end_kills_what_has_left_its_parent_and_its_session(kept: Keeping) -> No
     assert not alive(left)
 
 
+def test_process_that_does_not_end_when_it_is_killed_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = tmp_path / "keeper.py"
+    patient.write_text(
+        "import os\nos.kill = lambda *_: None\n"
+        f"text = open({keeper.__file__!r}).read().replace('_SECONDS = 20.0', '_SECONDS = 0.3')\n"
+        f"exec(compile(text, {keeper.__file__!r}, 'exec'))\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(keeper, "__file__", str(patient))
+    with keeping() as kept:
+        program = kept.start(("sleep", "60"), kept.fresh(), ENV)
+        kept.end()
+        (said,) = kept.stuck()
+        assert said.startswith(f"process {program.pid} (sleep) was killed and does not end")
+        begun = time.monotonic()
+        kept.end()
+        assert (kept.stuck(), time.monotonic() - begun < 0.3) == ((), True)
+    assert within(10, lambda: not alive(program.pid))
+
+
 def test_exec_that_fails_is_reported_by_its_error_number(kept: Keeping) -> None:
     place = kept.fresh()
     broken = place / "broken"
