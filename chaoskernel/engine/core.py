@@ -26,7 +26,6 @@ from chaoskernel.bpf.plan import (
     Kernel,
     Plan,
     names_of,
-    number_of,
     plan,
 )
 from chaoskernel.bpf.text import OBJECT, file
@@ -256,7 +255,7 @@ class CoreModule(ProgramTables):
             memory,
             text,
             hooks=[placed.probe.symbol for placed in placement.hooks],
-            errors=[abs(number_of(placed.value)) for placed in placement.hooks],
+            error=fault.reported,
             lost=lambda: self.counters()["unlisted_sites"],
             describe=functools.partial(events.arguments_of, fault.kind),
         )

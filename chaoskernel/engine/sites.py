@@ -57,7 +57,7 @@ class SiteTable:
 
     :param text: the running kernel's.
     :param hooks: the symbols of the fault's hooks.
-    :param errors: the error number that each returns.
+    :param error: the number of the error that requests end with.
     :param lost: returns the program's counter `unlisted_sites`.
     :param describe: returns what a request asked for, of its event.
     """
@@ -67,12 +67,12 @@ class SiteTable:
         memory: Memory,
         text: Text,
         hooks: Sequence[str],
-        errors: Sequence[int],
+        error: int,
         lost: Callable[[], int],
         describe: Callable[[abi.Event], Mapping[str, Any]],
     ) -> None:
         self._memory = memory
-        self._hooks, self._errors = hooks, errors
+        self._hooks, self._error = hooks, error
         self._lost, self._describe = lost, describe
         self._lost_before = 0
         self._words = memoryview(memory.records).cast("B").cast("Q")
@@ -171,7 +171,7 @@ class SiteTable:
             call=call,
             places=places,
             truncated=stack.depth_of(event) == abi.MAX_STACK,
-            error=self._errors[hook],
+            error=self._error,
             pid=int(event.pid),
             command=event.command.decode(errors="replace"),
             arguments=self._describe(event),

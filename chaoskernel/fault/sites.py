@@ -95,7 +95,7 @@ class Site:
     :param call: the system call by its manual page's name, such as openat; empty where it is none.
     :param places: the stack, the innermost first; without trampolines and the program's own.
     :param truncated: whether the stack is deeper than what was kept.
-    :param error: the error number that the hook would return there.
+    :param error: the error number that a request would end with there.
     :param pid: the first process that came there.
     :param command: its name, as in /proc/PID/comm.
     :param arguments: what the hook was asked for there, by name; see the events of a fault.

@@ -28,7 +28,7 @@ class Program:
             self.memory,
             TEXT,
             hooks=["hook"],
-            errors=[12],
+            error=12,
             lost=lambda: self.lost,
             describe=lambda event: {"size": int(event.arguments[1])},
         )
