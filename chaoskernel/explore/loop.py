@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chaoskernel.errors import ChaosKernelError
@@ -176,13 +176,19 @@ class Explorer:
         """Keep the sites of baselines; a site that not every run met is unsteady."""
         met = {each.site.id: each for played in runs for each in played.seen.new}
         phases = {site: found for each in runs for site, found in each.seen.phases.items()}
+        found = []
         for site, each in met.items():
             counts = [played.seen.counts.get(site, 0) for played in runs]
-            self._keep(Found(each.site, each.fault, phases.get(site, ()), max(counts), all(counts)))
+            found.append(
+                Found(each.site, each.fault, phases.get(site, ()), max(counts), all(counts))
+            )
+        self._keep(found)
 
-    def _keep(self, found: Found) -> None:
-        if found.site.id not in self._findings.sites:
-            self._store.add("site", found=found.to_json())
+    def _keep(self, found: Iterable[Found]) -> None:
+        known = self._findings.sites
+        new = [{"found": each.to_json()} for each in found if each.site.id not in known]
+        if new:
+            self._store.add_each("site", new)
 
     # Attempts.
 
@@ -240,7 +246,7 @@ class Explorer:
                 bool(under),
                 under,
             )
-            self._keep(found)
+            self._keep([found])
             if not deepest:
                 self._consider(found)
 
