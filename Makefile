@@ -18,12 +18,13 @@ FIGURES := docs/figures
 # A distribution's own kernels, by the packages that have them.
 STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
+HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report \
-	test-stock $(ON_STOCK)
+	test-stock $(ON_STOCK) $(HOOKS_ON_STOCK)
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -101,7 +102,8 @@ test: root check lab ready-for-cluster
 	@$(MAKE) --no-print-directory test-packaging
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 \
-		test-agent test-core test-cluster test-bcc test-stock
+		test-on-linux-image-6.12-amd64 test-agent test-core test-cluster test-bcc \
+		test-hooks-on-linux-image-amd64
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
 
@@ -185,8 +187,13 @@ test-stock: $(ON_STOCK)
 
 # One boot for each kernel.
 $(ON_STOCK): test-on-%: $(OBJECT)
-	@$(BIN)/chaoskernel lab run --timeout 1800 $(IN_LAB) --package $* -- \
+	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) --package $* -- \
 		$(LAB_PYTEST) tests/stock $(TOLD_APART)
+
+# What differs from kernel to kernel; `make test` plays the rest on one of them alone.
+$(HOOKS_ON_STOCK): test-hooks-on-%: $(OBJECT)
+	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) --package $* -- \
+		$(LAB_PYTEST) tests/stock/test_hook_table.py tests/stock/test_named_faults.py $(TOLD_APART)
 
 # The same on the newest kernel that the distribution has.
 test-newest: $(OBJECT)

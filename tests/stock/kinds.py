@@ -37,3 +37,6 @@ BELOW_A_PATH: dict[Kind, tuple[str, ...]] = {
 """What a program calls below a path, for each kind that is about files."""
 
 CALLS = BELOW_A_PATH | ANYWHERE
+
+WITH_LIST = (Kind.SLAB, Kind.PAGE, Kind.BIO, Kind.FSYNC, Kind.CLOSE, Kind.POLL, Kind.IO_URING_ENTER)
+"""Those that a kernel takes by error injection alone."""
