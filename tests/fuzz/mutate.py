@@ -19,6 +19,26 @@ HOSTILE = (
 )
 """What ends a line, moves a cursor, turns text round or cannot be encoded."""
 
+DEEP = (
+    "[" * 100_000,
+    "[" * 50_000 + "]" * 50_000,
+    '{"a":' * 20_000 + "1" + "}" * 20_000,
+    '"' + "\\" * 99_999,
+    "[],[]," * 20_000,
+    "[" + "[],[]," * 170_000 + "[]]",
+    "1e999",
+    "-" * 50_000,
+    "9" * 20_000,
+    "null",
+    "[]",
+    '"text"',
+    "",
+    "\0",
+    "\ufeff{}",
+    '{"a":1,"a":2}',
+)
+"""JSON, and YAML, that is too much or nothing of what is asked for."""
+
 _TIMES = (1, 2, 3, 20, 70, 700, 2000)
 _PAIRS = ("()", "[]", "{}", '""', "''", "<>")
 

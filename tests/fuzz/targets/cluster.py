@@ -25,7 +25,6 @@ from chaoskernel.k8s.job import Settings
 from chaoskernel.k8s.select import select
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, require, require_clean, require_told
-from tests.fuzz.targets.documents import DEEP
 from tests.unit.k8s.fake_cluster import armed, pod
 
 _PODS = (PodScope("shop", "db-0", "0c8b4b9e-1d2f-4a6b", "worker-1"),)
@@ -224,7 +223,7 @@ TARGETS = (
         _try_watch,
         tuple(map(json.dumps, _EVENTS[:2])),
         (
-            *DEEP,
+            *mutate.DEEP,
             "<html>proxy says hello</html>",
             '{"type":"ADDED","object":{}}',
             '{"type":"ERROR","object":{"kind":"Status","code":410}}',
@@ -237,7 +236,7 @@ TARGETS = (
         mutate.documents((*_ANSWERS, {**_ANSWERS[0], "metadata": {"continue": "more"}}), _WORDS),
         _try_answer,
         (json.dumps(_ANSWERS[0]),),
-        (*DEEP, "<html>proxy says hello</html>"),
+        (*mutate.DEEP, "<html>proxy says hello</html>"),
     ),
     Target(
         "refusals",
@@ -248,6 +247,6 @@ TARGETS = (
         ),
         _try_refusal,
         tuple(map(json.dumps, _STATUSES)),
-        (*DEEP, "<html>\n<body>\x1b[31mproxy</body>", "x" * 100_000),
+        (*mutate.DEEP, "<html>\n<body>\x1b[31mproxy</body>", "x" * 100_000),
     ),
 )

@@ -38,7 +38,6 @@ from chaoskernel.kernel.processes import Process, parsed
 from chaoskernel.toolkit.evidence import leftovers, shortfalls
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked, require, require_told
-from tests.fuzz.targets.documents import DEEP
 from tests.unit.k8s.fake_cluster import armed, counted, disarmed, pod
 
 _EVENT = {
@@ -65,7 +64,12 @@ _WORDS = (
     *("reached", "injected", "symbol", "entered", "stack", "hook", "command", "step", "reason"),
     *("point", "at", "since"),
 )
-_LINES = (*DEEP, "<html>proxy says hello</html>", "Traceback (most recent call last):", "\x1b[2J")
+_LINES = (
+    *mutate.DEEP,
+    "<html>proxy says hello</html>",
+    "Traceback (most recent call last):",
+    "\x1b[2J",
+)
 _WELL_LINES = tuple(map(json.dumps, _MESSAGES))
 _FAULT = Fault(name="demo", kind=Kind.SLAB, scope=Scope(system_wide=True), limits=Limits(times=3))
 
@@ -196,7 +200,7 @@ _POSTED = {
 """What an agent posts; its pid and its start become those of the process that posts it."""
 _WELL = json.dumps(_POSTED).replace('"posted"', '"well-known"')
 _NOTICES = (
-    *DEEP,
+    *mutate.DEEP,
     "sparse 100000000000",
     "sparse 300000000",
     "sparse 0",

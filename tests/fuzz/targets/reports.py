@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 from chaoskernel.cli import report
 from tests.fuzz import mutate
 from tests.fuzz.target import Target, invoked
-from tests.fuzz.targets.documents import DEEP
 from tests.unit.report import made
 
 _DOCUMENTS = (made.journal(made.fault(events=2)), made.exploration(2))
@@ -35,6 +34,6 @@ TARGETS = (
         mutate.documents(_DOCUMENTS, _WORDS),
         _try_report,
         tuple(map(json.dumps, _DOCUMENTS)),
-        DEEP,
+        mutate.DEEP,
     ),
 )

@@ -6,126 +6,27 @@ import dataclasses
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chaoskernel.agent import main as agent_main
 from chaoskernel.agent import protocol, shapes
-from chaoskernel.agent.lifeline import ORPHANED, Requests
+from chaoskernel.agent.lifeline import Requests
 from chaoskernel.agent.main import serve
-from chaoskernel.agent.output import Output
-from chaoskernel.bpf.placement import Placement
-from chaoskernel.engine import Progress, Recorder
+from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError, MissingHook
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import EngineName, Fault, Limits, Mechanism
+from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.fault.where import Where
-from chaoskernel.kernel import boottime
-from tests.unit.placed import hook_at
+from tests.unit.agent.conftest import Said
+from tests.unit.agent.engines import FakeArmed, FakeEngine, a_fault
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-class FakeArmed:
-    placement = Placement((hook_at("should_failslab", Mechanism.KPROBE),), ())
-    targets = ({"pid": 42, "command": "victim"},)
-    programs = (5, 6)
-    warnings = ("stacks have no names",)
-    proof = "attached"
-
-    def __init__(self, seconds: float) -> None:
-        self.expires = boottime.now() + round(seconds * 1e9)
-        self.disarmed = 0
-        self.followed = 0
-        self.held = 0
-        self.reached = 0
-
-    def totals(self) -> dict[str, int]:
-        return {"reached": self.reached, "provoked": 1}
-
-    def counters(self) -> dict[str, int]:
-        return {"injected": 3 + self.disarmed}
-
-    def events(self, limit: int) -> dict[str, object]:
-        return {"events": [{"pid": 42}, {"pid": 43}][-limit:], "dropped": 7}
-
-    def follow(self) -> None:
-        self.followed += 1
-
-    recorder: Recorder | None = None
-
-    def hold(self) -> None:
-        self.held += 1
-
-    def disarm(self) -> list[int]:
-        self.disarmed += 1
-        return []
-
-
-class FakeEngine:
-    name = "fake"
-
-    def __init__(self, error: EngineError | None = None) -> None:
-        self.error = error
-        self.armed: FakeArmed | None = None
-
-    def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
-        progress("compiling")
-        if self.error:
-            raise self.error
-        self.armed = FakeArmed(fault.limits.duration)
-        return self.armed
-
-
-def a_fault(seconds: float = 60) -> Fault:
-    return Fault(name="x", kind=Kind.SLAB, scope=Scope(pids=(42,)), limits=Limits(duration=seconds))
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[Requests, int]]:
-    reader, writer = os.pipe()
-    yield Requests(reader), writer
-    os.close(reader)
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    """An agent leaves the signals ignored: its process is about to end."""
-    kept = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    }
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
-class Said:
-    """What an agent says in this process, by way of a pipe."""
-
-    def __init__(self) -> None:
-        self._reader, writer = os.pipe()
-        self.output = Output(writer, gone=lambda: None)
-
-    def messages(self) -> list[dict[str, Any]]:
-        self.output.close()
-        with os.fdopen(self._reader, encoding="utf-8") as reader:
-            return [json.loads(line) for line in reader]
-
-
-@pytest.fixture
-def said() -> Said:
-    return Said()
 
 
 def test_it_answers_requests_and_reports_the_final_counters(
@@ -195,29 +96,6 @@ def test_without_pods_it_says_when_what_is_kept_over_time_has_changed(
     assert points[1]["since"] == points[0]["at"] < points[1]["at"] < last["since"]
 
 
-def test_it_ends_at_the_deadline_also_when_its_input_has_ended(
-    pipe: tuple[Requests, int], said: Said
-) -> None:
-    requests, writer = pipe
-    os.close(writer)
-    started = time.monotonic()
-    serve(a_fault(seconds=0.3), FakeEngine(), requests, said.output)
-    assert 0.2 < time.monotonic() - started < 5
-    assert said.messages()[-1]["reason"] == "deadline"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_in_order(
-    pipe: tuple[Requests, int], said: Said, number: signal.Signals
-) -> None:
-    requests, writer = pipe
-    sender = subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -{number.value} {os.getpid()}"])
-    serve(a_fault(), FakeEngine(), requests, said.output)
-    sender.wait()
-    os.close(writer)
-    assert said.messages()[-1]["reason"] == number.name
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -246,18 +124,6 @@ def test_an_engine_that_fails_has_nothing_to_disarm(pipe: tuple[Requests, int], 
     with pytest.raises(EngineError, match="refused"):
         serve(a_fault(), FakeEngine(EngineError("refused")), requests, said.output)
     os.close(writer)
-
-
-def test_lines_are_put_together_from_pieces(pipe: tuple[Requests, int]) -> None:
-    requests, writer = pipe
-    os.write(writer, b"one\ntw")
-    assert requests.line(timeout=1) == "one"
-    with pytest.raises(TimeoutError):
-        requests.line(timeout=0.01)
-    os.write(writer, b"o\nrest")
-    assert requests.line(timeout=1) == "two"
-    os.close(writer)
-    assert requests.line(timeout=1) is None
 
 
 def agent(document: str, owner: int) -> subprocess.CompletedProcess[str]:
@@ -311,51 +177,6 @@ def test_a_document_may_end_with_the_input() -> None:
     assert [json.loads(line)["type"] for line in ended.stdout.splitlines()][-1] == "disarmed"
 
 
-def test_an_agent_whose_owner_has_gone_does_nothing() -> None:
-    with subprocess.Popen(["true"]) as gone:
-        pass
-    ended = agent('{"name":"x"}\n', gone.pid)
-    assert (ended.returncode, ended.stdout) == (ORPHANED, "")
-
-
-def test_an_agent_that_was_stopped_past_its_deadline_ends_when_it_goes_on(
-    pipe: tuple[Requests, int],
-) -> None:
-    """A wait that is cut by SIGSTOP begins anew, with all that was left of it."""
-    child = os.fork()
-    if child == 0:
-        serve(a_fault(3), FakeEngine(), pipe[0], Output(os.dup(1)))
-        os._exit(0)
-    time.sleep(1)
-    os.kill(child, signal.SIGSTOP)
-    time.sleep(2.5)
-    os.kill(child, signal.SIGCONT)
-    continued = time.monotonic()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert time.monotonic() - continued < 1.5
-
-
-def test_an_agent_whose_host_was_suspended_past_its_deadline_ends_when_it_goes_on(
-    pipe: tuple[Requests, int], said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """CLOCK_MONOTONIC stands still meanwhile: it is the other clock that has gone on."""
-    started = time.monotonic()
-    read = boottime.now
-    slept = [0]
-    monkeypatch.setattr(boottime, "now", lambda: read() + slept[0])
-    threading.Timer(0.5, slept.__setitem__, (0, 8 * 3600 * 10**9)).start()
-    serve(a_fault(seconds=300), FakeEngine(), pipe[0], said.output)
-    assert time.monotonic() - started < 5
-    assert said.messages()[-1]["reason"] == "deadline"
-
-
-def test_the_clock_of_deadlines_is_the_one_that_goes_on_in_suspend(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(time, "clock_gettime_ns", {time.CLOCK_BOOTTIME: 5}.__getitem__)
-    assert boottime.now() == 5
-
-
 def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(
     pipe: tuple[Requests, int], said: Said
 ) -> None:
@@ -381,57 +202,6 @@ def test_containers_are_looked_after_where_the_fault_has_paths_in_them(
     assert engine.armed is not None
     assert engine.armed.followed == 2
     assert [message["type"] for message in said.messages()] == ["progress", "armed", "disarmed"]
-
-
-@pytest.mark.parametrize("blocked_in", ["follow", "counters"])
-def test_a_signal_ends_the_fault_at_once_whatever_the_agent_is_doing(
-    pipe: tuple[Requests, int], said: Said, blocked_in: str
-) -> None:
-    """A look at its pods takes as long as the node's /proc does."""
-    requests, writer = pipe
-    os.close(writer)
-    held_after: list[float] = []
-    began = time.monotonic()
-
-    class Busy(FakeArmed):
-        def _block(self) -> None:
-            end = time.monotonic() + 2
-            while time.monotonic() < end and not self.disarmed:
-                time.sleep(0.05)
-
-        def follow(self) -> None:
-            if blocked_in == "follow":
-                self._block()
-
-        def counters(self) -> dict[str, int]:
-            if blocked_in == "counters":
-                self._block()
-            return {"injected": 3}
-
-        def hold(self) -> None:
-            held_after.append(time.monotonic() - began)
-
-    class BusyEngine(FakeEngine):
-        def arm(self, fault: Fault, *, progress: Progress) -> FakeArmed:
-            return Busy(fault.limits.duration)
-
-    sender = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill {os.getpid()}"])
-    pods = Scope(pods=(PodScope("shop", "db-0", "1234abcd"),))
-    serve(dataclasses.replace(a_fault(), scope=pods), BusyEngine(), requests, said.output)
-    sender.wait()
-    assert held_after[0] < 1
-    assert said.messages()[-1]["reason"] == "SIGTERM"
-
-
-def test_a_line_without_end_is_refused(
-    pipe: tuple[Requests, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "MAX_LINE", 10_000)
-    requests, writer = pipe
-    os.write(writer, b"x" * 20_000)
-    with pytest.raises(AgentError, match="a line of more than 10000 bytes came in"):
-        requests.line(timeout=1)
-    os.close(writer)
 
 
 class LackingEngine(FakeEngine):

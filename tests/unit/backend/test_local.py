@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from chaoskernel.agent import protocol
-from chaoskernel.backend import local as backend
-from chaoskernel.backend.agent_process import Waits
 from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.record import State
 from chaoskernel.errors import (
@@ -26,54 +22,8 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.fault.assignment import Assignment
-from chaoskernel.fault.checks import packed
-from chaoskernel.fault.hooks import Kind
-from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault
-from tests.unit.agent.test_protocol import UNEXPECTED
+from tests.unit.backend.conftest import HASTY, HASTY_REPLIES, PATIENT, Launched, Local, fault
 from tests.unit.fake_agent import COUNTERS, EVENTS, launcher
-
-PATIENT = Waits(start=10, reply=5, stop=5, term=5)
-HASTY = Waits(start=0.3, reply=0.2, stop=0.2, term=0.2)
-HASTY_REPLIES = Waits(start=10, reply=0.2, stop=0.2, term=0.2)
-
-
-def fault(name: str = "mount") -> Fault:
-    return Fault(name=name, kind=Kind.SLAB, scope=Scope(pids=(os.getppid(),)))
-
-
-class Launched:
-    """A launcher that remembers the agents it launched."""
-
-    def __init__(self, **behaviour: Any) -> None:
-        self._launch = launcher(**behaviour)
-        self.agents: list[Any] = []
-
-    def __call__(self, given: Assignment) -> Any:
-        self.agents.append(self._launch(given))
-        return self.agents[-1]
-
-    def alive(self) -> list[int]:
-        return [agent.pid for agent in self.agents if agent.poll() is None]
-
-
-Local = Callable[..., LocalBackend]
-
-
-@pytest.fixture
-def local() -> Iterator[Local]:
-    """Make targets whose agents are gone after the test."""
-    made: list[Launched] = []
-
-    def make(waits: Waits = PATIENT, **behaviour: Any) -> LocalBackend:
-        made.append(Launched(**behaviour))
-        return LocalBackend(made[-1], waits)
-
-    yield make
-    for launched in made:
-        for agent in launched.agents:
-            agent.kill()
-            agent.wait()
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -149,7 +99,7 @@ def test_stop_without_a_name_stops_every_fault(local: Local) -> None:
 def test_the_name_of_an_active_fault_is_refused(local: Local) -> None:
     target = local()
     target.start(fault())
-    with pytest.raises(InvalidFault, match=r"name: 'mount' is not free"):
+    with pytest.raises(InvalidFault, match=r"name: a fault of this name is active"):
         target.start(fault())
 
 
@@ -219,10 +169,6 @@ def test_stop_also_ends_a_fault_that_is_being_started() -> None:
     assert "was killed by SIGTERM before fault 'mount' was armed" in str(failures[0])
 
 
-def test_lines_that_are_no_messages_are_passed_over(local: Local) -> None:
-    assert local(before=["warning: unused", "[1]"]).start(fault()).state is State.ACTIVE
-
-
 def test_progress_is_logged(local: Local, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="chaostoolkit.kernel"):
         local(before=['{"type": "progress", "step": "compiling"}']).start(fault())
@@ -255,17 +201,6 @@ def test_a_fault_whose_agent_is_killed_is_lost_with_its_last_counters() -> None:
     (record,) = target.stop("mount")
     assert record.reason == "the agent was killed by SIGKILL"
     assert record.counters == COUNTERS
-
-
-def test_an_agent_that_takes_no_requests_is_ended_by_a_signal() -> None:
-    launched = Launched(deaf=True)
-    target = LocalBackend(launched, HASTY_REPLIES)
-    target.start(fault())
-    with pytest.raises(AgentError, match=r"did not answer within 0.2 s"):
-        target.counters("mount")
-    (record,) = target.stop("mount")
-    assert record.state is State.LOST
-    assert launched.agents[0].returncode == -signal.SIGTERM
 
 
 def test_an_agent_that_ignores_sigterm_is_killed() -> None:
@@ -322,97 +257,3 @@ def test_counters_may_be_read_from_many_threads(local: Local) -> None:
     for reader in readers:
         reader.join(5)
     assert seen == [COUNTERS] * 8
-
-
-@pytest.mark.parametrize("line", UNEXPECTED.values(), ids=UNEXPECTED.keys())
-def test_an_unexpected_line_is_skipped_and_reported_and_the_next_is_heard(
-    local: Local, caplog: pytest.LogCaptureFixture, line: str
-) -> None:
-    target = local(before=[line[:50_000]])
-    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
-        assert target.start(fault()).state is State.ACTIVE
-    assert target.counters("mount") == COUNTERS
-    assert [record.state for record in target.stop()] == [State.ENDED]
-    assert caplog.text.count("Fault 'mount': a line of its agent is skipped: ") == 1
-
-
-def test_a_flood_of_unexpected_lines_is_reported_for_a_while(
-    local: Local, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
-        local(before=["[]"] * 1000).start(fault())
-    assert caplog.text.count("is skipped") == 20
-
-
-def test_a_line_without_an_end_is_skipped_in_pieces(
-    local: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(protocol, "MAX_MESSAGE", 2000)
-    with caplog.at_level("WARNING", "chaostoolkit.kernel"):
-        target = local(before=["x" * 50_000, "y" * 1999 + "\n"])
-        assert target.start(fault()).state is State.ACTIVE
-    assert caplog.text.count("a line of more than 2000 characters: 'xxx") == 1
-    assert caplog.text.count("is skipped") == 3  # the third is empty
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"leftovers": 5}, {"leftovers": ["41"]}, {"counters": {"injected": "3"}}, {"counters": [1]}],
-    ids=str,
-)
-def test_a_last_message_of_wrong_types_is_not_believed(
-    local: Local, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any]
-) -> None:
-    target = local(deadline=0.05, **wrong)
-    target.start(fault())
-    assert eventually(lambda: target.record("mount").state is State.LOST)
-    (record,) = target.stop("mount")
-    assert (record.leftovers, record.counters, record.hits) == ((), {}, 0)
-    assert "the agent exited with status 0" in record.reason
-    assert "is skipped: disarmed." in caplog.text
-
-
-def test_an_agent_that_reads_nothing_does_not_hold_its_owner_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A fault with an object is larger than a pipe."""
-    agents: list[subprocess.Popen[str]] = []
-
-    def launch(_: Assignment) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        agents.append(
-            subprocess.Popen(["sleep", "60"], text=True, stdin=pipe, stdout=pipe, stderr=pipe)
-        )
-        return agents[-1]
-
-    image = packed(b"\x7fELF" + os.urandom(300_000))
-    monkeypatch.setattr(backend, "assigned", lambda fault: Assignment(fault, image))
-    began = time.monotonic()
-    with pytest.raises(TimeLimit, match="not armed within 0.3 s"):
-        LocalBackend(launch, HASTY).start(fault())
-    assert time.monotonic() - began < 5
-    assert [agent.returncode for agent in agents] == [-signal.SIGTERM]
-
-
-def test_an_agent_that_was_stopped_does_not_hold_a_stop_up() -> None:
-    launched = Launched()
-    target = LocalBackend(launched, HASTY_REPLIES)
-    target.start(fault())
-    launched.agents[0].send_signal(signal.SIGSTOP)
-    held = target._faults.named("mount")
-    for _ in range(5000):
-        held.agent.tell({"request": "counters"})
-    began = time.monotonic()
-    (record,) = target.stop("mount")
-    assert time.monotonic() - began < 5
-    assert record.state is State.LOST
-    assert launched.agents[0].returncode == -signal.SIGKILL
-
-
-def test_a_signal_without_a_name_is_named_by_its_number() -> None:
-    launched = Launched()
-    target = LocalBackend(launched, PATIENT)
-    target.start(fault())
-    launched.agents[0].send_signal(signal.SIGRTMIN + 1)
-    assert eventually(lambda: target.record("mount").state is State.LOST)
-    assert target.record("mount").reason == f"the agent was killed by signal {signal.SIGRTMIN + 1}"
