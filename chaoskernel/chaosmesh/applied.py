@@ -336,8 +336,8 @@ class Registry:
                 raise InvalidFault(
                     "metadata.name",
                     key[1],
-                    "free: it is applied",
-                    hint="delete_kernel_chaos deletes it; or rename this one",
+                    problem="an object of this name is applied",
+                    hint="delete that one with delete_kernel_chaos, or rename this one",
                 )
             self._objects[key] = new
 

@@ -132,7 +132,7 @@ def _parameters(parameters: str, test: str, at: str) -> Iterator[str]:
             raise InvalidFault(
                 f"{at}predicate",
                 test,
-                f"possible here: {name} is parameter {number + 1} of its function",
+                problem=f"{name} is parameter {number + 1} of its function",
                 hint=f"a program sees the first {_MAX_PARAMETERS}",
             )
         yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; {marked(f'{at}parameters')}"

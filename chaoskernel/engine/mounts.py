@@ -51,7 +51,7 @@ class HostMounts:
             raise InvalidFault(
                 "paths",
                 ", ".join(self._paths),
-                f"possible: {seen.trouble}",
+                problem=seen.trouble,
                 hint="name directories further down",
             )
         self._take(seen)

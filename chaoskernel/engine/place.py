@@ -83,7 +83,7 @@ def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:
             raise InvalidFault(
                 f"callchain[{number}].predicate",
                 frame.predicate,
-                f"possible here: this kernel has {name} alone, whose arguments are not known",
+                problem=f"this kernel has {name} alone, whose arguments are not known",
                 hint="name a caller of it, or leave the predicate out",
             )
         check_parameters(f"callchain[{number}].parameters", frame.parameters, name, types)
@@ -174,14 +174,14 @@ def _require_result(fault: Fault, name: str, features: Features) -> None:
         raise InvalidFault(
             "function",
             fault.function,
-            "failed by anybody: on this kernel it returns nothing",
+            problem="on this kernel it returns nothing, so that it cannot fail",
             hint="name a function whose callers look at what it returns",
         )
     if features.is_own_of_a_module(name):
         raise InvalidFault(
             "function",
             fault.function,
-            "failed by anybody: it is no security hook, but a security module's own function",
+            problem="a security module's own function, and not a security hook",
             hint="name a hook; `chaoskernel faults` lists some",
         )
 
@@ -253,14 +253,17 @@ def _value(fault: Fault, hook: Hook, name: str, features: Features) -> str:
     if kind not in _WITHOUT_ERRNO:
         if not fault.error:
             raise InvalidFault(
-                "errno", "", f"the error that {name} is to return", hint="such as errno: EIO"
+                "errno",
+                "",
+                problem=f"missing: {name} has no usual error",
+                hint="such as errno: EIO",
             )
         return f"-{fault.error}"
     if fault.errno:
         raise InvalidFault(
             "errno",
             fault.errno,
-            f"returned by {name}: to fail, it returns {_WITHOUT_ERRNO[kind]}",
+            problem=f"{name} returns no error: to fail, it returns {_WITHOUT_ERRNO[kind]}",
             hint="leave it out",
         )
     return _WITHOUT_ERRNO[kind]

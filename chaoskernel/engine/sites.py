@@ -111,7 +111,7 @@ class SiteTable:
         """
         if phase not in _PHASES:
             raise InvalidFault(
-                "phase", phase.value, "a phase that is said", hint="the stack tells exec"
+                "phase", phase.value, problem="not to be set", hint="the stack shows it"
             )
         self._memory.state.phase = 1 << _PHASES.index(phase)
 

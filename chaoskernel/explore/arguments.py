@@ -46,11 +46,12 @@ def plan_of(
     is_experiment = len(words) == 1 and words[0].endswith(_EXPERIMENTS)
     if is_experiment and not start:
         raise InvalidFault(
-            "start", "", "left out with an experiment", hint="it is the service to explore"
+            "start", "", problem="missing", hint="name the service that the experiment explores"
         )
     if not start and (ready or others.get("stop")):
         name = "ready" if ready else "stop"
-        raise InvalidFault(name, ready or others["stop"], "of a command", hint="give --start")
+        problem, hint = "only for a service", "give --start, or leave it out"
+        raise InvalidFault(name, ready or others["stop"], problem=problem, hint=hint)
     return Plan(
         command=_resolved(program),
         workload=shlex.join(words) if start and not is_experiment else "",

@@ -90,7 +90,7 @@ def check_defined(arguments: Mapping[str, Any]) -> None:
             raise InvalidFault(
                 key,
                 given,
-                f"possible: the experiment declares no {name}",
+                problem=f"the experiment declares no {name}",
                 hint=f'declare it under "configuration", or look for a typo in ${{{name}}}',
             )
 

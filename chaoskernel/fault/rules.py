@@ -33,7 +33,7 @@ def check_kind(kind: Kind, function: str, *, system_wide: bool = False) -> None:
             raise InvalidFault(
                 "function",
                 function,
-                f"failed by anybody: {why}",
+                problem=f"never failed, because {why}",
                 hint="name one whose failure a program sees; `chaoskernel faults` lists some",
             )
     elif function != "":
@@ -74,7 +74,7 @@ def check_own_c(kind: Kind, function: str, parameters: str, predicate: str) -> N
         raise InvalidFault(
             "predicate",
             predicate,
-            f"possible on {function}: the kernel has not filled in its arguments yet",
+            problem=f"the kernel has not filled in the arguments of {function} yet",
             hint="leave it out; a frame of the call chain may have one",
         )
 
@@ -97,7 +97,7 @@ def check_place(kind: Kind, where: Where, scope: Scope, predicate: str) -> None:
         raise InvalidFault(
             "devices",
             ", ".join(where.devices),
-            "possible for pods, which share those of their node",
+            problem="not for pods, which share the devices of their node",
             hint="name paths, as the pods see them",
         )
     inside = where.paths or where.sockets
@@ -105,7 +105,7 @@ def check_place(kind: Kind, where: Where, scope: Scope, predicate: str) -> None:
         raise InvalidFault(
             "paths" if where.paths else "peers",
             ", ".join(inside),
-            "possible for containers together with other processes: "
+            problem="not for containers together with other processes: "
             "the same path is another file to each of them",
             hint="start one fault for the containers, and another one for the others",
         )

@@ -133,8 +133,8 @@ class Fault:
             raise InvalidFault(
                 "engine",
                 self.engine.value,
-                "core, bcc or auto where something is to fail",
-                hint="a rehearsal, which attaches nothing, has dry_run: true",
+                problem="nothing fails with this engine",
+                hint="add dry_run: true for a rehearsal, or name core, bcc or auto",
             )
         if self.engine is EngineName.BCC and self.needs_core:
             raise InvalidFault(

@@ -205,7 +205,8 @@ def _port(text: str, port: str) -> int:
 
 def _check_number(key: str, items: tuple[Any, ...], most: int, hint: str) -> None:
     if len(items) > most:
-        raise InvalidFault(key, f"{len(items)} of them", f"at most {most}", hint=hint)
+        problem = f"{len(items)} of them; at most {most} are allowed"
+        raise InvalidFault(key, "", problem=problem, hint=hint)
 
 
 def _check_path(key: str, path: Any) -> None:

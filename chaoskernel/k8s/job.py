@@ -335,8 +335,8 @@ def _document(assigned: Assignment) -> str:
     if len(text) > _MAX_FAULT_BYTES:
         raise InvalidFault(
             "the fault",
-            f"{len(text)} bytes",
-            f"at most {_MAX_FAULT_BYTES} bytes long",
+            "",
+            problem=f"{len(text)} bytes; at most {_MAX_FAULT_BYTES} are allowed",
             hint="shorten its predicates, or select fewer pods of a node",
         )
     return text

@@ -125,7 +125,10 @@ def _root(
         raise InvalidFault(key, given, "a running process", hint="ps -e shows those that run")
     if process.kernel_thread:
         raise InvalidFault(
-            key, given, f"a process but the kernel thread {process.command}", hint="name a process"
+            key,
+            given,
+            problem=f"the kernel thread {process.command}",
+            hint="name a process",
         )
     if pid in exempt:
         raise InvalidFault(

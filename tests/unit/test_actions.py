@@ -220,7 +220,7 @@ def test_start_tells_what_was_armed() -> None:
         ({"stand_in": "true"}, "stand_in: 'true' is not true or false; .*"),
         ({"fault": "bio", "stand_in": True}, "stand_in: not for a fault of bio; .*"),
         ({"containers": '["abc"'}, "containers: '.*' is not a JSON document; .*"),
-        ({"pid_files": "${pid}"}, "pid_files: '.*' is not possible: .* declares no pid; .*"),
+        ({"pid_files": "${pid}"}, "pid_files: the experiment declares no pid .*; .*"),
         ({"name": "a b"}, "name: 'a b' is not a name; .*"),
         # What is absent is None or its default; nothing else passes for it.
         ({"cgroups": ""}, "cgroups: '' is not a list; .*"),

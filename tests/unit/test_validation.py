@@ -71,7 +71,9 @@ def test_a_wrong_experiment_is_refused_before_it_runs(
         method.insert(0, activity("start_injection", "start", **BASE))
     configuration = json.loads(row["configuration"] or "{}")
     found = refused(experiment(*method, configuration=configuration))
-    assert found == [f"'a' ({function}): {row['said'].strip('`')}"]
+    said = re.escape(row["said"].strip("`")).replace("…", ".*")  # not every fault is listed
+    (line,) = found
+    assert re.fullmatch(rf"'a' \({function}\): {said}", line), line
 
 
 def test_everything_that_is_wrong_is_said_at_once_with_the_name_of_its_activity() -> None:

@@ -66,7 +66,7 @@ def test_only_the_frames_that_ask_are_asked() -> None:
 
 def test_a_parameter_that_no_program_sees_is_named() -> None:
     parameters = ", ".join(f"int p{n}" for n in range(8))
-    with pytest.raises(InvalidFault, match=r"^callchain\[1\].predicate: .* p7 is parameter 8"):
+    with pytest.raises(InvalidFault, match=r"^callchain\[1\].predicate: p7 is parameter 8"):
         objects.source(look_up("p7 == 1", parameters))
 
 
@@ -90,6 +90,7 @@ def test_without_a_compiler_the_choice_is_bcc_and_core_is_an_error(
         objects.assigned(look_up("parent != 0", engine=EngineName.CORE))
 
 
+@pytest.mark.slow
 @with_types
 def test_an_object_travels_in_the_document() -> None:
     given = objects.assigned(look_up('STRNCMP(name->name, "bananas", 7)'))
@@ -97,6 +98,7 @@ def test_an_object_travels_in_the_document() -> None:
     assert Assignment.from_json(given.to_json()) == given
 
 
+@pytest.mark.slow
 @with_types
 def test_what_is_accepted_compiles() -> None:
     many = " || ".join(f"p->d_flags == {n}" for n in range(40))
@@ -116,6 +118,7 @@ def test_what_is_accepted_compiles() -> None:
     assert unpacked(objects.assigned(fault).object)
 
 
+@pytest.mark.slow
 @with_types
 @pytest.mark.parametrize(
     ("predicate", "said"),
@@ -132,6 +135,7 @@ def test_what_does_not_compile_is_shown_at_its_place(predicate: str, said: str) 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @with_types
 def test_predicates_compile_for_a_kernel_whose_unix_sockets_are_a_module(
     monkeypatch: pytest.MonkeyPatch,

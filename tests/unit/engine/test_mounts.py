@@ -88,7 +88,7 @@ def test_what_is_mounted_is_listed_as_it_comes_and_goes(host: Host, below: HostM
 
 def test_too_many_are_refused_at_the_start(host: Host, below: HostMounts) -> None:
     host.mount(*map(str, range(513)))
-    with pytest.raises(InvalidFault, match="^paths: .* more than 512 file systems are mounted"):
+    with pytest.raises(InvalidFault, match="^paths: .*more than 512 file systems are mounted"):
         below.begin()
 
 

@@ -118,7 +118,7 @@ def test_what_fails_is_a_store(program: Program, hits: Hits | int, turns: tuple[
 
 
 def test_exec_is_no_phase_that_anybody_says(program: Program) -> None:
-    with pytest.raises(InvalidFault, match="the stack tells exec"):
+    with pytest.raises(InvalidFault, match="the stack shows it"):
         program.table.set_phase(Phase.EXEC)
 
 

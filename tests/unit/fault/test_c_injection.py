@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_no_text_that_is_accepted_puts_anything_into_the_program() -> None:
     report = run(500, 20)
     assert report.wrong == []
@@ -41,6 +42,7 @@ ESCAPES = [
 DIMENSION = "const struct pt_regs (*regs)[(state.deadline = 0 - 1UL) ? bpf_send_signal(9) : 1]"
 
 
+@pytest.mark.slow
 def test_what_is_put_into_the_program_is_found() -> None:
     # What only the agent has taken is not parsed once more, which would refuse it.
     hostile = [Accepted(predicate, PARAMETERS, False) for predicate, _ in ESCAPES]

@@ -53,7 +53,7 @@ def test_no_hook_of_the_table_is_one_that_is_never_failed(kind: Kind) -> None:
     ],
 )
 def test_what_the_injector_lives_by_and_what_nobody_reads_is_refused(function: str) -> None:
-    with pytest.raises(InvalidFault, match=f"^function: '{function}' is not failed by anybody: "):
+    with pytest.raises(InvalidFault, match=f"^function: never failed, because .*{function}"):
         Fault("x", Kind.FUNCTION, ONE, function=function, errno=5)
 
 
@@ -176,7 +176,7 @@ def test_what_runs_in_interrupts_is_for_the_whole_host_alone(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({*UNINITIALISED} - {*OF_THE_INJECTOR}))
 def test_an_object_that_is_not_filled_in_yet_cannot_be_asked(name: str) -> None:
     function = f"security_{name}"
-    with pytest.raises(InvalidFault, match="^predicate: 'a == 1' is not possible on .*filled in"):
+    with pytest.raises(InvalidFault, match="^predicate: .* not filled in .*a == 1"):
         Fault(
             "x",
             Kind.FUNCTION,

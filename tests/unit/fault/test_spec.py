@@ -240,7 +240,7 @@ def test_a_rehearsal_is_a_dry_run() -> None:
     scope = Scope(system_wide=True)
     rehearsal = Fault("a", Kind.SLAB, scope, engine=EngineName.NONE, dry_run=True)
     assert Fault.from_json(rehearsal.to_json()) == rehearsal
-    with pytest.raises(InvalidFault, match="^engine: 'none' is not core, bcc or auto .*dry_run"):
+    with pytest.raises(InvalidFault, match="^engine: nothing fails with this engine .*dry_run"):
         Fault("a", Kind.SLAB, scope, engine=EngineName.NONE)
 
 
@@ -267,7 +267,7 @@ WRITE = {"name": "a", "fault": "write", "where": {"paths": ["/data"]}}
 def test_a_path_of_containers_and_of_other_processes_is_refused(
     beside: dict[str, Any], inside: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidFault, match="^paths: '/data' is not possible for containers tog"):
+    with pytest.raises(InvalidFault, match="^paths: not for containers tog"):
         Fault.from_json({**WRITE, "scope": {**beside, **inside}})
     for scope in (beside, inside):
         assert Fault.from_json({**WRITE, "scope": scope}).where.paths == ("/data",)
@@ -277,7 +277,7 @@ def test_a_path_of_containers_and_of_other_processes_is_refused(
 
 def test_devices_are_refused_for_pods_and_not_for_containers() -> None:
     devices = {**WRITE, "where": {"devices": ["/dev/sda"]}}
-    with pytest.raises(InvalidFault, match="^devices: '/dev/sda' is not possible for pods"):
+    with pytest.raises(InvalidFault, match="^devices: not for pods"):
         Fault.from_json({**devices, "scope": {"pods": [POD]}})
     inside = Fault.from_json({**devices, "scope": {"containers": ["0123456789ab"]}})
     assert inside.where.devices == ("/dev/sda",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaoskernel.errors import InvalidFault
@@ -239,7 +239,6 @@ def test_what_is_printed_is_parsed_to_the_same_chain(chain: Chain) -> None:
     assert syntax.spec(syntax.spec_text(chain)) == chain
 
 
-@settings(max_examples=500)
 @given(st.text() | st.text("fg()=> '\"true,*\n"))
 def test_no_text_does_more_to_the_parser_than_be_refused(text: str) -> None:
     try:

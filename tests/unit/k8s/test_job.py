@@ -196,7 +196,7 @@ def test_the_agent_gets_the_fault_as_it_is() -> None:
 
 def test_a_fault_that_no_environment_can_hold_is_refused() -> None:
     pods = tuple(PodScope("shop", f"p{'x' * 200}{n}", "1234abcd", "n") for n in range(500))
-    with pytest.raises(InvalidFault, match="at most .* bytes long"):
+    with pytest.raises(InvalidFault, match="the fault: .* bytes; at most .* are allowed"):
         made(a_fault(scope=Scope(pods=pods)))
 
 

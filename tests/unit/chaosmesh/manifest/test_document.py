@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaoskernel.chaosmesh import manifest
@@ -221,14 +221,12 @@ def test_a_file_that_is_not_there_is_named() -> None:
         manifest.load("/no.yaml")
 
 
-@settings(max_examples=300)
 @given(st.text())
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     with pytest.raises(InvalidManifest):
         manifest.parse(text)
 
 
-@settings(max_examples=300)
 @given(st.integers(0, len(SEED)), st.integers(0, 20), st.text(max_size=20))
 def test_no_damage_to_a_document_does_more_than_refuse_it(at: int, cut: int, put: str) -> None:
     try:
