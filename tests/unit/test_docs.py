@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tools import reference
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "experiments/README.md"
+DRILL = ROOT / "docs/adding-a-hook.md"
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     GALLERY,
@@ -245,3 +247,14 @@ def test_the_changelog_is_of_this_version() -> None:
     changes = text_of(ROOT / "CHANGELOG.md")
     assert re.search(r"^## \[Unreleased\]$", changes, flags=re.MULTILINE)
     assert re.findall(r"^### (.*)$", changes, flags=re.MULTILINE)[0] == "Added"
+
+
+def test_the_diff_of_the_drill_applies() -> None:
+    """At most four files of source and tests change for a hook; the reference is generated."""
+    (diff,) = re.findall(r"^```diff\n(.*?)^```", text_of(DRILL), flags=re.DOTALL | re.MULTILINE)
+    git = ["git", "apply", "--check", "--numstat", "-"]
+    checked = subprocess.run(git, input=diff, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+    changed = [line.split("\t")[2] for line in checked.stdout.splitlines()]
+    assert changed[:2] == ["chaoskernel/fault/hooks.py", "chaoskernel/engine/hooks.py"]
+    assert len(changed) <= 4
