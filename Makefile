@@ -23,7 +23,7 @@ HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
 	test-stock-node \
-	test-packaging test-report \
+	test-packaging test-report test-slow \
 	test-stock $(ON_STOCK) $(HOOKS_ON_STOCK)
 
 demo: $(READY) lab
@@ -31,7 +31,8 @@ demo: $(READY) lab
 	@$(BIN)/chaoskernel lab run --rw $(DEMO) --timeout 600 -- \
 		$(BIN)/chaos --no-version-check --no-log-file \
 		run --journal-path $(DEMO)/journal.json experiments/mount-enomem.json
-	@$(BIN)/chaoskernel summary $(DEMO)/journal.json --svg $(FIGURES)/demo.svg
+	@$(BIN)/chaoskernel summary $(DEMO)/journal.json --svg $(DEMO)/demo.svg
+	@$(BIN)/python -m tools.figure $(DEMO)/demo.svg $(FIGURES)/demo.svg
 
 # The same on a kernel as it comes from Debian: nothing of it is compiled.
 demo-stock: $(OBJECT)
@@ -97,6 +98,7 @@ test-injection: $(OBJECT)
 	@$(BIN)/python -m tests.property.injection --count 100000 --seed $(or $(SEED),1)
 
 test: root check lab ready-for-cluster
+	@$(MAKE) --no-print-directory test-slow
 	@$(MAKE) --no-print-directory fuzz INPUTS=5000
 	@$(MAKE) --no-print-directory test-report
 	@$(MAKE) --no-print-directory test-packaging
@@ -208,7 +210,12 @@ check: $(OBJECT)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >build/imports.log || { cat build/imports.log; false; }
 	@$(BIN)/python -m tools.prose $(DOCUMENTS)
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadfile tests/unit
+	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow" tests/unit
+
+# The unit tests that compile or start whole programs, and many examples for the property tests.
+test-slow: $(OBJECT)
+	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "slow or hypothesis" \
+		--hypothesis-profile many tests/unit
 
 # Mutated inputs for everything that reads what others wrote; another SEED makes others.
 INPUTS := 200000

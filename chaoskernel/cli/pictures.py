@@ -17,7 +17,7 @@ from chaoskernel.report.model import Stack
 from chaoskernel.report.reading import count, items, number, objects, text
 from chaoskernel.terminal import shown
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
+MARKS = "▁▂▃▄▅▆▇█"
 _LETTERS = "_.:-=+*#"
 """Where the terminal's encoding has no blocks."""
 
@@ -37,7 +37,7 @@ class Sparkline:
         self._points = points
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        marks = _LETTERS if options.ascii_only else _BLOCKS
+        marks = _LETTERS if options.ascii_only else MARKS
         width = max(_LEAST, min(_MOST, options.max_width))
         yield Text(drawn(rates(self._points, width), marks), no_wrap=True, overflow="crop")
         seconds = self._points[-1][0] - self._points[0][0]

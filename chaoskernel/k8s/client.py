@@ -217,7 +217,7 @@ def _share_certificates(api: Any) -> None:
     authority, data = pool.pop("ca_certs", None), pool.pop("ca_cert_data", None)
     if authority or data:
         context.load_verify_locations(cafile=authority, cadata=data)
-    else:
+    elif api.configuration.proxy or not api.configuration.host.lower().startswith("http:"):
         context.load_default_certs()
     certificate, key = pool.pop("cert_file", None), pool.pop("key_file", None)
     if certificate:

@@ -1,5 +1,6 @@
 """How the property tests of hypothesis run: the same each time, and a busy machine is no failure.
 
+`make check` tries a few examples of each, and `make test-slow` many.
 `pytest --hypothesis-profile=search` looks for what they have not met yet.
 """
 
@@ -21,7 +22,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
     derandomize=True,
+    max_examples=25,
 )
+settings.register_profile("many", settings.get_profile("unit"), max_examples=300)
 settings.register_profile(
     "search", settings.get_profile("unit"), derandomize=False, max_examples=2000
 )

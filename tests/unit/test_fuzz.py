@@ -93,6 +93,7 @@ def die_of_seven(given: str, _: Path) -> None:
         refuse("no")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_input_alone() -> None:
     target, count = one(die_of_seven), 450
     make = inputs(target, 1)
@@ -108,6 +109,7 @@ def test_a_process_that_dies_costs_its_input_alone() -> None:
     assert tally.examples == {died: "7"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["predicates", "agent-documents"])
 def test_a_seed_and_a_number_make_the_same_input_in_any_order(name: str) -> None:
     target = TARGETS[name]

@@ -160,6 +160,7 @@ def test_calls_alone_are_judged_where_there_is_no_floor() -> None:
     assert str(target) == "API calls for each of 10 nodes: 3.10, and 3 is the most"
 
 
+@pytest.mark.slow
 def test_the_plot_is_written(tmp_path: Path) -> None:
     report.plot(facts(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scale.svg"]

@@ -40,6 +40,7 @@ def test_what_has_no_glyph_is_shown_by_its_code(text: object, safe: str) -> None
     assert shown(safe) == safe
 
 
+@pytest.mark.slow
 def test_every_control_and_format_character_is_escaped() -> None:
     escaped = {number for number in range(0x110000) if shown(chr(number)) != chr(number)}
     assert {*TERMINALS, *BIDI, 0xAD, 0x2028, 0x2029, *range(0xD800, 0xE000)} <= escaped

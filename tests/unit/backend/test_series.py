@@ -55,7 +55,9 @@ def test_the_end_is_the_last_point() -> None:
     assert [(at, hit) for at, *_, hit in found["points"]] == [(0, 0), (5, 5), (29.5, 5), (30, 9)]
 
 
-@pytest.mark.parametrize("seconds", [599, 600, 601, 1500, DAY])
+@pytest.mark.parametrize(
+    "seconds", [599, 600, 601, 1500, pytest.param(DAY, marks=pytest.mark.slow)]
+)
 def test_a_long_fault_is_thinned_evenly(seconds: int) -> None:
     points = series_of(*(point(n, n) for n in range(1, seconds + 1)))["points"]
     assert MOST / 2 - 1 <= len(points) <= MOST
@@ -106,7 +108,7 @@ def test_the_size_in_a_journal_is_bounded_on_any_number_of_nodes() -> None:
     assert len(json.dumps(found, indent=2)) < 150_000
 
 
-@pytest.mark.parametrize("seconds", [10, 600, DAY])
+@pytest.mark.parametrize("seconds", [10, 600, pytest.param(DAY, marks=pytest.mark.slow)])
 def test_the_size_in_a_journal_is_bounded_on_this_host(seconds: int) -> None:
     found = series_of(*(point(n, n * 10_000) for n in range(1, seconds + 1)))
     assert len(json.dumps(found)) < 26_000

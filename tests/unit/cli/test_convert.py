@@ -64,6 +64,7 @@ def calls(found: dict[str, Any], part: str = "method") -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["e.json", "e.yaml"])
 @pytest.mark.parametrize("text", [SEED, FULL, f"{SEED}---\n{as_json(document())}"])
 def test_the_toolkit_finds_it_valid(tmp_path: Path, text: str, name: str) -> None:

@@ -8,29 +8,28 @@ import pytest
 
 from tools import prose
 
+WRONG = [
+    "There is none of that name.",
+    "It fails all the same.",
+    "The user is told.",
+    "This tells of the fault.",
+    "The kernel has not the option.",
+    "It is refused, for it is wrong.",
+    "It is attached still.",
+    "It waits for ever.",
+]
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "There is none of that name.",
-        "It fails all the same.",
-        "The user is told.",
-        "This tells of the fault.",
-        "The kernel has not the option.",
-        "It is refused, for it is wrong.",
-        "It is attached still.",
-        "It waits for ever.",
-    ],
-)
+
 def test_what_reads_like_a_translation_is_found(
-    wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = tmp_path / "document.md"
-    document.write_text(f"# Title\n\n```sh\n{wrong}\n```\n\nPlain.  {wrong}\n", encoding="utf-8")
-    assert prose.main([str(document)]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines
-    assert all(line.startswith(f"{document}:7: ") for line in lines)
+    documents = [tmp_path / f"{number}.md" for number in range(len(WRONG))]
+    for document, wrong in zip(documents, WRONG, strict=True):
+        text = f"# Title\n\n```sh\n{wrong}\n```\n\nPlain.  {wrong}\n"
+        document.write_text(text, encoding="utf-8")
+    assert prose.main(list(map(str, documents))) == 1
+    places = {line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert places == {f"{document}:7" for document in documents}
 
 
 def test_code_numbers_and_links_are_not_read(tmp_path: Path) -> None:
