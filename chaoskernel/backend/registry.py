@@ -62,7 +62,7 @@ class Registry(Generic[Each]):
                     raise InvalidFault(
                         "name",
                         name,
-                        problem="a fault of this name is active",
+                        problem="a fault of that name is active",
                         hint="stop that one first, or take another name",
                     )
             new = make()

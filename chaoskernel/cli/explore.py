@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from chaoskernel.cli import exploration, logger
+from chaoskernel.cli import ending, exploration, logger
 from chaoskernel.cli.statuses import Status
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.explore import accept, junit, lab, replay, results, session, store, surroundings
@@ -181,7 +180,7 @@ def command(words: tuple[str, ...], **given: Any) -> None:
         sys.exit(_replay(given, state))
     if given["show"]:
         sys.exit(_tell(store.read(state), given, state))
-    with _ending_by_signals():
+    with ending.by_signals(_leave):
         _check_files(given)
         if given["in_lab"]:
             found = _explore_in_lab(_plan(words, given), given, state)
@@ -332,16 +331,5 @@ def _tell(findings: Findings, given: dict[str, Any], state: Path) -> int:
     return Status.FOUND if judged.worse else 0
 
 
-@contextlib.contextmanager
-def _ending_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the block as Ctrl-C does."""
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

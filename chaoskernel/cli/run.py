@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.outcome import top_stacks, why_nothing
 from chaoskernel.backend.record import Backend, Record, State
 from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
-from chaoskernel.cli import logger, options
+from chaoskernel.cli import ending, logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.pictures import sparkline, stack_tree
 from chaoskernel.cli.render import program_text
@@ -70,7 +69,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
             click.echo(shown(program_text(fault), lines=True), err=as_json)
     target = LocalBackend()
     try:
-        with _ending_by_signals(), contextlib.ExitStack() as undo:
+        with ending.by_signals(_leave), contextlib.ExitStack() as undo:
             undo.enter_context(sink.telling(target.records))
             undo.callback(target.stop)
             over = _started(wanted, target, undo)
@@ -219,17 +218,6 @@ def _tell(target: Backend, as_json: bool) -> bool:
         logger.warning("nothing was injected: %s", why or "nothing was started")
         return False
     return True
-
-
-@contextlib.contextmanager
-def _ending_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the block as Ctrl-C does, and the program after it."""
-    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -83,54 +83,56 @@ def run(document: Document, target: Backend, strategy: Strategy = Strategy.DEFAU
     return journal
 
 
+ENTRY = {
+    "name": "mount",
+    "summary": "slab fails with ENOMEM for processes 12; always, for 5m",
+    "verdict": "3 calls failed, of 7 that the scope made",
+    "asked": {
+        "fault": "slab",
+        "errno": "ENOMEM",
+        "pids": [12],
+        "probability": 100.0,
+        "times": 0,
+        "duration": "5m",
+        "mechanism": "auto",
+        "engine": "auto",
+    },
+    "fault": "slab",
+    "hook": "should_failslab",
+    "hooks": ["should_failslab"],
+    "mechanism": "fmod_ret",
+    "proof": "called",
+    "engine": "fake",
+    "callchain": [],
+    "targets": [{"pid": 12, "command": "sleep"}],
+    "left_out": ["32-bit callers: __ia32_sys_mount"],
+    "limits": {"probability": 100.0, "times": 0, "duration": 300.0},
+    "dry_run": False,
+    "state": "ended",
+    "armed_at": "2026-01-01T00:00:00+00:00",
+    "expires_at": "2026-01-01T00:05:00+00:00",
+    "ended_at": "2026-01-01T00:00:30+00:00",
+    "first_injection_at": "",
+    "last_injection_at": "",
+    "reason": "stop",
+    "counters": {"reached": 7, "matched": 5, "injected": 3},
+    "series": {},
+    "stacks": [],
+    "stacks_of": 0,
+    "events": [],
+    "dropped": 0,
+    "leftovers": [],
+}
+"""The journal's entry of a fault."""
+
+
 def test_the_journal_tells_what_where_when_and_how_often() -> None:
     journal = run(experiment(START, STOP), FakeBackend())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     assert journal["chaoskernel"] == {
         "verdict": "completed: the steady state was met after the method; "
         "fault 'mount': 3 calls failed, of 7 that the scope made",
-        "faults": [
-            {
-                "name": "mount",
-                "summary": "slab fails with ENOMEM for processes 12; always, for 5m",
-                "verdict": "3 calls failed, of 7 that the scope made",
-                "asked": {
-                    "fault": "slab",
-                    "errno": "ENOMEM",
-                    "pids": [12],
-                    "probability": 100.0,
-                    "times": 0,
-                    "duration": "5m",
-                    "mechanism": "auto",
-                    "engine": "auto",
-                },
-                "fault": "slab",
-                "hook": "should_failslab",
-                "hooks": ["should_failslab"],
-                "mechanism": "fmod_ret",
-                "proof": "called",
-                "engine": "fake",
-                "callchain": [],
-                "targets": [{"pid": 12, "command": "sleep"}],
-                "left_out": ["32-bit callers: __ia32_sys_mount"],
-                "limits": {"probability": 100.0, "times": 0, "duration": 300.0},
-                "dry_run": False,
-                "state": "ended",
-                "armed_at": "2026-01-01T00:00:00+00:00",
-                "expires_at": "2026-01-01T00:05:00+00:00",
-                "ended_at": "2026-01-01T00:00:30+00:00",
-                "first_injection_at": "",
-                "last_injection_at": "",
-                "reason": "stop",
-                "counters": {"reached": 7, "matched": 5, "injected": 3},
-                "series": {},
-                "stacks": [],
-                "stacks_of": 0,
-                "events": [],
-                "dropped": 0,
-                "leftovers": [],
-            }
-        ],
+        "faults": [ENTRY],
         "shortfalls": [],
     }
     assert json.loads(json.dumps(journal["chaoskernel"], allow_nan=False)) == journal["chaoskernel"]

@@ -99,7 +99,7 @@ def test_stop_without_a_name_stops_every_fault(local: Local) -> None:
 def test_the_name_of_an_active_fault_is_refused(local: Local) -> None:
     target = local()
     target.start(fault())
-    with pytest.raises(InvalidFault, match=r"name: a fault of this name is active"):
+    with pytest.raises(InvalidFault, match=r"name: a fault of that name is active"):
         target.start(fault())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,20 @@ from chaoskernel.engine import listing, mounts
 from chaoskernel.engine.listing import Listing
 from chaoskernel.engine.mounts import HostMounts
 from chaoskernel.errors import EngineError, InvalidFault
-from chaoskernel.kernel import files, views
+from chaoskernel.kernel import views
 from chaoskernel.kernel.files import Place
+from tests.unit.engine.places import Places, open_files
 
 
-def open_files() -> int:
-    """Return how many descriptors this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-class Host:
+class Host(Places):
     """A directory, what a file says to be mounted below it, and the program's places."""
 
     def __init__(self, top: Path) -> None:
+        super().__init__()
         self.top = top / "data"
         self.top.mkdir()
         self.mountinfo = top / "mountinfo"
         self.mountinfo.touch()
-        self.listed: set[int] = set()
 
     def mount(self, *names: str) -> set[int]:
         """Have these directories be mounted and no others; return what is to be listed."""
@@ -42,14 +38,6 @@ class Host:
 
     def root(self) -> views.Root:
         return views.Root(os.open("/", os.O_PATH), os.open(self.mountinfo, os.O_RDONLY), own=True)
-
-    def list_places(self, places: Iterable[Place]) -> Sequence[int]:
-        found = [files.identity(place.descriptor)[0] for place in places]
-        self.listed |= set(found)
-        return found
-
-    def unlist_places(self, addresses: Iterable[int]) -> None:
-        self.listed -= set(addresses)
 
 
 @pytest.fixture

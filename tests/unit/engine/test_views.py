@@ -18,21 +18,17 @@ from chaoskernel.kernel import files
 from chaoskernel.kernel import views as roots
 from chaoskernel.kernel.cgroups import Cgroup
 from chaoskernel.kernel.files import Place
+from tests.unit.engine.places import Places, open_files
 
 PATH = "/data"
 
 
-def open_files() -> int:
-    """Return how many descriptors this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-class FakeTable:
+class FakeTable(Places):
     """A program's places, and the containers whose they are."""
 
     def __init__(self, top: Path) -> None:
+        super().__init__()
         self.top = top
-        self.listed: set[int] = set()
         self.there: dict[str, Container] = {}
         self.mountinfo = Path("/dev/null")
 
@@ -45,14 +41,6 @@ class FakeTable:
         found = self.top / name / path[1:]
         found.mkdir(parents=True)
         return found
-
-    def list_places(self, places: Iterable[Place]) -> Sequence[int]:
-        found = [files.identity(place.descriptor)[0] for place in places]
-        self.listed |= set(found)
-        return found
-
-    def unlist_places(self, addresses: Iterable[int]) -> None:
-        self.listed -= set(addresses)
 
     def containers(self) -> Iterable[Container]:
         return list(self.there.values())

@@ -44,21 +44,7 @@ class Server:
                 if size := int(self.headers.get("Content-Length", 0)):
                     outer.bodies.append(json.loads(self.rfile.read(size)))
                 status, body, *more = answer(self.command, url.path, query)
-                self.send_response(status)
-                for name, value in (more[0] if more else {}).items():
-                    self.send_header(name, value)
-                if isinstance(body, list):
-                    self.send_header("Transfer-Encoding", "chunked")
-                    self.end_headers()
-                    for line in [*body, b""]:
-                        data = f"{line}\n".encode() if isinstance(line, str) else line
-                        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                else:
-                    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(data)))
-                    self.end_headers()
-                    self.wfile.write(data)
+                _send(self, status, body, more[0] if more else {})
 
             do_GET = do_POST = do_DELETE = handle_any  # noqa: N815
 
@@ -80,6 +66,26 @@ class Server:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def _send(
+    handler: http.server.BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str]
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    if isinstance(body, list):
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for line in [*body, b""]:
+            data = f"{line}\n".encode() if isinstance(line, str) else line
+            handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+    else:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
 
 
 Make = Callable[[Callable[[str, str, dict[str, str]], Answer]], tuple[ApiCluster, Server]]

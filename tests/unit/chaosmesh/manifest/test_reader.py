@@ -40,88 +40,93 @@ def test_the_sample_of_the_original_is_read_as_it_is() -> None:
     )
 
 
+REQUEST = {
+    "failtype": 1,
+    "headers": ["linux/mm.h", "linux/dcache.h"],
+    "callchain": [
+        {"funcname": "sys_mkdir"},
+        {
+            "funcname": "d_alloc_parallel",
+            "parameters": "struct dentry *parent, const struct qstr *name",
+            "predicate": 'STRNCMP(name->name,"bananas",8)',
+        },
+        {"predicate": "order==1"},
+    ],
+    "probability": 7,
+    "times": 4294967295,
+}
+SELECTOR = {
+    "namespaces": ["a", "b"],
+    "labelSelectors": {"app": "shop"},
+    "annotationSelectors": {"chaos": "yes"},
+    "expressionSelectors": [
+        {"key": "tier", "operator": "In", "values": ["web", "db"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ],
+    "fieldSelectors": {"spec.nodeName": "n1"},
+    "podPhaseSelectors": ["Running", "!Failed"],
+    "nodes": ["n1"],
+    "nodeSelectors": {"disk": "ssd"},
+    "pods": {"a": ["p1", "p2"]},
+}
+SELECTION = Selection(
+    mode=Mode.FIXED_PERCENT,
+    selector=Selector(
+        namespaces=("a", "b"),
+        labels={"app": "shop"},
+        expressions=(
+            Requirement("tier", Operator.IN, ("web", "db")),
+            Requirement("old", Operator.DOES_NOT_EXIST),
+        ),
+        annotations={"chaos": "yes"},
+        fields={"spec.nodeName": "n1"},
+        phases=(Phase.RUNNING,),
+        not_phases=(Phase.FAILED,),
+        nodes=("n1",),
+        node_labels={"disk": "ssd"},
+        pods={"a": ("p1", "p2")},
+    ),
+    value=50,
+    containers=("main",),
+)
+FAULT = Fault(
+    name="demo",
+    kind=Kind.PAGE,
+    scope=Scope(pids=(7,)),
+    callchain=(
+        Frame("sys_mkdir"),
+        Frame(
+            "d_alloc_parallel",
+            "struct dentry *parent, const struct qstr *name",
+            'STRNCMP(name->name, "bananas", 8)',
+        ),
+    ),
+    limits=Limits(probability=7, times=4294967295, duration=90.0),
+    mechanism=Mechanism.KPROBE,
+    predicate="order == 1",
+    headers=("linux/mm.h", "linux/dcache.h"),
+    dry_run=True,
+)
+"""What REQUEST and SELECTOR mean."""
+
+
 def test_every_field_is_read() -> None:
-    request = {
-        "failtype": 1,
-        "headers": ["linux/mm.h", "linux/dcache.h"],
-        "callchain": [
-            {"funcname": "sys_mkdir"},
-            {
-                "funcname": "d_alloc_parallel",
-                "parameters": "struct dentry *parent, const struct qstr *name",
-                "predicate": 'STRNCMP(name->name,"bananas",8)',
-            },
-            {"predicate": "order==1"},
-        ],
-        "probability": 7,
-        "times": 4294967295,
-    }
-    selector = {
-        "namespaces": ["a", "b"],
-        "labelSelectors": {"app": "shop"},
-        "annotationSelectors": {"chaos": "yes"},
-        "expressionSelectors": [
-            {"key": "tier", "operator": "In", "values": ["web", "db"]},
-            {"key": "old", "operator": "DoesNotExist"},
-        ],
-        "fieldSelectors": {"spec.nodeName": "n1"},
-        "podPhaseSelectors": ["Running", "!Failed"],
-        "nodes": ["n1"],
-        "nodeSelectors": {"disk": "ssd"},
-        "pods": {"a": ["p1", "p2"]},
-    }
     given = document(
-        request,
+        REQUEST,
         mode="fixed-percent",
         value="50",
-        selector=selector,
+        selector=SELECTOR,
         containerNames=["main"],
         duration="1m30s",
         scheduler={"cron": "@every 10m"},
     )
     given["metadata"]["annotations"] = {"experiment.chaos-mesh.org/pause": "true", "other": "x"}
     found = one(given)
-    assert found.selection == Selection(
-        mode=Mode.FIXED_PERCENT,
-        selector=Selector(
-            namespaces=("a", "b"),
-            labels={"app": "shop"},
-            expressions=(
-                Requirement("tier", Operator.IN, ("web", "db")),
-                Requirement("old", Operator.DOES_NOT_EXIST),
-            ),
-            annotations={"chaos": "yes"},
-            fields={"spec.nodeName": "n1"},
-            phases=(Phase.RUNNING,),
-            not_phases=(Phase.FAILED,),
-            nodes=("n1",),
-            node_labels={"disk": "ssd"},
-            pods={"a": ("p1", "p2")},
-        ),
-        value=50,
-        containers=("main",),
-    )
+    assert found.selection == SELECTION
     assert found.plan is not None
     assert (found.plan.cron.every, found.plan.concurrency) == (600, Concurrency.FORBID)
     assert found.paused
-    assert found.fault(Scope(pids=(7,)), mechanism=Mechanism.KPROBE, dry_run=True) == Fault(
-        name="demo",
-        kind=Kind.PAGE,
-        scope=Scope(pids=(7,)),
-        callchain=(
-            Frame("sys_mkdir"),
-            Frame(
-                "d_alloc_parallel",
-                "struct dentry *parent, const struct qstr *name",
-                'STRNCMP(name->name, "bananas", 8)',
-            ),
-        ),
-        limits=Limits(probability=7, times=4294967295, duration=90.0),
-        mechanism=Mechanism.KPROBE,
-        predicate="order == 1",
-        headers=("linux/mm.h", "linux/dcache.h"),
-        dry_run=True,
-    )
+    assert found.fault(Scope(pids=(7,)), mechanism=Mechanism.KPROBE, dry_run=True) == FAULT
 
 
 def test_what_is_absent_has_the_defaults_of_the_original() -> None:
