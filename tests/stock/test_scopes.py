@@ -80,9 +80,8 @@ def test_a_child_that_begins_in_a_control_group_is_hit(
         assert parent.does("makes", group.parent, tmp_path / "outside") == [0]
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["process", "system-wide"])
-def test_a_fault_ends_with_its_owner(wide: bool, victim: Caller) -> None:
-    scope = Scope(system_wide=True) if wide else Scope(pids=(victim.pid,))
+def test_a_fault_of_everybody_ends_with_its_owner(victim: Caller) -> None:
+    scope = Scope(system_wide=True)
     fault = fault_of(name="x", fault="create", scope=scope, paths=[str(victim.directory)])
     with armed_agents({"x": fault}) as agents:
         assert victim.calls("mkdir") == FULL
