@@ -116,7 +116,7 @@ def watched(scope: Scope) -> Iterator[Watch]:
     :raises ChaosKernelError: the scope names what is not there, or the kernel cannot be watched.
     """
     processes.require_kernels_ids()
-    core.require_core()
+    core.require_core("processes are watched")
     groups = groups_of(scope)
     hierarchy = groups.hierarchy
     layout = Layout(
