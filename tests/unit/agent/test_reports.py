@@ -53,9 +53,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "a full node": {"processes": 4096, "pods": 250, "frames": 16},
     "a rehearsal": {"processes": 0, "pods": 250, "control_groups": ["/kubepods" + "x" * 200] * 9},
 }
+LARGE = ("as many as there can be", "one process")
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(size, id=name, marks=pytest.mark.slow if name in LARGE else ())
+        for name, size in SIZES.items()
+    ],
+)
 def test_the_log_of_a_day_stays_below_what_a_kubelet_rotates(size: dict[str, Any]) -> None:
     hours = 24 if size["processes"] == 1 else 4
     said = said_in(hours * HOUR, **size)

@@ -109,6 +109,7 @@ def test_data_is_verified_after_a_start_anew() -> None:
     assert service(body, verify="test $(cat log) = s").intact is False
 
 
+@pytest.mark.slow
 def test_experiment_decides_whether_the_state_is_steady(tmp_path: Path) -> None:
     probe = {
         "type": "probe",
