@@ -32,16 +32,17 @@ _SET_TID_ADDRESS = {"x86_64": 218, "aarch64": 96}[platform.machine()]
 _MAP_32BIT, _MKDIR_OF_32_BIT = 0x40, 39
 
 
-def mount(target: Path) -> int:
-    """mount(2) a tmpfs, and take it away again when that worked."""
-    if _LIBC.mount(b"none", bytes(target), b"tmpfs", 0, None) == 0:
+def mount(target: Path, device: str = "none", kind: str = "tmpfs") -> int:
+    """mount(2) a file system, and take it away again when that worked."""
+    if _LIBC.mount(device.encode(), bytes(target), kind.encode(), 0, None) == 0:
         _LIBC.umount(bytes(target))
         return 0
     return ctypes.get_errno()
 
 
-def mounts(target: Path, times: int) -> list[int]:
-    return [mount(target) for _ in range(times)]
+def mounts(target: Path, times: int, *what: str) -> list[int]:
+    """Mount a tmpfs, or what is named by device and type."""
+    return [mount(target, *what) for _ in range(times)]
 
 
 def mounts_in_threads(target: Path, threads: int, times: int) -> list[int]:
@@ -108,18 +109,6 @@ def sends(size: int, times: int) -> list[int]:
             left -= len(theirs.recv(left))
     ours.close()
     theirs.close()
-    return ended
-
-
-def file_system_mounts(device: str, kind: str, target: Path, times: int) -> list[int]:
-    """mount(2) a file system of a block device, and take it away again when that worked."""
-    ended = []
-    for _ in range(times):
-        if _LIBC.mount(device.encode(), bytes(target), kind.encode(), 0, None) == 0:
-            _LIBC.umount(bytes(target))
-            ended.append(0)
-        else:
-            ended.append(ctypes.get_errno())
     return ended
 
 
@@ -332,9 +321,7 @@ _REQUESTS: dict[str, Callable[..., list[int]]] = {
     "threads": lambda target, threads, times: mounts_in_threads(target, int(threads), int(times)),
     "beside": lambda target, times: mounts_beside_pipes(target, int(times)),
     "forked": lambda target, times: _in_fork(target, int(times)),
-    "mountfs": lambda target, device, kind, times: file_system_mounts(
-        device, kind, target, int(times)
-    ),
+    "mountfs": lambda target, device, kind, times: mounts(target, int(times), device, kind),
     "pipe": lambda _, times: pipe_writes(int(times)),
     "open": lambda _, path, times: opens(Path(path), int(times)),
     "look": lambda _, directory, name, times: looks(Path(directory), name, int(times)),
