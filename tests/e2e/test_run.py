@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ PROGRAM = Path(sys.executable).with_name("chaoskernel")
 SAMPLE = Path("experiments/manifests/kernel-chaos-example.yaml")
 
 pytestmark = pytest.mark.usefixtures("lab")
+
+SECONDS = 300.0
+"""What a fault may take to begin or end on a busy machine."""
 
 
 def test_a_spec_of_inject_py_is_injected_until_its_count_is_used_up(victim: Victim) -> None:
@@ -112,3 +116,56 @@ def test_a_schedule_injects_at_its_ticks_until_ctrl_c(victim: Victim, tmp_path: 
     assert victim.does("mount", 3) == [0] * 3
     assert gone_within(loaded_programs() - before, 1.0)
     assert notices() == []
+
+
+def test_sites_are_shown_and_one_is_failed(victim: Victim) -> None:
+    recording = subprocess.Popen(
+        [PROGRAM, "run", "--json", "--sites", "--pid", str(victim.pid)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert in_force("run")
+    assert victim.does("mount", 5) == [0] * 5
+    recording.send_signal(signal.SIGINT)
+    assert recording.stdout
+    (fault,) = json.loads(recording.stdout.read())
+    assert recording.wait(SECONDS) == 0
+    assert fault["counters"]["injected"] == 0
+    assert fault["counters"]["held_site"] == fault["counters"]["matched"] > 0
+    site = next(each for each in fault["sites"] if each["call"] == "mount" and each["count"] == 5)
+
+    failing = subprocess.Popen(
+        [PROGRAM, "run", "--site", site["id"], "--hits", "2", "--pid", str(victim.pid)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert in_force("run")
+    assert victim.does("mount", 3) == [0, errno.ENOMEM, 0]
+    failing.send_signal(signal.SIGINT)
+    assert failing.stdout
+    assert site["id"] in failing.stdout.read()
+    assert failing.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_kernels_log_says_when_a_fault_begins_and_ends(
+    victim: Victim, number: signal.Signals
+) -> None:
+    name = f"logged-{number.name.lower()}"
+    spec = ("--spec", "(true) => sys_mount()(true)")
+    running = subprocess.Popen(
+        [PROGRAM, "run", "--name", name, *spec, "--pid", str(victim.pid)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert in_force(name)
+    agent = next(each.pid for each in notices() if each.message["name"] == name)
+    os.kill(agent, number)
+    running.wait(SECONDS)
+    said = subprocess.run(["dmesg"], check=True, capture_output=True, text=True).stdout
+    assert f"chaoskernel: fault '{name}' is in force: should_failslab fails with ENOMEM" in said
+    assert f"chaoskernel: fault '{name}' has ended" in said
+
+
+def in_force(name: str) -> bool:
+    return within(SECONDS, lambda: any(each.message["name"] == name for each in notices()))
