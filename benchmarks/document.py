@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"(<!-- facts: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _OUT, _NEVER = "core, out of scope", "core, in scope, a frame is never entered"
 _ONE = "core, in scope, 1 frame(s) that do not match"
+_WALK, _RECORDING = "a program that walks the kernel's stack", "core, in scope, recording sites"
 _TECHNIQUE = "inject.py's technique, "
 _OFF_PATH = re.compile(r"core, in scope, off the path, (\d+) levels")
 
@@ -106,6 +107,13 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
         case = name.removeprefix("core, in scope, ")
         part = more[name] / more[_TECHNIQUE + case]
         yield f"in scope, at most half of it: {case}", f"{part:.3f}", _met(part <= 1 / 2)
+    if _RECORDING in more:
+        part = more[_RECORDING] / more[_WALK]
+        yield (
+            "recording a site at most 1.3 walks of the stack",
+            f"{part:.3f}",
+            _met(part <= 1.3),
+        )
     one, *_, most = (fact for fact in of(facts, "control groups, out of scope"))
     part = _beyond(facts, instructions(most)) / _beyond(facts, instructions(one))
     name = f"{int(most['name']):,} control groups cost what one does".replace(",", " ")

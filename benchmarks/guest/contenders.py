@@ -27,6 +27,7 @@ from chaoskernel.engine.core import CoreEngine
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
+from chaoskernel.fault.sites import Sites
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from chaoskernel.kernel import symbols
 
@@ -193,6 +194,11 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
         frames = chain(length)
         yield f"core, in scope, {length} frame(s) that do not match", in_scope(frames)
     yield "core, in scope, a predicate does not hold", with_predicate
+    yield "a program that walks the kernel's stack", lambda _: peers(("walk_fmod_ret", HOOK))
+    yield (
+        "core, in scope, recording sites",
+        lambda pid: armed(fault([pid], sites=Sites())),
+    )
     yield "core, in scope, would inject (dry run)", lambda pid: armed(fault([pid], dry_run=True))
     yield (
         "core by kprobe, out of scope",

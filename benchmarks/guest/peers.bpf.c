@@ -42,6 +42,26 @@ int floor_kprobe(struct pt_regs *ctx)
 	return 0;
 }
 
+/* As deep as a site's stack: MAX_STACK of the program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64[64]);
+} walked SEC(".maps");
+
+/* What recording a site cannot do without. */
+SEC("fmod_ret")
+long walk_fmod_ret(u64 *ctx)
+{
+	u32 zero = 0;
+	u64 *stack = bpf_map_lookup_elem(&walked, &zero);
+
+	if (stack)
+		bpf_get_stack(ctx, stack, 64 * sizeof(u64), 0);
+	return 0;
+}
+
 static __always_inline int entered(u32 frame)
 {
 	struct pid_struct none = {}, *p;

@@ -71,6 +71,7 @@ def _end_run(armed: ArmedFault, _: Mapping[str, Any]) -> dict[str, Any]:
         "left": [site.id for site in run.new[_SITES:]],
         "failed": list(run.failed),
         "lost": run.lost,
+        "phases": {site: [phase.value for phase in met] for site, met in run.phases.items()},
     }
 
 

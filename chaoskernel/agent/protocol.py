@@ -32,14 +32,15 @@ same.  Out, on standard output, one object a line, each with a `type`:
     not kept.
 `begin_run`, `phase`, `end_run`, `sites`
     answers to requests of a fault that records sites.  `{"request": "begin_run", "pids": [...],
-    "sites": {"fail": [...], "hits": ..., "phases": [...]}}` counts anew, says which sites fail,
-    and puts processes in scope; `{"request": "phase", "phase": "work"}` says what the program does
-    from now on; both are answered with `refused`, a text, where that cannot be.  `end_run`:
-    `counts` by the id of a site, `new`: the sites among them that had not been told of, `left`:
-    ids of those of them that did not fit, `failed`: how many requests failed at each site that
-    was to fail, `lost`: requests whose sites were not kept.  `{"request": "sites", "first": 0}`:
-    `sites`, each with its `count`, in the order of their ids from that one on; `known`: how many
-    there are.
+    "sites": {"fail": [...], "hits": ..., "phases": [...], "every": true}}` counts anew, says which
+    sites fail and whether every one is counted, and puts processes in scope; `{"request": "phase",
+    "phase": "work"}` says what the program does from now on; both are answered with `refused`, a
+    text, where that cannot be.  `end_run`: `counts` and `phases` by the id of a site, of every one
+    or of those alone that were to fail or are new, `new`: the sites that had not been told of,
+    `left`: ids of those of them that did not fit, `failed`: how many requests failed at each site
+    that was to fail, `lost`: requests whose sites were not kept.
+    `{"request": "sites", "first": 0}`: `sites`, each with its `count`, in the order of their ids
+    from that one on; `known`: how many there are.
 `error`
     `error`: a class of chaoskernel.errors, `message`, `hint` and, of an
     InvalidFault, `key`, `value`, `allowed` and `problem`.  The fault is not, or no longer,

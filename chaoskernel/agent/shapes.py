@@ -199,7 +199,12 @@ MESSAGES: Mapping[str, Shape] = {
     **dict.fromkeys(("begin_run", "phase"), _Object(optional={"refused": _TEXT, "id": _COUNT})),
     "end_run": _Object(
         {"counts": _Object(others=_COUNT), "new": _List(_SITE), "failed": _List(_COUNT)},
-        {"left": _List(_TEXT), "lost": _COUNT, "id": _COUNT},
+        {
+            "left": _List(_TEXT),
+            "lost": _COUNT,
+            "phases": _Object(others=_List(_TEXT)),
+            "id": _COUNT,
+        },
     ),
     "sites": _Object({"sites": _List(_SITE), "known": _COUNT}, {"id": _COUNT}),
     "error": _Object(

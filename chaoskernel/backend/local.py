@@ -105,7 +105,16 @@ class LocalBackend:
         new = [Site.from_json(each) for each in said["new"]]
         if left := set(said.get("left", ())):
             new += [site for site, _ in self.sites(name) if site.id in left]
-        return Run(dict(said["counts"]), tuple(new), tuple(said["failed"]), said.get("lost", 0))
+        return Run(
+            dict(said["counts"]),
+            tuple(new),
+            tuple(said["failed"]),
+            said.get("lost", 0),
+            {
+                site: tuple(phase for phase in Phase if phase.value in met)
+                for site, met in said.get("phases", {}).items()
+            },
+        )
 
     def sites(self, name: str) -> list[tuple[Site, int]]:
         """Return all sites that a fault has recorded, and how often each was met.

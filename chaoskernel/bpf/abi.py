@@ -106,6 +106,8 @@ ABOUT_ADDRESS = 9
 
 CALLER_PAGE_FAULT = 1
 CALLER_UNDONE = 2
+CALLER_FAILED_SITE = 4
+CALLERS_KNOWN = 8
 
 
 class HookSwitches(ctypes.Structure):
@@ -179,6 +181,7 @@ class Failed(ctypes.Structure):
 
     _fields_ = (
         ("site", ctypes.c_uint64),
+        ("entry", ctypes.c_uint64),
         ("first", ctypes.c_uint64),
         ("last", ctypes.c_uint64),
         ("requests", ctypes.c_uint64),
@@ -197,6 +200,8 @@ class State(ctypes.Structure):
         ("whole", ctypes.c_uint64),
         ("phase", ctypes.c_uint64),
         ("phases", ctypes.c_uint64),
+        ("described", ctypes.c_uint64),
+        ("sparing", ctypes.c_uint64),
         ("failed", Failed * 2),
         ("members", ctypes.c_uint8 * 4194304),
         ("depths", ctypes.c_uint8 * 4194304),
@@ -289,7 +294,9 @@ class Site(ctypes.Structure):
         ("count", ctypes.c_uint64),
         ("phases", ctypes.c_uint64),
         ("entry", ctypes.c_uint64),
+        ("others", ctypes.c_uint64),
         ("call", ctypes.c_uint64),
+        ("callers", ctypes.c_uint64),
         ("complete", ctypes.c_uint64),
         ("first", Event),
     )

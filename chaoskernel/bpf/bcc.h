@@ -166,6 +166,6 @@ static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
 /* What the engine core alone knows: requests by their masks, files, peers, sites. */
 #define is_meant(arguments, hook) true
 #define is_in_place(ctx, hook) true
-#define at_failed_site(ctx, task, arguments, hook) false
+#define callers_at_site(ctx, task, arguments, hook) 0
 
 #endif

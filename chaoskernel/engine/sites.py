@@ -6,7 +6,7 @@ The program keeps them in memory that its owner shares: another site fails after
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,8 +75,15 @@ class SiteTable:
         self._hooks, self._error = hooks, error
         self._lost, self._describe = lost, describe
         self._lost_before = 0
-        self._words = memoryview(memory.records).cast("B").cast("Q")
+        # Each a number of every record; reading one makes no object of the record.
+        self._keys, self._counts, self._phases = (
+            _numbers(memory.records, field) for field in ("key", "count", "phases")
+        )
         self._known: dict[int, Site] = {}  # by the slot of its record
+        self._slots: dict[str, int] = {}  # by the id of a site
+        self._described = 0  # as of the last look for new ones
+        self._before: dict[int, int] = {}  # how often each was met, by its slot
+        self._asked = Sites()
         self._told: set[str] = set()
         self._modules: bytes | None = None
         self._text = text
@@ -99,9 +106,10 @@ class SiteTable:
         """Count anew, and say which sites fail from now on."""
         self.look()
         self._fail(Sites())
-        for slot in self._slots():
-            self._memory.records[slot].count = 0
+        self._find_new()
+        self._before = {slot: self._counts[slot] for slot in self._known}
         self._lost_before = self._lost()
+        self._asked = sites
         self._fail(sites)
 
     def set_phase(self, phase: Phase) -> None:
@@ -119,45 +127,69 @@ class SiteTable:
         """Let nothing fail from now on; return what was seen since `begin`."""
         failed = tuple(int(each.injected) for each in self._memory.state.failed if each.first)
         self._fail(Sites())
+        self._find_new()
         counts: dict[str, int] = {}
+        phases: dict[str, tuple[Phase, ...]] = {}
         new: list[Site] = []
-        for slot, site in self._all():
-            if count := int(self._memory.records[slot].count):
+        for slot, site in self._known.items():
+            is_new = site.id not in self._told
+            if not (self._asked.every or is_new or site.id in self._asked.fail):
+                continue
+            if count := self._count(slot):
                 counts[site.id] = counts.get(site.id, 0) + count
-                if site.id not in self._told:
+                bits = self._phases[slot]
+                phases[site.id] = tuple(
+                    phase for number, phase in enumerate(_PHASES) if bits >> number & 1
+                )
+                if is_new:
                     self._told.add(site.id)
                     new.append(site)
-        return Run(counts, tuple(new), failed, self._lost() - self._lost_before)
+        return Run(counts, tuple(new), failed, self._lost() - self._lost_before, phases)
 
     def known(self) -> list[tuple[Site, int]]:
         """Return all sites that were met, and how often each was since `begin`."""
-        return [(site, int(self._memory.records[slot].count)) for slot, site in self._all()]
+        self._find_new()
+        return [(site, self._count(slot)) for slot, site in self._known.items()]
+
+    def _count(self, slot: int) -> int:
+        return int(self._counts[slot]) - self._before.get(slot, 0)
 
     def _fail(self, sites: Sites) -> None:
         state = self._memory.state
         first, last = _turns(sites.hits)
+        state.sparing = 0
         for each in state.failed:  # a site is looked at before its turns: 0 is nobody's
             each.first = 0
         asked = [phase for phase in sites.phases if phase in _PHASES]
         state.phases = sum(1 << _PHASES.index(phase) for phase in asked) or _ALL
-        for each, site in zip(state.failed, sites.fail, strict=False):
+        entries = list(map(self._entry, sites.fail))
+        for each, site, entry in zip(state.failed, sites.fail, entries, strict=False):
             each.requests = each.injected = 0
             each.site, each.last = int(site, 16), last
+            each.entry = entry or 0
             each.first = first
+        state.sparing = not sites.every and None not in entries
 
-    def _slots(self) -> list[int]:
-        stride = ctypes.sizeof(abi.Site) // ctypes.sizeof(ctypes.c_uint64)
-        keys = self._words[::stride].tolist()
-        return [slot for slot, key in enumerate(keys) if key]
-
-    def _all(self) -> Iterable[tuple[int, Site]]:
-        for slot in self._slots():
-            if slot not in self._known:
+    def _find_new(self) -> None:
+        """Take in the sites that were met for the first time, if any were."""
+        described = int(self._memory.state.described)
+        if described == self._described:
+            return
+        self._described = described
+        for slot, key in enumerate(self._keys.tolist()):
+            if key and slot not in self._known:
                 record = self._memory.records[slot]
-                if not record.complete:
-                    continue
-                self._known[slot] = self._site(record)
-            yield slot, self._known[slot]
+                if record.complete:
+                    site = self._known[slot] = self._site(record)
+                    self._slots[site.id] = slot
+
+    def _entry(self, site: str) -> int | None:
+        """Return by which entry requests come to a site; None where that is not known for sure."""
+        slot = self._slots.get(site)
+        if slot is None:
+            return None
+        record = self._memory.records[slot]
+        return None if record.others else int(record.entry)
 
     def _site(self, record: abi.Site) -> Site:
         event = record.first
@@ -243,6 +275,13 @@ def _call(functions: Sequence[str], entry_point: str) -> str:
                 bare = name.removeprefix(prefix)
                 return _PORTABLE.get(bare, bare)
     return ""
+
+
+def _numbers(records: Any, field: str) -> memoryview:
+    """Return one field of all records, each 64 bits."""
+    size = ctypes.sizeof(ctypes.c_uint64)
+    first = getattr(abi.Site, field).offset // size
+    return memoryview(records).cast("B").cast("Q")[first :: ctypes.sizeof(abi.Site) // size]
 
 
 def _turns(hits: Hits | int) -> tuple[int, int]:

@@ -122,9 +122,12 @@ class Explorer:
         self._play_baselines()
         return self._baseline
 
-    def judged(self, attempt: Attempt) -> tuple[Played, Verdict]:
-        """Play an attempt once, and say what came of it."""
-        played = self._play(attempt)
+    def judged(self, attempt: Attempt, *, every: bool = False) -> tuple[Played, Verdict]:
+        """Play an attempt once, and say what came of it.
+
+        :param every: count the requests at every site; see `Sites.every`.
+        """
+        played = self._play(attempt, every=every)
         return played, judge(played.observation, self._baseline)
 
     def _why_over(self) -> str:
@@ -151,7 +154,7 @@ class Explorer:
         plan, runs = self._plan, list[Played]()
         for number in range(plan.baselines):
             self._watch.baseline(number + 1, plan.baselines)
-            played = self._target.play(_BARE, plan.timeout, watching=not number)
+            played = self._target.play(_BARE, plan.timeout, every=True)
             if trouble := trouble_of(played.observation, plan.mode, plan.timeout):
                 raise ChaosKernelError(trouble[0], hint=trouble[1])
             runs.append(played)
@@ -211,7 +214,8 @@ class Explorer:
         begun = time.monotonic()
         tries: list[tuple[Played, Verdict]] = []
         while not tries or self._is_unsure(attempt, [verdict.outcome for _, verdict in tries]):
-            tries.append(self.judged(attempt))
+            # The first one spares requests that seem to be of other sites; no other one does.
+            tries.append(self.judged(attempt, every=bool(tries)))
             self._keep_new(tries[-1][0], attempt)
         result = result_of(attempt, tries)
         damage = self._damage(result.outcome)
@@ -241,7 +245,7 @@ class Explorer:
             found = Found(
                 each.site,
                 each.fault,
-                (),
+                played.seen.phases.get(each.site.id, ()),
                 played.seen.counts.get(each.site.id, 0),
                 bool(under),
                 under,
@@ -266,8 +270,8 @@ class Explorer:
                 return ""
         return f"the baseline differs now: {', '.join(wrong)}"
 
-    def _play(self, attempt: Attempt) -> Played:
-        played = self._target.play(attempt, self._limit)
+    def _play(self, attempt: Attempt, *, every: bool = False) -> Played:
+        played = self._target.play(attempt, self._limit, every=every)
         return played._replace(observation=self._masked(played))
 
     def _masked(self, played: Played) -> Observation:

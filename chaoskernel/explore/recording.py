@@ -33,9 +33,6 @@ class Recorder(Protocol):
     def end_run(self, name: str) -> Run:
         """Let nothing fail from now on; return what was seen."""
 
-    def sites(self, name: str) -> Sequence[tuple[Site, int]]:
-        """Return all sites, and how often each was met since `begin_run`."""
-
 
 class Met(NamedTuple):
     """A site, and the fault that found it."""
@@ -47,11 +44,11 @@ class Met(NamedTuple):
 class Seen(NamedTuple):
     """What was seen of sites in a run.
 
-    :param counts: requests by the id of their site.
+    :param counts: requests by the id of their site; see `Sites.every`.
     :param new: sites that were met for the first time.
     :param failed: how many requests failed at each site of the attempt.
     :param lost: requests whose sites were not kept.
-    :param phases: in which phases a site was met; only where that was asked for.
+    :param phases: in which phases each of these sites was met, in this run or an earlier one.
     """
 
     counts: Mapping[str, int]
@@ -73,9 +70,6 @@ class Recording:
         self._met: dict[str, Met] = {}
         self._attempt = _NOTHING
         self._phase: Phase | None = None  # what the faults know
-        self._by_phase: dict[str, list[Phase]] = {}
-        self._watching = False
-        self._before: Counter[str] = Counter()
 
     def learn(self, met: Iterable[Met]) -> None:
         """Take in sites that were met in an earlier session."""
@@ -87,26 +81,26 @@ class Recording:
         attempt: Attempt = _NOTHING,
         phases: Sequence[Phase] = (),
         *,
-        watching: bool = False,
+        every: bool = True,
     ) -> None:
         """Count anew, fail the attempt's sites, and put processes in scope that are held.
 
-        :param watching: keep in which phases each site is met, which costs a little.
+        :param every: count the requests at every site; see `Sites.every`.
         """
-        self._attempt, self._watching = attempt, watching
-        self._by_phase, self._before = {}, Counter()
+        self._attempt = attempt
         for kind, name in self._names.items():
             mine = [
                 each
                 for each in attempt.sites
                 if each in self._met and self._met[each].fault is kind
             ]
-            self._recorder.begin_run(name, pids, Sites(tuple(mine), attempt.hits, tuple(phases)))
+            # Where another kind's site fails, all that comes of it is of interest here, too.
+            all_here = every or bool(attempt.sites and not mine)
+            asked = Sites(tuple(mine), attempt.hits, tuple(phases), all_here)
+            self._recorder.begin_run(name, pids, asked)
 
     def phase(self, phase: Phase) -> None:
         """Say what the program does from now on."""
-        if self._watching:
-            self._look()
         if phase is self._phase:
             return  # a question less for each run of a command
         self._phase = phase
@@ -115,16 +109,15 @@ class Recording:
 
     def end(self) -> Seen:
         """Let nothing fail from now on, and return what was seen."""
-        if self._watching:
-            self._look()
-        self._watching = False
         counts: Counter[str] = Counter()
         new: list[Met] = []
+        phases: dict[str, tuple[Phase, ...]] = {}
         failed: dict[str, int] = {}
         lost = 0
         for kind, name in self._names.items():
             run = self._recorder.end_run(name)
             counts.update(run.counts)
+            phases.update(run.phases)
             lost += run.lost
             mine = [each for each in self._attempt.sites if self._fault(each) is kind]
             failed.update(zip(mine, run.failed, strict=False))
@@ -133,7 +126,6 @@ class Recording:
                     self._met[site.id] = Met(site, kind)
                     new.append(self._met[site.id])
         each_failed = tuple(failed.get(each, 0) for each in self._attempt.sites)
-        phases = {site: tuple(found) for site, found in self._by_phase.items()}
         return Seen(counts, tuple(new), each_failed, lost, phases)
 
     @property
@@ -148,17 +140,6 @@ class Recording:
 
     def _fault(self, site: str) -> Kind | None:
         return self._met[site].fault if site in self._met else None
-
-    def _look(self) -> None:
-        """Keep which sites were met since the last look."""
-        now: Counter[str] = Counter()
-        for name in self._names.values():
-            now.update({site.id: count for site, count in self._recorder.sites(name)})
-        for site in now - self._before:
-            found = self._by_phase.setdefault(site, [])
-            if self._phase and self._phase not in found:
-                found.append(self._phase)
-        self._before = now
 
 
 @contextlib.contextmanager

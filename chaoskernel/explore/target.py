@@ -54,12 +54,12 @@ class Target(Protocol):
 
     around: Around | None
 
-    def play(self, attempt: Attempt, limit: float, *, watching: bool = False) -> Played:
+    def play(self, attempt: Attempt, limit: float, *, every: bool = False) -> Played:
         """Play it once, in fresh surroundings.
 
         :param attempt: which sites fail; none for the baseline.
         :param limit: after so many seconds it hangs.
-        :param watching: keep in which phases each site is met.
+        :param every: count the requests at every site; see `Sites.every`.
         """
 
 
@@ -82,7 +82,7 @@ class _Target:
         self._keeper = stage.keeper
         self.around: Around | None = None
 
-    def play(self, attempt: Attempt, limit: float, *, watching: bool = False) -> Played:
+    def play(self, attempt: Attempt, limit: float, *, every: bool = False) -> Played:
         """See `Target.play`."""
         self._stage.log.read()
         place = self._keeper.fresh()
@@ -93,7 +93,7 @@ class _Target:
             if self.around:
                 around = self.around
                 look = lambda pid: undo.enter_context(around(pid))  # noqa: E731
-            run = _Run(self._plan, self._stage, where, env, limit, attempt, watching, look)
+            run = _Run(self._plan, self._stage, where, env, limit, attempt, every, look)
             undo.callback(self._keeper.end)
             if self._plan.fixture:
                 run.must(self._plan.fixture, "--fixture")
@@ -186,13 +186,13 @@ class _Run:
         env: Mapping[str, str],
         limit: float,
         attempt: Attempt,
-        watching: bool,
+        every: bool,
         look: Callable[[int], None] | None,
     ) -> None:
         self.plan, self.stage, self.limit = plan, stage, limit
         self.said = ""
         self._where, self._env = where, env
-        self._attempt, self._watching = attempt, watching
+        self._attempt, self._every = attempt, every
         self._look = look
 
     def start_in_scope(self, phase: Phase) -> Program:
@@ -203,7 +203,7 @@ class _Run:
         if self._look:
             self._look(program.pid)
         recording.phase(phase)
-        recording.begin([program.pid], self._attempt, self.plan.phases, watching=self._watching)
+        recording.begin([program.pid], self._attempt, self.plan.phases, every=self._every)
         keeper.release(program)
         return program
 
@@ -261,7 +261,8 @@ class _Run:
             return ended, seen
         again = rest_of(self._attempt, seen)
         recording.phase(Phase.STOP)
-        recording.begin([program.pid], again, self.plan.phases, watching=self._watching)
+        every = self._every or again != self._attempt
+        recording.begin([program.pid], again, self.plan.phases, every=every)
         self._ask_to_stop(program)
         ended = keeper.wait(program, self.limit)
         more = recording.end()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.checks import check_count, is_int, only, sequence_of
+from chaoskernel.fault.checks import check_count, check_flag, is_int, only, sequence_of
 
 MAX_SITES = 4096
 """How many sites a program keeps; MAX_SITES of the program."""
@@ -167,16 +167,18 @@ class Site:
 class Run(NamedTuple):
     """What was seen from one `begin_run` to its end.
 
-    :param counts: requests in scope by the id of their site.
-    :param new: the sites among them that had not been told of before.
+    :param counts: requests in scope by the id of their site; see `Sites.every`.
+    :param new: the sites that were met and had not been told of before.
     :param failed: how many requests failed at each of the sites that were to fail, in order.
     :param lost: requests at sites for which the program's table, of MAX_SITES, has no room.
+    :param phases: in which phases each site in `counts` was met, in this run and before it.
     """
 
     counts: Mapping[str, int]
     new: tuple[Site, ...]
     failed: tuple[int, ...]
     lost: int
+    phases: Mapping[str, tuple[Phase, ...]] = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,11 +188,14 @@ class Sites:
     :param fail: ids; none records alone.
     :param hits: which requests at each of them fail.
     :param phases: only in these; empty is in all of them.
+    :param every: count the requests at every site; else of those alone that fail or are new, and
+        record no more than it takes until one has failed, which costs less.
     """
 
     fail: tuple[str, ...] = ()
     hits: Hits | int = Hits.ONCE
     phases: tuple[Phase, ...] = ()
+    every: bool = True
 
     def __post_init__(self) -> None:
         for site in self.fail:
@@ -202,6 +207,7 @@ class Sites:
                     hint="`chaoskernel run --sites` shows them",
                 )
         check_count("site", len(self.fail), MAX_FAILED, "sites", hint="start one fault for each")
+        check_flag("every", self.every)
         if not isinstance(self.hits, Hits) and (
             not is_int(self.hits) or not 1 <= self.hits <= MAX_HITS
         ):
@@ -216,6 +222,7 @@ class Sites:
             "fail": list(self.fail),
             "hits": hits,
             "phases": [each.value for each in self.phases],
+            "every": self.every,
         }
 
 
@@ -229,6 +236,7 @@ def sites_of(document: Mapping[str, Any]) -> Sites:
         tuple(sequence_of("fail", document.get("fail", ()))),
         hits_of(document.get("hits", Hits.ONCE)),
         tuple(phase_of(each) for each in sequence_of("phases", document.get("phases", ()))),
+        document.get("every", True),
     )
 
 

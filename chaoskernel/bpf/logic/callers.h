@@ -37,9 +37,36 @@ static __always_inline void give_back(struct chaos_walked *mine)
 enum chaos_caller {
 	CALLER_PAGE_FAULT = 1,
 	CALLER_UNDONE = 2,
+	CALLER_FAILED_SITE = 4, /* it is the turn of a site that is to fail; see site.h */
+	CALLERS_KNOWN = 8,	/* of a site: all callers have been looked at */
 };
 
 #define LIES_IN(function, address) ((address) - (function).begin < (function).size)
+
+/* Which of the callers that matter are on the stack of a task that made this request, if any? */
+static __always_inline u32 callers_possible(struct task_struct *task)
+{
+	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0;
+
+	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
+		possible |= CALLER_PAGE_FAULT;
+	return possible;
+}
+
+static __always_inline u32 callers_in(const u64 *stack, s64 size)
+{
+	u32 found = 0, i, number;
+
+	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
+		if (LIES_IN(switches.page_fault, stack[i]))
+			found |= CALLER_PAGE_FAULT;
+#pragma unroll
+		for (number = 0; number < MAX_UNDONE; number++)
+			if (LIES_IN(switches.undone[number], stack[i]))
+				found |= CALLER_UNDONE;
+	}
+	return size > 0 ? found : ~0U;
+}
 
 /*
  * Which of the callers that matter are on the stack of a request?  It is looked at only where
@@ -49,28 +76,17 @@ enum chaos_caller {
  */
 static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 {
-	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0, found = 0, i, number;
+	u32 possible = callers_possible(task), found;
 	struct chaos_walked *mine;
-	s64 size;
 
-	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
-		possible |= CALLER_PAGE_FAULT;
 	if (!possible)
 		return 0;
 	mine = take_walked();
 	if (!mine)
 		return possible;
-	size = bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0);
-	for (i = 0; i < MAX_STACK && (s64)(i * sizeof(u64)) < size; i++) {
-		if (LIES_IN(switches.page_fault, mine->stack[i]))
-			found |= CALLER_PAGE_FAULT;
-#pragma unroll
-		for (number = 0; number < MAX_UNDONE; number++)
-			if (LIES_IN(switches.undone[number], mine->stack[i]))
-				found |= CALLER_UNDONE;
-	}
+	found = callers_in(mine->stack, bpf_get_stack(ctx, mine->stack, sizeof(mine->stack), 0));
 	give_back(mine);
-	return possible & (size > 0 ? found : ~0U);
+	return possible & found;
 }
 
 #endif

@@ -45,12 +45,13 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	counts->hooks[hook].matched++;
 	held = what_holds(task, position, chosen, arguments, hook);
 	if (held == NR_COUNTERS)
-		callers = callers_of(ctx, task);
+		callers = switches.by_site ? callers_at_site(ctx, task, arguments, hook)
+					   : callers_of(ctx, task);
 	if (callers & CALLER_UNDONE)
 		held = COUNT_HELD_CLEANUP;
 	else if (callers & CALLER_PAGE_FAULT && switches.hold_page_faults)
 		held = COUNT_HELD_PAGE_FAULT;
-	if (held == NR_COUNTERS && switches.by_site && !at_failed_site(ctx, task, arguments, hook))
+	else if (held == NR_COUNTERS && switches.by_site && !(callers & CALLER_FAILED_SITE))
 		held = COUNT_HELD_SITE;
 	if (held == NR_COUNTERS && !ticket_left())
 		held = COUNT_HELD_TIMES;

@@ -12,11 +12,13 @@ SHARED_MAP(ARRAY, text, u32, u64, NR_TEXT_PAGES);
 
 struct chaos_site {
 	u64 key;      /* 0 where the place is free; claimed first */
-	u64 count;    /* requests since the owner wrote 0 */
+	u64 count;    /* requests */
 	u64 phases;   /* those in which they came */
-	u64 entry;    /* see entry_of() */
+	u64 entry;    /* see entry_of(): of the first request */
+	u64 others;   /* requests came by other entries, too */
 	u64 call;     /* address of the system call's entry point, or 0 */
-	u64 complete; /* written last */
+	u64 callers;  /* enum chaos_caller: all requests here have the same stack */
+	u64 complete; /* written last; never where requests must not fail */
 	struct chaos_event first;
 };
 
@@ -60,14 +62,18 @@ static __always_inline void describe_site(void *ctx, struct chaos_site *site,
 					  struct task_struct *task, const u64 *arguments, u32 hook)
 {
 	u64 entry = entry_of(task);
+	u32 callers;
 
 	write_event(ctx, &site->first, task, arguments, hook);
 	site->entry = entry;
 	if (switches.system_calls && entry < 1024)
 		bpf_probe_read_kernel(&site->call, sizeof(site->call),
 				      (void *)(switches.system_calls + entry * sizeof(u64)));
+	callers = callers_possible(task) & callers_in(site->first.stack, site->first.stack_size);
+	*(volatile u64 *)&site->callers = callers | CALLERS_KNOWN;
 	barrier();
-	site->complete = 1;
+	site->complete = !(callers & CALLER_UNDONE);
+	__sync_fetch_and_add(&state.described, 1);
 }
 
 /* The place of a site, claimed where it is new; NULL where others have all that it may have. */
@@ -113,24 +119,59 @@ static __always_inline bool is_turn(u64 key)
 	return false;
 }
 
-/* Record the site of a request that would fail otherwise; does this one? */
-static __noinline bool at_failed_site(void *ctx, struct task_struct *task, const u64 *arguments,
+/*
+ * Can a request be let go unseen?  A walk of the stack costs ten times all else, and until a
+ * request has failed, those that come by the entry of a site that is to fail are all that matters.
+ */
+static __always_inline bool is_spared(u64 entry)
+{
+	struct chaos_failed *failed;
+	u32 i;
+
+	if (!*(volatile u64 *)&state.sparing)
+		return false;
+#pragma unroll
+	for (i = 0; i < MAX_FAILED; i++) {
+		failed = &state.failed[i];
+		if (*(volatile u64 *)&failed->first && (failed->entry == entry || failed->injected))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Record the site of a request that would fail otherwise; return its callers that matter, and
+ * whether it is to fail.  The stack is walked once: what is on it is known of a site.
+ */
+static __noinline u32 callers_at_site(void *ctx, struct task_struct *task, const u64 *arguments,
 				      u32 hook)
 {
-	u64 key = key_of_stack(ctx);
+	u64 entry = entry_of(task), key;
 	struct chaos_site *site;
 	bool is_new = false;
+	u32 callers = 0;
 
+	if (is_spared(entry))
+		return 0;
+	key = key_of_stack(ctx);
 	site = key ? place_of_site(key, &is_new) : NULL;
+	if (is_new)
+		describe_site(ctx, site, task, arguments, hook);
+	if (site)
+		callers = *(volatile u64 *)&site->callers;
+	if (!callers)
+		callers = callers_of(ctx, task);
+	if (callers & CALLER_UNDONE)
+		return callers;
 	if (site) {
-		if (is_new)
-			describe_site(ctx, site, task, arguments, hook);
+		if (site->entry != entry)
+			site->others = 1;
 		__sync_fetch_and_add(&site->count, 1);
 		__sync_fetch_and_or(&site->phases, *(volatile u64 *)&state.phase);
 	} else {
 		count(COUNT_UNLISTED_SITES);
 	}
-	return key && is_turn(key);
+	return callers | (key && is_turn(key) ? CALLER_FAILED_SITE : 0);
 }
 
 #endif

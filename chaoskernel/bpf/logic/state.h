@@ -167,6 +167,7 @@ struct chaos_switches {
  */
 struct chaos_failed {
 	u64 site;     /* its key above SITE_SHIFT */
+	u64 entry;    /* see entry_of(): requests that come by another one are not of that site */
 	u64 first;    /* the first request that fails, from 1 on; 0: none does */
 	u64 last;     /* the last one */
 	u64 requests; /* so far */
@@ -181,6 +182,8 @@ struct chaos_state {
 	u64 whole;	/* what is learned is the root of its file system */
 	u64 phase;	/* a bit for what the program is doing, as its owner says */
 	u64 phases;	/* requests fail in these */
+	u64 described;	/* sites so far, which tells the owner when to look for new ones */
+	u64 sparing;	/* look at no more requests than it takes to fail, until one has failed */
 	struct chaos_failed failed[MAX_FAILED];
 	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
 	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */

@@ -31,7 +31,7 @@ class FakeRecorder:
         self.phases.append(phase)
 
     def end(self) -> Run:
-        return Run({site.id: 1 for site in MANY}, tuple(MANY), (1,), 3)
+        return Run({site.id: 1 for site in MANY}, tuple(MANY), (1,), 3, {MANY[0].id: (Phase.STOP,)})
 
     def known(self) -> list[tuple[Site, int]]:
         return [(site, 2) for site in reversed(MANY)]
@@ -56,13 +56,15 @@ def said(armed: FakeArmed, **message: Any) -> dict[str, Any]:
 
 
 def test_a_run_is_begun_with_what_fails_and_who_is_hit(armed: FakeArmed) -> None:
-    sites = {"fail": [SITE.id], "hits": "persistent", "phases": ["stop"]}
+    sites = {"fail": [SITE.id], "hits": "persistent", "phases": ["stop"], "every": False}
     assert said(armed, request="begin_run", id=4, pids=[42], sites=sites) == {
         "type": "begin_run",
         "id": 4,
     }
     assert armed.recorder
-    assert armed.recorder.begun == [([42], Sites((SITE.id,), Hits.PERSISTENT, (Phase.STOP,)))]
+    assert armed.recorder.begun == [
+        ([42], Sites((SITE.id,), Hits.PERSISTENT, (Phase.STOP,), every=False))
+    ]
     assert "refused" not in said(armed, request="phase", phase="work")
     assert armed.recorder.phases == [Phase.WORK]
 
@@ -106,6 +108,7 @@ def test_sites_come_in_pieces(armed: FakeArmed) -> None:
     assert len(run["new"]) == 500
     assert len(run["left"]) == 400
     assert (run["failed"], run["lost"]) == ([1], 3)
+    assert run["phases"] == {MANY[0].id: ["stop"]}
     first = said(armed, request="sites")
     rest = said(armed, request="sites", first=500)
     assert first["known"] == rest["known"] == 900

@@ -47,7 +47,9 @@ class Program:
                 pid=42, command=b"sh", stack_size=8 * len(stack), arguments=(0, 64)
             )
             record.first.stack[: len(stack)] = stack
+            self.memory.state.described += 1
         record.count += 1
+        record.phases |= self.memory.state.phase
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def test_a_site_is_read_once_it_is_complete(program: Program) -> None:
     program.meets(KEY, 5, complete=False)
     assert program.table.known() == []
     program.memory.records[5].complete = 1
+    program.memory.state.described += 1
     ((site, count),) = program.table.known()
     assert (site.id, site.hook, site.error, site.command, count) == (
         "00ab54c0de",
@@ -90,12 +93,46 @@ def test_a_run_counts_anew_and_reports_a_site_once(program: Program) -> None:
     first = program.table.end()
     assert (first.counts, len(first.new), first.lost) == ({"00ab54c0de": 1}, 1, 2)
     program.table.begin(Sites())
-    assert program.table.end() == ({}, (), (), 0)
+    assert program.table.end() == ({}, (), (), 0, {})
     program.table.begin(Sites())
     program.meets(KEY, 5)
     program.meets(KEY, 5)
     last = program.table.end()
     assert (last.counts, last.new) == ({"00ab54c0de": 2}, ())
+
+
+def test_a_run_counts_what_is_new_or_was_to_fail_where_no_more_is_asked_for(
+    program: Program,
+) -> None:
+    other, new = KEY + (1 << 30), KEY + (2 << 30)
+    for number, key in enumerate((KEY, other)):
+        program.meets(key, number)
+    program.table.begin(Sites())
+    program.table.set_phase(Phase.START)
+    program.meets(KEY, 0)
+    program.meets(other, 1)
+    assert len(program.table.end().counts) == 2
+    program.memory.records[0].entry = 257
+    program.table.begin(Sites(("00ab54c0de",), every=False))
+    assert (program.memory.state.sparing, program.memory.state.failed[0].entry) == (1, 257)
+    program.table.set_phase(Phase.STOP)
+    for number, key in enumerate((KEY, other, new)):
+        program.meets(key, number)
+    run = program.table.end()
+    assert run.counts == {"00ab54c0de": 1, f"{new >> 24:010x}": 1}
+    assert [site.id for site in run.new] == [f"{new >> 24:010x}"]
+    assert run.phases["00ab54c0de"] == (Phase.START, Phase.STOP)
+
+
+@pytest.mark.parametrize("why", ["asked for", "of several entries", "unknown"])
+def test_no_request_is_spared_where_every_site_is_counted_or_an_entry_is_not_known(
+    program: Program, why: str
+) -> None:
+    program.meets(KEY, 0)
+    program.memory.records[0].others = why == "of several entries"
+    site = "ffffffffff" if why == "unknown" else "00ab54c0de"
+    program.table.begin(Sites((site,), every=why == "asked for"))
+    assert program.memory.state.sparing == 0
 
 
 @pytest.mark.parametrize(

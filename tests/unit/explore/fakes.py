@@ -25,6 +25,8 @@ class FakeRecorder:
         self.given = Sites()
         self.told: set[str] = set()
         self.pids: list[int] = []
+        self.phase = Phase.WORK
+        self.phases: dict[str, set[Phase]] = {}
 
     def begin_run(self, name: str, pids: Sequence[int], sites: Sites | None = None) -> None:
         self.counts, self.given = {}, sites or Sites()
@@ -32,17 +34,17 @@ class FakeRecorder:
         self.pids += pids
 
     def set_phase(self, name: str, phase: Phase) -> None:
-        pass
+        self.phase = phase
 
     def end_run(self, name: str) -> Run:
         failed = tuple(self.failed.values())
         new = tuple(self.known[each] for each in self.counts if each not in self.told)
         self.told |= set(self.counts)
+        told = {each.id for each in new} | set(self.given.fail)
+        counts = {site: n for site, n in self.counts.items() if self.given.every or site in told}
+        phases = {site: tuple(p for p in Phase if p in self.phases[site]) for site in counts}
         self.given = Sites()
-        return Run(dict(self.counts), new, failed, 0)
-
-    def sites(self, name: str) -> Sequence[tuple[Site, int]]:
-        return [(site, self.counts.get(each, 0)) for each, site in self.known.items()]
+        return Run(counts, new, failed, 0, phases)
 
 
 class Kernel:
@@ -57,6 +59,7 @@ class Kernel:
         recorder = self.recorder
         site = samples.site(name)
         recorder.known[site.id] = site
+        recorder.phases.setdefault(site.id, set()).add(recorder.phase)
         count = recorder.counts[site.id] = recorder.counts.get(site.id, 0) + 1
         if site.id not in recorder.given.fail:
             return False
@@ -83,10 +86,10 @@ class FakeTarget:
         self._program = program
         self._interrupt = interrupt
 
-    def play(self, attempt: Attempt, limit: float, *, watching: bool = False) -> Played:
+    def play(self, attempt: Attempt, limit: float, *, every: bool = False) -> Played:
         self._interrupt(len(self.played))
         self.played.append(attempt)
-        self.recording.begin([4711], attempt)
+        self.recording.begin([4711], attempt, every=every)
         kernel = Kernel(self.recorder)
         ending = self._program(kernel)
         seen = self.recording.end()

@@ -147,11 +147,11 @@ def test_what_did_not_fail_at_work_may_fail_at_the_stop(
     assert rest_of(Attempt(("a" * 10,), hits), Seen(counts, (), failed, 0)) == rest
 
 
-def test_phases_of_a_site_are_those_in_which_its_count_grew() -> None:
+def test_phases_of_a_site_are_those_in_which_it_was_met() -> None:
     recorder = FakeRecorder()
     recording = Recording(recorder, {Kind.SLAB: "x"})
     recording.phase(Phase.START)
-    recording.begin([1], watching=True)
+    recording.begin([1])
     kernel = Kernel(recorder)
     kernel.fails("both")
     kernel.fails("start")
@@ -162,6 +162,12 @@ def test_phases_of_a_site_are_those_in_which_its_count_grew() -> None:
         id_of("both"): (Phase.START, Phase.WORK),
         id_of("start"): (Phase.START,),
     }
+    recording.begin([1], Attempt((id_of("start"),)), every=False)
+    for name in ("both", "start", "new"):
+        kernel.fails(name)
+    seen = recording.end()
+    assert seen.counts == {id_of("start"): 1, id_of("new"): 1}
+    assert seen.phases[id_of("start")] == (Phase.START, Phase.WORK)
 
 
 def test_kernel_log_accuses_the_kernel_or_names_a_crash() -> None:
