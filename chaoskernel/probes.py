@@ -7,7 +7,7 @@ the reason that actions.py gives.
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel.backend.backends import shared
-from chaoskernel.backend.outcome import chain_end
+from chaoskernel.backend.outcome import hits, why_nothing
 from chaoskernel.backend.record import State
 from chaoskernel.chaosmesh import applied
 from chaoskernel.errors import UnknownFault
@@ -43,9 +43,10 @@ def counters(name: str) -> dict:
 
     `frames` has, for each function of the call chain, how often it was `entered` and how often
     it `matched`, which shows where a chain ends; `processes` lists those that were
-    hit.  On a cluster these are sums, as of the last second; `pods` and `nodes` have those of
-    each.  `stand_in_for` is there where another kind is armed in place of the one that was
-    asked for.
+    hit; `near` counts the system calls of the scope that are near those of the fault, such as
+    fdatasync beside fsync.  On a cluster these are sums, as of the last second (`near`: once the
+    fault has ended); `pods` and `nodes` have those of each.  `stand_in_for` is there where
+    another kind is armed in place of the one that was asked for.
 
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.
     """
@@ -109,13 +110,18 @@ def ensure_injected(name: str, minimum: int = 1) -> bool:
     with failing_in_one_line():
         minimum = arguments.count("minimum", minimum)
     seen = counters(name)
-    hits = seen.get("injected", 0) + seen.get("held_dry_run", 0)
-    if hits < minimum:
+    hit = hits(seen)
+    if hit < minimum:
         listed = ", ".join(f"{key} {value}" for key, value in seen.items() if _tells(key, value))
         raise ActivityFailed(
-            f"fault '{name}' injected {hits} of at least {minimum}: "
-            f"{listed or 'its counters are unknown'}; "
-            + (chain_end(seen) or "check that its scope and call chain are those of the workload")
+            f"fault '{name}' injected {hit} of at least {minimum}"
+            + (f": {listed}" if listed else "")
+            + "; "
+            + (
+                "check that its scope and call chain are those of the workload"
+                if hit
+                else why_nothing(seen)
+            )
         )
     return True
 

@@ -19,6 +19,9 @@ KEPT = ("reached", "matched", "injected", "held_dry_run")
 MOST_HIT = 20
 """How many processes a report names; the final counters have them all."""
 
+_NEAR = "near"
+"""Calls near the fault's: they may come by the thousand, and say nothing before the end."""
+
 ALIVE_SECONDS = 10.0
 """Longest silence: an agent that says nothing is cut off."""
 
@@ -84,6 +87,7 @@ class Reports:
     def due(self, counters: Mapping[str, Any], now: float) -> Mapping[str, Any] | None:
         """See `Teller.due`; what has changed is reported as soon as there is room for it."""
         at = iso(self._clock())
+        counters = {key: value for key, value in counters.items() if key != _NEAR}
         earned = (now - self._looked_at) * RATE if self._looked_at else 0.0
         self._budget, self._looked_at = min(BURST, self._budget + earned), now
         message: Mapping[str, Any] | None = None

@@ -133,6 +133,7 @@ _COUNTERS = _Object(
     optional={
         "frames": _List(_Object({"symbol": _TEXT, "entered": _COUNT, "matched": _COUNT})),
         "processes": _List(_Object({"pid": _COUNT, "command": _TEXT, "injected": _COUNT})),
+        "near": _List(_Object({"call": _TEXT, "count": _COUNT})),
         "pods": _List(
             _Object({"pod": _TEXT, "injected": _COUNT}, {"control_groups": _List(_TEXT)})
         ),

@@ -6,7 +6,7 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaoskernel.fault.families import FAMILIES, kinds_of
+from chaoskernel.fault.families import FAMILIES, call_of, kinds_of
 
 _HELD = "held_"
 _DRY_RUN = "held_dry_run"
@@ -73,18 +73,33 @@ def why_nothing(counters: Mapping[str, Any]) -> str:
     if end := chain_end(counters):
         return end
     if not (reached := int(counters.get("reached", 0))):
-        return f"nothing in scope made such a call{_instead(counters)}"
+        return f"nothing in scope made such a call{near(counters)}"
     if not counters.get("matched"):
-        return f"such calls were made {_times(reached)}, none at the place that was asked for"
+        return (
+            f"such calls were made {_times(reached)}, none at the place that was asked for "
+            "(`chaoskernel watch` shows theirs)"
+        )
     held = held_back(counters)
     return f"all were held back: {held}" if held else f"matched {counters['matched']}"
 
 
-def _instead(counters: Mapping[str, Any]) -> str:
-    """Return which calls the scope may make instead of one that it never made, after a semicolon;
-    nothing where the call is no system call, or has no others of its kind."""
+def near(counters: Mapping[str, Any]) -> str:
+    """Return which calls the scope made that are near one that it never made, after a semicolon.
+
+    Where they were not counted, those that it may make; nothing where there are none.
+    """
     hooks = [str(hook.get("symbol", "")) for hook in counters.get("hooks", [])]
-    call = hooks[0].rpartition("sys_")[2] if len(hooks) == 1 and "sys_" in hooks[0] else ""
+    call = call_of(hooks[0]) if len(hooks) == 1 else ""
+    counted = {str(each["call"]): int(each["count"]) for each in counters.get("near", ())}
+    if made := sorted(filter(counted.get, counted), key=lambda name: -counted[name]):
+        return "; it made " + ", ".join(
+            f"{counted[name]} {name} (fault {kinds_of(name)[0].value})"
+            if kinds_of(name)
+            else f"{counted[name]} {name}"
+            for name in made
+        )
+    if counted:
+        return f", nor one near it: {', '.join(counted)}"
     for kind in kinds_of(call):
         if others := [other for other in FAMILIES[kind] if other != call]:
             return f"; it may make {' or '.join(others)}, which the fault {kind.value} fails too"

@@ -23,6 +23,7 @@ MAX_STACK = 64
 MAX_SITES = 4096
 MAX_FAILED = 2
 MAX_UNDONE = 3
+MAX_NEAR = 12
 NR_CALLS = 512
 MAX_CALLS = 4096
 NR_NAMES = 10
@@ -228,6 +229,7 @@ class Counts(ctypes.Structure):
         ("hooks", HookCounts * 12),
         ("entered", ctypes.c_uint64 * 16),
         ("matched", ctypes.c_uint64 * 16),
+        ("near", ctypes.c_uint64 * 12),
     )
 
 

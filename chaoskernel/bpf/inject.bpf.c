@@ -37,6 +37,7 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 #include "logic/peer.h"
 #include "logic/decide.h"
 #include "logic/entry.h"
+#include "logic/near.h"
 #include "logic/watch.h"
 
 /*
@@ -175,6 +176,36 @@ FRAME(12)
 FRAME(13)
 FRAME(14)
 FRAME(15)
+
+#define NEAR(n)                                                        \
+	SEC("fentry")                                                  \
+	int near_fentry_##n(u64 *ctx)                                  \
+	{                                                              \
+		if (may_be_in_scope(bpf_get_current_task_btf()->tgid)) \
+			count_near(n);                                 \
+		return 0;                                              \
+	}                                                              \
+                                                                       \
+	SEC("kprobe")                                                  \
+	int near_kprobe_##n(struct pt_regs *ctx)                       \
+	{                                                              \
+		if (may_be_in_scope(bpf_get_current_task_btf()->tgid)) \
+			count_near(n);                                 \
+		return 0;                                              \
+	}
+
+NEAR(0)
+NEAR(1)
+NEAR(2)
+NEAR(3)
+NEAR(4)
+NEAR(5)
+NEAR(6)
+NEAR(7)
+NEAR(8)
+NEAR(9)
+NEAR(10)
+NEAR(11)
 
 SEC("tp_btf/sched_process_exit")
 int track_exit(u64 *ctx)

@@ -73,14 +73,25 @@ class PlacedHook(NamedTuple):
     socket: int = 0
 
 
+class Near(NamedTuple):
+    """A system call that is near the one that a fault fails, and its entry point."""
+
+    call: str
+    probe: Probe
+
+
 class Placement(NamedTuple):
-    """Where the parts of a fault attach on one kernel; frames outermost first."""
+    """Where the parts of a fault attach on one kernel; frames outermost first.
+
+    :param near: what is counted, and does not fail.
+    """
 
     hooks: tuple[PlacedHook, ...]
     frames: tuple[Probe, ...]
     layout: Layout = Layout()
     ids: Probe | None = None
     left_out: tuple[str, ...] = ()
+    near: tuple[Near, ...] = ()
 
     @property
     def mechanism(self) -> Mechanism:

@@ -64,11 +64,14 @@ class Plan(NamedTuple):
         entries are, so that no activation is taken for an active one for ever; the hook comes
         last and goes first.
     :param sizes: of those maps whose size depends on the fault.
+    :param near: entry points that count what is near; the fault does without those that are
+        refused.
     """
 
     switches: abi.Switches
     entries: tuple[Entry, ...]
     sizes: Mapping[str, int]
+    near: tuple[Entry, ...] = ()
 
 
 def plan(fault: Fault, placement: Placement, kernel: Kernel | None = None) -> Plan:
@@ -82,7 +85,11 @@ def plan(fault: Fault, placement: Placement, kernel: Kernel | None = None) -> Pl
         **dict.fromkeys(WATCHING, 1),
     }
     switches = _switches(fault, placement, kernel or Kernel())
-    return Plan(switches, tuple(_entries(fault, placement)), sizes)
+    near = (
+        _entry("near", Attach.FENTRY, Attach.KPROBE, each.probe, number)
+        for number, each in enumerate(placement.near)
+    )
+    return Plan(switches, tuple(_entries(fault, placement)), sizes, tuple(near))
 
 
 def _switches(fault: Fault, placement: Placement, kernel: Kernel) -> abi.Switches:

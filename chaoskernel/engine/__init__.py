@@ -66,7 +66,8 @@ class ArmedFault(Protocol):
         `symbol`, how often it was `entered` by tasks in scope and how often it
         `matched`, that is took its place in the chain; and `processes`: `pid`, `command` and
         `injected` of each that was hit (in a dry run: that would have been).  Where the
-        scope has pods, `pods` tells the same of each `pod`.
+        scope has pods, `pods` tells the same of each `pod`.  `near` has each system `call` that
+        is near the fault's own, and its `count` in the scope, where they are counted.
         """
 
     def totals(self) -> Mapping[str, int]:

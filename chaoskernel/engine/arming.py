@@ -42,6 +42,10 @@ class Module(Witness, Places, Protocol):
         """The entry points, in the order in which they are to be attached."""
 
     @property
+    def near(self) -> Sequence[Entry]:
+        """Those that count what is near the fault's calls: of each of `Placement.near`, or none."""
+
+    @property
     def programs(self) -> Sequence[int]:
         """Ids of the loaded programs."""
 
@@ -59,6 +63,9 @@ class Module(Witness, Places, Protocol):
 
     def frame(self, number: int) -> Mapping[str, int]:
         """Return how often a frame's function was `entered`, and `matched`."""
+
+    def calls_near(self, number: int) -> int:
+        """Return how many calls the scope made of one of `Placement.near`."""
 
     def pod(self, number: int) -> int:
         """Return how many requests of the scope's pod failed; 0 is its first."""
@@ -149,14 +156,30 @@ def _arm_at(
         if module.sites and fault.sites:
             module.sites.set_phase(Phase.WORK)
             module.sites.begin(fault.sites)
+        near = _counted(module, placement, undo)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
         proof = prove(module, fault, placement)
         expires = boottime.now() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        follows = Follows(follower, views)
+        follows = Follows(follower, views, near)
         return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follows)
+
+
+def _counted(
+    module: Module, placement: Placement, undo: contextlib.ExitStack
+) -> list[tuple[int, str]]:
+    """Attach what counts the calls near the fault's; return which are counted, by their numbers.
+
+    What the kernel refuses is not counted: the fault is none the worse for it.
+    """
+    found = []
+    for number, (entry, near) in enumerate(zip(module.near, placement.near, strict=False)):
+        with contextlib.suppress(EngineError, UnsupportedKernel):
+            undo.callback(module.attach(entry))
+            found.append((number, near.call))
+    return found
 
 
 def _of_host(fault: Fault) -> Where:
@@ -190,10 +213,14 @@ def _views(
 
 
 class Follows(NamedTuple):
-    """What is looked at again while a fault is in force."""
+    """What is looked at again while a fault is in force, and what is counted beside it.
+
+    :param near: calls near the fault's, by their number in the program.
+    """
 
     follower: Follower | None = None
     views: ContainerPlaces | HostMounts | None = None
+    near: Sequence[tuple[int, str]] = ()
 
 
 class Armed:
@@ -210,7 +237,7 @@ class Armed:
         proof: str,
         follows: Follows,
     ) -> None:
-        self._follower, self._views = follows
+        self._follower, self._views, self._near = follows
         self.placement = placement
         self._fault = fault
         self._boot = time.time() - boottime.now() / 1e9
@@ -285,9 +312,15 @@ class Armed:
                 for number, probe in enumerate(self.placement.frames)
             ],
             "processes": self._module.hits(),
+            **({"near": self._calls_near()} if self._near else {}),
             **(self._views.counts() if self._views else {}),
             **({"pods": self._pods()} if self._fault.scope.pods else {}),
         }
+
+    def _calls_near(self) -> list[dict[str, Any]]:
+        return [
+            {"call": call, "count": self._module.calls_near(number)} for number, call in self._near
+        ]
 
     def _pods(self) -> list[dict[str, Any]]:
         return [

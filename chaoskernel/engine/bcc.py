@@ -91,6 +91,7 @@ class _Module(ProgramTables):
         self._descriptors: dict[str, int] = {}
 
     sites = None
+    near = ()
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -178,10 +179,11 @@ def on_this_kernel(placement: Placement) -> Placement:
     """Return a placement with what a program has to know of the kernel that it runs on.
 
     It walks no stack to see whom a request is made for: the verifier refuses that loop as BCC
-    compiles it, so page faults are not told apart, and what cleans up fails too.
+    compiles it, so page faults are not told apart, and what cleans up fails too.  Nor does it
+    count what is near.
     """
     found = with_offsets(placement, symbols.running(), btf.running())
-    return found._replace(layout=found.layout._replace(page_fault=Span(), undone=()))
+    return found._replace(layout=found.layout._replace(page_fault=Span(), undone=()), near=())
 
 
 @contextlib.contextmanager

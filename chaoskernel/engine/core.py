@@ -141,7 +141,7 @@ def loaded(
         module = libbpf.Object(image)
         undo.callback(module.close)
         module.initial(".rodata.switches", abi.Switches)[0] = wanted.switches
-        for entry in entries:
+        for entry in (*entries, *wanted.near):
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
         if fault.where.named or fault.where.sockets:
@@ -156,7 +156,7 @@ def loaded(
             names[name] = LISTED
         undo.pop_all()
     try:
-        yield CoreModule(module, entries, fault, placement, text)
+        yield CoreModule(module, entries, wanted.near, fault, placement, text)
     finally:
         module.close()
 
@@ -233,6 +233,7 @@ class CoreModule(ProgramTables):
         self,
         module: libbpf.Object,
         entries: Sequence[Entry],
+        near: Sequence[Entry],
         fault: Fault,
         placement: Placement,
         text: Text | None,
@@ -241,7 +242,7 @@ class CoreModule(ProgramTables):
         super().__init__(state, module.table, libbpf.possible_cpus())
         self._object = module
         self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
-        self.entries = entries
+        self.entries, self.near = entries, near
         self._places = module.table("places", ctypes.c_uint64, ctypes.c_uint8)
         self.sites = self._sites(fault, placement, text) if text else None
 

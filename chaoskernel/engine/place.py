@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from chaoskernel.bpf.placement import Layout, PlacedHook, Placement, Probe, Span
+from chaoskernel.bpf import abi
+from chaoskernel.bpf.placement import Layout, Near, PlacedHook, Placement, Probe, Span
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
+from chaoskernel.fault.families import call_of, near_calls
 from chaoskernel.fault.hook_types import Hook, Subject
 from chaoskernel.fault.hooks import RETRIED, Kind
 from chaoskernel.fault.spec import Fault, Mechanism
@@ -52,11 +54,16 @@ def placements(
     hooks = list(_hooks(fault, symbols, features))
     called = [*(hook.probe.symbol for hook in hooks), *names]
     left_out = tuple(dict.fromkeys(who for name in called for who in symbols.beside(name)))
+    near = _near(fault, symbols)
     mechanisms = list(_mechanisms(fault, hooks, features))
     if not mechanisms:
         raise _no_mechanism(hooks[0].probe.symbol, fault)
     for mechanism in mechanisms:
         frames = tuple(Probe(name, _for_frame(name, mechanism, features)) for name in names)
+        beside = tuple(
+            Near(call, Probe(name, _for_frame(name, mechanism, features)))
+            for call, name in near.items()
+        )
         yield Placement(
             hooks=tuple(
                 hook._replace(probe=hook.probe._replace(mechanism=mechanism)) for hook in hooks
@@ -65,7 +72,17 @@ def placements(
             layout=_layout(fault, frames, symbols, features, hierarchy),
             ids=_swap_of_ids(features) if frames else None,
             left_out=left_out,
+            near=beside,
         )
+
+
+def _near(fault: Fault, symbols: Symbols) -> dict[str, str]:
+    """Return the entry points of the system calls that are near those that a fault fails."""
+    if fault.sites:  # what is met is recorded, and shown
+        return {}
+    own = call_of(fault.function)
+    entries = ((call, symbols.entry_point(call)) for call in near_calls(fault.kind, own))
+    return dict([(call, symbol) for call, symbol in entries if symbol][: abi.MAX_NEAR])
 
 
 def _swap_of_ids(features: Features) -> Probe | None:

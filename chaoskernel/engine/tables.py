@@ -129,6 +129,10 @@ class ProgramTables:
             "matched": sum(cpu.matched[number] for cpu in each),
         }
 
+    def calls_near(self, number: int) -> int:
+        """See `Module.calls_near`."""
+        return sum(cpu.near[number] for cpu in self._counts[0])
+
     def pod(self, number: int) -> int:
         """See `Module.pod`."""
         per_cpu = ctypes.c_uint64 * self._cpus

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -91,6 +93,7 @@ def counters(agents: Sequence[NodeAgent]) -> dict[str, Any]:
         **{name: sum(_count(each, name) for each in known) for name in names},
         "frames": _frames([each.get("frames", []) for each in known]),
         "processes": _with_node(seen, "processes"),
+        **_near([each.get("near", []) for each in known]),
         "pods": _with_node(seen, "pods"),
         "nodes": [
             {"node": node, **{name: _count(each, name) for name in _OF_A_NODE}}
@@ -112,6 +115,14 @@ def _frames(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]
         }
         for same in zip(*lists, strict=False)
     ]
+
+
+def _near(lists: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the sums of the calls that are near the fault's, where a node has counted them."""
+    sums: collections.Counter[str] = collections.Counter()
+    for each in itertools.chain.from_iterable(lists):
+        sums[str(each["call"])] += int(each["count"])
+    return {"near": [{"call": call, "count": sums[call]} for call in sums]} if sums else {}
 
 
 def _with_node(seen: Iterable[tuple[str, Mapping[str, Any]]], key: str) -> list[dict[str, Any]]:

@@ -209,6 +209,10 @@ class Symbols:
     def _is_system_call(self, portable: str) -> bool:
         return any(name in self for name in self._entry_points(portable))
 
+    def entry_point(self, call: str) -> str:
+        """Return the entry point of a system call such as mount; empty where it has none."""
+        return next((name for name in self._entry_points(f"sys_{call}") if name in self), "")
+
     def system_call(self, name: str) -> str:
         """Return the portable name of the system call that a name means; empty for none."""
         return advice.system_call(name, self._is_system_call)

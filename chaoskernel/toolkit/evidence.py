@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chaoskernel.backend.outcome import chain_end
+from chaoskernel.backend.outcome import why_nothing
 from chaoskernel.backend.record import Record, State
 
 JOURNAL_KEY = "chaoskernel"
@@ -119,8 +119,8 @@ def _without_effect(records: Sequence[Record]) -> Iterator[str]:
             seen = ", ".join(
                 f"{key} {record.counters.get(key, 0)}" for key in ("reached", "matched")
             )
-            why = chain_end(record.counters)
-            yield f"fault '{record.fault.name}' injected nothing ({seen})" + (why and f": {why}")
+            why = why_nothing(record.counters)
+            yield f"fault '{record.fault.name}' injected nothing ({seen}): {why}"
 
 
 def _calls(activity: Mapping[str, Any], *functions: tuple[str, str]) -> bool:

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.backend.outcome import why_nothing
+from tests.caller import Caller
 from tests.functional.agents import command
+from tests.stock.conftest import Arm
 
 WORK = """
 import os, socket, sys
@@ -78,3 +81,15 @@ def test_what_is_shown_to_be_copied_is_about_the_same(faults: Faults, place: Pat
     said = faults["write"]["arguments"]
     assert said["paths"] == [str(place / "data")]
     assert said["commands"] == [Path(sys.executable).name[:15]]
+
+
+def test_a_fault_that_hit_nothing_names_the_calls_that_were_near(
+    arm: Arm, victim: Caller, neighbour: Caller
+) -> None:
+    fault = arm(victim.pid, fault="exec")
+    for _ in range(3):
+        assert (victim.calls("fork"), neighbour.calls("fork")) == (0, 0)
+    assert fault.disarm() == []
+    counters = fault.counters()
+    assert sum(near["count"] for near in counters["near"]) == 3
+    assert why_nothing(counters).endswith("; it made 3 clone (fault fork)")

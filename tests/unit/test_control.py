@@ -192,7 +192,10 @@ def test_a_fault_that_injected_nothing_makes_the_experiment_deviate(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="chaostoolkit"):
         journal = run(experiment(START, STOP), FakeBackend(NOTHING))
-    line = "fault 'mount' injected nothing (reached 9, matched 0)"
+    line = (
+        "fault 'mount' injected nothing (reached 9, matched 0): such calls were made 9 times, "
+        "none at the place that was asked for (`chaoskernel watch` shows theirs)"
+    )
     assert (journal["status"], journal["deviated"]) == ("completed", True)
     assert journal["chaoskernel"]["shortfalls"] == [line]
     assert journal["steady_states"]["after"]["probes"][-1]["output"] == [line]

@@ -23,6 +23,7 @@ enum chaos_limit {
 	MAX_SITES = 4096,
 	MAX_FAILED = 2,
 	MAX_UNDONE = 3,
+	MAX_NEAR = 12,
 	NR_CALLS = 512, /* system calls have numbers below */
 	MAX_CALLS = 4096,
 	NR_NAMES = 10,
@@ -202,6 +203,7 @@ struct chaos_counts {
 	struct chaos_hook_counts hooks[MAX_HOOKS];
 	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
 	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
+	u64 near[MAX_NEAR];	 /* system calls that are near the fault's, by tasks in scope */
 };
 
 MAP(PERCPU_ARRAY, counts, u32, struct chaos_counts, 1);

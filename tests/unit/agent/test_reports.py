@@ -129,3 +129,10 @@ def test_a_report_says_until_when_nothing_had_changed() -> None:
     last = said[-1]
     assert last is not None
     assert (last["since"], last["at"]) == (iso(1003), iso(1004))
+
+
+def test_calls_near_the_faults_fill_no_log() -> None:
+    reports, now = Reports(), counters(0, processes=0)
+    assert reports.due({**now, "near": [{"call": "read", "count": 1}]}, 1e6)
+    later = reports.due({**now, "near": [{"call": "read", "count": 9}]}, 1e6 + 1)
+    assert later is None

@@ -33,6 +33,11 @@ def test_the_first_injection_is_known_while_none_was_dropped() -> None:
     assert injection_times([], 0) == ("", "")
 
 
+NEAR = [
+    {"call": "msync", "count": 1},
+    {"call": "fdatasync", "count": 12},
+    {"call": "sync_file_range", "count": 0},
+]
 FRAME = {"symbol": "path_mount", "entered": 0, "matched": 0}
 
 
@@ -55,11 +60,23 @@ FRAME = {"symbol": "path_mount", "entered": 0, "matched": 0}
             "nothing failed: nothing in scope made such a call; it may make fdatasync or "
             "sync_file_range or msync, which the fault fsync fails too",
         ),
+        (
+            {"reached": 0, "hooks": [{"symbol": "__x64_sys_fsync"}], "near": NEAR},
+            {},
+            "nothing failed: nothing in scope made such a call; it made 12 fdatasync "
+            "(fault fsync), 1 msync (fault fsync)",
+        ),
+        (
+            {"reached": 0, "near": [{"call": "sendto", "count": 0}]},
+            {},
+            "nothing failed: nothing in scope made such a call, nor one near it: sendto",
+        ),
         ({"reached": 0, "frames": [FRAME]}, {}, "nothing failed: path_mount was never called"),
         (
             {"reached": 2, "matched": 0},
             {},
-            "nothing failed: such calls were made 2 times, none at the place that was asked for",
+            "nothing failed: such calls were made 2 times, none at the place that was asked for "
+            "(`chaoskernel watch` shows theirs)",
         ),
         (
             {"reached": 9, "matched": 2, "held_probability": 2, "held_times": 0},

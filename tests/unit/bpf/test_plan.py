@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf import abi, plan, text
-from chaoskernel.bpf.placement import Layout, Placement, Probe
+from chaoskernel.bpf.placement import Layout, Near, Placement, Probe
 from chaoskernel.engine import events
 from chaoskernel.fault import hook_types, hooks
 from chaoskernel.fault.chain import MAX_FRAMES
@@ -210,3 +210,14 @@ def test_the_kernel_is_asked_where_a_threads_registers_are() -> None:
 )
 def test_a_value_in_c_is_a_number(value: str, number: int) -> None:
     assert plan.number_of(value) == number
+
+
+def test_what_is_near_has_entry_points_apart_from_the_faults() -> None:
+    near = tuple(
+        Near(call, Probe(f"__x64_sys_{call}", mechanism))
+        for call, mechanism in (("fdatasync", Mechanism.FMOD_RET), ("msync", Mechanism.KPROBE))
+    )
+    placement = Placement((hook_at("__x64_sys_fsync"),), (), near=near)
+    made = plan.plan(Fault("x", Kind.FUNCTION, ONE, function="sys_fsync", errno=5), placement)
+    assert [entry.function for entry in made.near] == ["near_fentry_0", "near_kprobe_1"]
+    assert not {entry.symbol for entry in made.entries} & {entry.symbol for entry in made.near}

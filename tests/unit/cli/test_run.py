@@ -267,7 +267,8 @@ def test_nothing_injected_is_said_aloud_and_has_a_status(
     result, _ = ran(monkeypatch, "--pid", "12", *options, target=BriefTarget(reached=9, matched=0))
     assert result.exit_code == int(Status.NOTHING_INJECTED)
     assert said == [
-        "nothing was injected: such calls were made 9 times, none at the place that was asked for"
+        "nothing was injected: such calls were made 9 times, none at the place that was asked for "
+        "(`chaoskernel watch` shows theirs)"
     ]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.placement import Placement
-from chaoskernel.engine.arming import Armed, Follows
+from chaoskernel.bpf.placement import Attach, Entry, Near, Placement, Probe
+from chaoskernel.engine.arming import Armed, Follows, _counted, full
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
@@ -24,6 +24,10 @@ class RacingModule:
 
     programs: Sequence[int] = ()
     sites = None
+    near = (
+        Entry("near_fentry_0", Attach.FENTRY, "__x64_sys_msync"),
+        Entry("near_fentry_1", Attach.FENTRY, "__x64_sys_fdatasync"),
+    )
 
     def __init__(self) -> None:
         self.deadline = 1
@@ -46,6 +50,14 @@ class RacingModule:
 
     def hook(self, number: int) -> Mapping[str, int]:
         return {"injected": self.injected}
+
+    def attach(self, entry: Entry) -> Callable[[], object]:
+        if entry.symbol == "__x64_sys_msync":
+            raise full(entry.symbol)
+        return self.detach
+
+    def calls_near(self, number: int) -> int:
+        return 10 + number
 
     def hits(self) -> Sequence[Mapping[str, Any]]:
         return [{"pid": 42, "command": "victim", "injected": self.injected}]
@@ -108,3 +120,18 @@ def test_where_it_gives_none_a_pause_is_made(monkeypatch: pytest.MonkeyPatch, re
         monkeypatch.setitem(bpf._MEMBARRIER_NUMBERS, os.uname().machine, 100_000)
     assert not bpf.wait_for_programs()
     assert pauses == [0.1]
+
+
+def test_calls_near_that_the_kernel_lets_nobody_count_are_left_out() -> None:
+    module, undo = RacingModule(), contextlib.ExitStack()
+    near = tuple(
+        Near(call, Probe(f"__x64_sys_{call}", Mechanism.FMOD_RET))
+        for call in ("msync", "fdatasync")
+    )
+    placement = Placement((hook_at("__x64_sys_fsync"),), (), near=near)
+    counted = _counted(module, placement, undo)  # type: ignore[arg-type]
+    assert counted == [(1, "fdatasync")]
+    fault = Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function="sys_fsync", errno=5)
+    follows = Follows(near=counted)
+    made = Armed(fault, placement, (), module, undo, 1, "called", follows)  # type: ignore[arg-type]
+    assert made.counters()["near"] == [{"call": "fdatasync", "count": 11}]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.placement import Layout, Placement, Probe
+from chaoskernel.bpf.placement import Layout, Near, Placement, Probe
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
@@ -334,3 +334,17 @@ def test_a_hook_of_the_table_that_is_missing_has_its_own_error() -> None:
     for features in (only(injectable={}), only(injectable=None, lists_injectable=False)):
         with pytest.raises(MissingHook, match="^should_failslab "):
             placed(features)
+
+
+def test_near_a_system_call_are_the_entry_points_that_this_kernel_has() -> None:
+    symbols = symbols_of(b"1 T __x64_sys_fsync\n2 T __x64_sys_fdatasync\n3 T __x64_sys_msync\n")
+    features = only(
+        types=types_of("__x64_sys_fsync", "__x64_sys_fdatasync"),
+        injectable={"__x64_sys_fsync": "ERRNO"},
+    )
+    fault = Fault("x", Kind.FUNCTION, Scope(pids=(42,)), function="sys_fsync", errno=5)
+    placement = next(placements(fault, symbols, features))
+    assert placement.near == (
+        Near("fdatasync", Probe("__x64_sys_fdatasync", Mechanism.FMOD_RET)),
+        Near("msync", Probe("__x64_sys_msync", Mechanism.KPROBE)),
+    )

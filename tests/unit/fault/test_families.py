@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chaoskernel.fault.families import FAMILIES, kinds_of
+from chaoskernel.fault.families import FAMILIES, call_of, kinds_of, near_calls
 from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.kernel import syscalls
 
@@ -30,3 +30,22 @@ def test_a_receipt_may_be_a_read() -> None:
     assert kinds_of("fdatasync") == (Kind.FSYNC,)
     assert kinds_of("mmap") == (Kind.MMAP, Kind.MEMORY)
     assert kinds_of("getppid") == ()
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_is_near_a_fault_can_be_counted_and_does_not_fail_by_it(kind: Kind) -> None:
+    near = set(near_calls(kind))
+    assert near <= CALLS
+    assert near.isdisjoint(FAMILIES.get(kind, ()))
+
+
+@pytest.mark.parametrize("function", ["sys_fsync", "SyS_fsync", "__x64_sys_fsync"])
+def test_near_a_system_call_are_those_of_its_family(function: str) -> None:
+    assert call_of(function) == "fsync"
+    assert near_calls(Kind.FUNCTION, "fsync") == ["fdatasync", "sync_file_range", "msync"]
+
+
+@pytest.mark.parametrize("function", ["vfs_read", "security_file_open", "do_fsync", ""])
+def test_near_a_function_that_is_no_system_call_is_nothing(function: str) -> None:
+    assert call_of(function) == ""
+    assert near_calls(Kind.FUNCTION, "") == []

@@ -76,6 +76,7 @@ def counted(injected: int, pod_name: str = "shop/db-0") -> Document:
         "injected": injected,
         "frames": [{"symbol": "__x64_sys_mount", "entered": injected, "matched": injected}],
         "processes": [{"pid": 42, "command": "victim", "injected": injected}],
+        "near": [{"call": "move_mount", "count": 2}],
         "pods": [{"pod": pod_name, "injected": injected}],
     }
 

@@ -40,6 +40,7 @@ def test_one_job_for_each_node_is_armed_and_what_they_count_is_added_up() -> Non
     counters = here.counters("x")
     assert (counters["injected"], counters["reached"]) == (8, 12)
     assert counters["frames"] == [{"symbol": "__x64_sys_mount", "entered": 8, "matched": 8}]
+    assert counters["near"] == [{"call": "move_mount", "count": 4}]
     assert [(p["node"], p["injected"]) for p in counters["pods"]] == [
         ("worker-1", 4),
         ("worker-2", 4),

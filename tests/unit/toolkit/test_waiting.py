@@ -43,7 +43,8 @@ def test_too_few_in_time_fail_with_what_is_known() -> None:
         actions.start_injection("mount", pids=[12])
         line = (
             r"fault 'mount' injected 0 of at least 1 within 500ms: such calls were made 9 times, "
-            r"none at the place that was asked for; see that the workload runs"
+            r"none at the place that was asked for \(`chaoskernel watch` shows theirs\); "
+            r"see that the workload runs"
         )
         with pytest.raises(ActivityFailed, match=line):
             actions.wait_for_injection("mount", timeout=0.5)
