@@ -18,7 +18,7 @@ from chaoslib.exceptions import InvalidActivity
 
 from chaoskernel.backend.backends import shared
 from chaoskernel.backend.record import Record, State
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.log import logger
 from chaoskernel.shared import Shared
@@ -139,7 +139,7 @@ def cleanup_control() -> None:
 
 
 def _stop_all() -> None:
-    for line in applied.shared().delete_all():  # first: a tick would inject again
+    for line in registry.shared().delete_all():  # first: a tick would inject again
         logger.error("Kernel faults: %s", line)
     try:
         shared().stop()

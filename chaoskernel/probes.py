@@ -4,18 +4,25 @@ They may be called from the thread of a continuous hypothesis.  Types are plain 
 the reason that actions.py gives.
 """
 
+from typing import TYPE_CHECKING
+
 from chaoslib.exceptions import ActivityFailed
 
 from chaoskernel.backend.backends import shared
 from chaoskernel.backend.outcome import hits, why_nothing
 from chaoskernel.backend.record import State
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.errors import UnknownFault
-from chaoskernel.explore import activities
 from chaoskernel.fault.hooks import TABLE
 from chaoskernel.fault.sites import most_first
+from chaoskernel.lazy import Lazy
 from chaoskernel.toolkit import arguments
 from chaoskernel.toolkit.activity import failing_in_one_line
+
+if TYPE_CHECKING:
+    from chaoskernel.explore import activities
+else:
+    activities = Lazy("chaoskernel.explore.activities")
 
 __all__ = [
     "counters",
@@ -140,7 +147,7 @@ def kernel_chaos_state(name: str, namespace: str = "default") -> dict:
     :raises ActivityFailed: apply_kernel_chaos has applied none of that name.
     """
     with failing_in_one_line():
-        return applied.shared().get(name, namespace).state()
+        return registry.shared().get(name, namespace).state()
 
 
 def kernel_supports(fault: str = "slab", function: str = "") -> bool:

@@ -19,7 +19,8 @@ from rich.text import Text
 from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.outcome import top_stacks, why_nothing
 from chaoskernel.backend.record import Backend, Record, State
-from chaoskernel.chaosmesh.applied import Applied, InjectionSettings, Registry
+from chaoskernel.chaosmesh.applied import Applied, InjectionSettings
+from chaoskernel.chaosmesh.registry import Registry
 from chaoskernel.cli import ending, logger, options
 from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.pictures import sparkline, stack_tree

@@ -11,17 +11,23 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chaoskernel import process, scratch
 from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool
-from chaoskernel.fault import predicate
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.choice import Facts, choose
 from chaoskernel.fault.origin import marked, origin
 from chaoskernel.fault.spec import EngineName, Fault
+from chaoskernel.lazy import Lazy
 from chaoskernel.process import CommandFailed
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import predicate
+else:
+    predicate = Lazy("chaoskernel.fault.predicate")
 
 _TYPES = Path("/sys/kernel/btf/vmlinux")
 _HELPERS = Path("/usr/include/bpf/bpf_helpers.h")

@@ -12,6 +12,9 @@ MAX_DURATION = 24 * 60 * 60.0
 
 MAX_TIMES = 2**63 - 1
 
+MAX_NODES = 10
+"""Most nodes of one fault where nothing else is said."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:

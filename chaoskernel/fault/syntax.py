@@ -7,12 +7,11 @@ import dataclasses
 import datetime
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import durationpy
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault import predicate
 from chaoskernel.fault.chain import check_frames, frame_parts
 from chaoskernel.fault.checks import check_flag, check_function, is_int, is_number
 from chaoskernel.fault.error_numbers import errno_of
@@ -21,6 +20,12 @@ from chaoskernel.fault.rules import check_headers
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Hits, Sites, hits_of
 from chaoskernel.fault.spec import Frame, Limits
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import predicate
+else:
+    predicate = Lazy("chaoskernel.fault.predicate")
 
 # durationpy is looser than Go: it skips what stands between two parts, takes a
 # month for "mm", and any Unicode digit.  What is let through to it is Go's grammar
@@ -151,7 +156,7 @@ def frames(callchain: Any) -> tuple[Frame, ...]:
     return tuple(
         Frame(
             parts["funcname"],
-            predicate.parameters(parts.get("parameters", ""), key=f"callchain[{index}].parameters"),
+            parameters(parts.get("parameters", ""), key=f"callchain[{index}].parameters"),
             expression(parts.get("predicate", ""), key=f"callchain[{index}].predicate"),
         )
         for index, parts in enumerate(frame_parts(items("callchain", callchain)))
@@ -211,7 +216,7 @@ def parameters(text: str, *, key: str = "parameters") -> str:
 
     :raises InvalidFault: they are no list of named parameters.
     """
-    return predicate.parameters(text, key=key)
+    return "" if text == "" else predicate.parameters(text, key=key)
 
 
 def headers(names: Any, *, key: str = "headers") -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from chaoskernel.backend.record import Backend
 from chaoskernel.chaosmesh.manifest import Selection
 from chaoskernel.errors import ChaosKernelError, InvalidFault
 from chaoskernel.fault.checks import check_flag, is_int
+from chaoskernel.fault.limits import MAX_NODES
 from chaoskernel.fault.scope import Scope
 from chaoskernel.k8s.api import Cluster
 from chaoskernel.k8s.backend import ClusterBackend
@@ -21,7 +22,7 @@ from chaoskernel.k8s.connection import Connection, Self, connection, own_pod
 from chaoskernel.k8s.injection import Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.k8s.job import settings as job_settings
-from chaoskernel.k8s.nodes import MAX_NODES, Bounds
+from chaoskernel.k8s.nodes import Bounds
 from chaoskernel.k8s.select import select
 from chaoskernel.log import logger
 from chaoskernel.shared import Shared

@@ -14,11 +14,9 @@ from chaoskernel.chaosmesh import selection as rules
 from chaoskernel.chaosmesh.manifest import Phase, Selection
 from chaoskernel.chaosmesh.selection import Pod
 from chaoskernel.errors import InvalidFault, NothingSelected
+from chaoskernel.fault.limits import MAX_NODES
 from chaoskernel.fault.pods import PodContainer, PodScope
 from chaoskernel.k8s.connection import Self
-
-MAX_NODES = 10
-"""Most nodes of one fault where nothing else is said."""
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 

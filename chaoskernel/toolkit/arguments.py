@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaoskernel.chaosmesh import manifest as documents
-from chaoskernel.chaosmesh.applied import InjectionSettings
-from chaoskernel.chaosmesh.manifest import KernelChaos, Selection
-from chaoskernel.chaosmesh.manifest.arguments import selected_by
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault import syntax
 from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.checks import check_flag, check_name, is_int
-from chaoskernel.fault.limits import MAX_DURATION
+from chaoskernel.fault.limits import MAX_DURATION, MAX_NODES
 from chaoskernel.fault.lists import LISTS, MAPPINGS, check_defined, items, pairs
 from chaoskernel.fault.rules import check_kind
 from chaoskernel.fault.scope import Scope
@@ -30,8 +26,21 @@ from chaoskernel.fault.spec import (
     kind_named,
     mechanism_named,
 )
-from chaoskernel.k8s.access import bounded
-from chaoskernel.k8s.nodes import MAX_NODES, check_namespaces
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.chaosmesh import applied
+    from chaoskernel.chaosmesh import manifest as documents
+    from chaoskernel.chaosmesh.applied import InjectionSettings
+    from chaoskernel.chaosmesh.manifest import KernelChaos, Selection
+    from chaoskernel.chaosmesh.manifest import arguments as selections
+    from chaoskernel.k8s import access, nodes
+else:
+    applied = Lazy("chaoskernel.chaosmesh.applied")
+    documents = Lazy("chaoskernel.chaosmesh.manifest")
+    selections = Lazy("chaoskernel.chaosmesh.manifest.arguments")
+    access = Lazy("chaoskernel.k8s.access")
+    nodes = Lazy("chaoskernel.k8s.nodes")
 
 SCOPE = ("pids", "pid_files", "commands", "cgroups", "containers", "system_wide")
 """Arguments that name whose requests fail on this host."""
@@ -93,14 +102,14 @@ def pod_request(
     check_defined({**given, "value": value, "container_names": container_names, "mode": mode})
     names = list(items("container_names", container_names))
     selectors = {SELECTORS[key]: _selector(key, given.pop(key, None)) for key in SELECTORS}
-    selection = selected_by(mode, value, names or None, selectors)
+    selection = selections.selected_by(mode, value, names or None, selectors)
     check_flag("all_containers", all_containers)
     if all_containers and names:
         raise InvalidFault(
             "all_containers", "", problem="not together with container_names", hint="keep one"
         )
     max_nodes = syntax.number("max_nodes", max_nodes)
-    check_namespaces(selection, bounded(max_nodes, system_pods, None))
+    nodes.check_namespaces(selection, access.bounded(max_nodes, system_pods, None))
     seed = None if seed in (None, "") else syntax.number("seed", seed)
     if seed is not None and not is_int(seed):
         raise InvalidFault("seed", seed, "a whole number", hint="leave it out to draw anew")
@@ -132,7 +141,9 @@ class Documents:
 
     def settings(self, scope: Callable[[], Scope]) -> InjectionSettings:
         """Return the settings of injections into a scope, which is asked for at each."""
-        return InjectionSettings(scope, self.mechanism, self.engine, self.dry_run, self.stand_in)
+        return applied.InjectionSettings(
+            scope, self.mechanism, self.engine, self.dry_run, self.stand_in
+        )
 
 
 def host_documents(*, manifest: Any, **given: Any) -> Documents:
@@ -154,7 +165,7 @@ def pod_documents(
     """
     check_defined(given)
     most = syntax.number("max_nodes", max_nodes)
-    bounded(most, system_pods, None)
+    access.bounded(most, system_pods, None)
     found = _documents(manifest, Scope(system_wide=True), **given)
     return dataclasses.replace(found, max_nodes=most)
 

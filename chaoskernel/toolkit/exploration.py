@@ -1,7 +1,14 @@
 """The action that explores a program.  chaoskernel.actions passes it on."""
 
-from chaoskernel.explore import activities
+from typing import TYPE_CHECKING
+
+from chaoskernel.lazy import Lazy
 from chaoskernel.toolkit.activity import List, failing_in_one_line
+
+if TYPE_CHECKING:
+    from chaoskernel.explore import activities
+else:
+    activities = Lazy("chaoskernel.explore.activities")
 
 
 def explore(

@@ -4,7 +4,7 @@ chaoskernel.actions passes them on, and its text says why types are plain.
 """
 
 from chaoskernel.backend.backends import shared
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.errors import EngineError
 from chaoskernel.toolkit import arguments, presence
 from chaoskernel.toolkit.activity import List, failing_in_one_line
@@ -163,7 +163,7 @@ def stop_injection(name: str = "") -> dict:
     """
     with failing_in_one_line():
         name = arguments.fault_name(name)
-        left = [] if name else applied.shared().delete_all()
+        left = [] if name else registry.shared().delete_all()
         stopped = shared().stop(name)
         if left:
             raise EngineError(", and ".join(left))

@@ -4,17 +4,25 @@ chaoskernel.actions passes them on.
 """
 
 import functools
+from typing import TYPE_CHECKING
 
 from chaoskernel.backend.backends import shared
 from chaoskernel.backend.record import Backend
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.checks import check_flag
-from chaoskernel.k8s.access import access
-from chaoskernel.k8s.nodes import MAX_NODES
+from chaoskernel.fault.limits import MAX_NODES
+from chaoskernel.lazy import Lazy
 from chaoskernel.log import logger
 from chaoskernel.toolkit import arguments, presence
 from chaoskernel.toolkit.activity import List, failing_in_one_line
+
+if TYPE_CHECKING:
+    from chaoskernel.chaosmesh import applied
+    from chaoskernel.k8s import access
+else:
+    applied = Lazy("chaoskernel.chaosmesh.applied")
+    access = Lazy("chaoskernel.k8s.access")
 
 
 def apply_kernel_chaos(
@@ -142,7 +150,9 @@ def apply_pod_kernel_chaos(
             stand_in=stand_in,
         )
         presence.require(shared().records())
-        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+        reached = access.access(
+            secrets, namespace=jobs_namespace, image=image, privileged=privileged
+        )
         bounds: dict = {"max_nodes": asked.max_nodes, "system_pods": system_pods}
         wanted = [
             (chaos, asked.settings(functools.partial(reached.scope, chaos.selection, **bounds)))
@@ -162,7 +172,7 @@ def delete_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :raises ActivityFailed: a program of a fault is still loaded.
     """
     with failing_in_one_line():
-        runs = applied.shared().delete(name, namespace)
+        runs = registry.shared().delete(name, namespace)
         return {"faults": [record.to_json() for record in runs]}
 
 
@@ -175,7 +185,7 @@ def pause_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :raises ActivityFailed: no KernelChaos has that name, or it is still attached.
     """
     with failing_in_one_line():
-        found = applied.shared().get(name, namespace)
+        found = registry.shared().get(name, namespace)
         found.pause()
         return found.state()
 
@@ -191,7 +201,7 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
     :raises ActivityFailed: no KernelChaos has that name, or nothing is injected.
     """
     with failing_in_one_line():
-        found = applied.shared().get(name, namespace)
+        found = registry.shared().get(name, namespace)
         found.resume()
         return found.state()
 
@@ -199,7 +209,7 @@ def resume_kernel_chaos(name: str, namespace: str = "default") -> dict:
 def _applied(wanted: list, target: Backend) -> dict:
     """Apply documents, each with the settings of its injections; return their states."""
     new = [applied.Applied(chaos, settings, target) for chaos, settings in wanted]
-    applied.shared().apply(new)
+    registry.shared().apply(new)
     return {"applied": [each.state() for each in new]}
 
 

@@ -4,15 +4,21 @@ chaoskernel.actions passes them on.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from chaoskernel.backend.backends import shared
 from chaoskernel.errors import EngineError
-from chaoskernel.k8s import leftovers
-from chaoskernel.k8s.access import access
-from chaoskernel.k8s.nodes import MAX_NODES
+from chaoskernel.fault.limits import MAX_NODES
+from chaoskernel.lazy import Lazy
 from chaoskernel.toolkit import arguments, presence
 from chaoskernel.toolkit.activity import List, Mapping, Number, failing_in_one_line
 from chaoskernel.toolkit.injection import stop_injection, told
+
+if TYPE_CHECKING:
+    from chaoskernel.k8s import access, leftovers
+else:
+    access = Lazy("chaoskernel.k8s.access")
+    leftovers = Lazy("chaoskernel.k8s.leftovers")
 
 
 def start_pod_injection(
@@ -139,7 +145,9 @@ def start_pod_injection(
             page_faults=page_faults,
         )
         presence.require(shared().records())
-        reached = access(secrets, namespace=jobs_namespace, image=image, privileged=privileged)
+        reached = access.access(
+            secrets, namespace=jobs_namespace, image=image, privileged=privileged
+        )
         scope = reached.scope(
             request.selection,
             max_nodes=request.max_nodes,
@@ -167,7 +175,7 @@ def stop_pod_injection(name: str = "", jobs_namespace: str = "", secrets: dict =
         stopped = stop_injection(name)
         removed: list = []
         if name and not stopped["faults"]:
-            reached = access(secrets, namespace=jobs_namespace)
+            reached = access.access(secrets, namespace=jobs_namespace)
             where = reached.settings.namespace
             found = leftovers.find(reached.cluster, where, name)
             removed = leftovers.remove(reached.cluster, where, found)

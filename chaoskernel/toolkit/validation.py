@@ -9,17 +9,22 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chaoslib import substitute
 from chaoslib.configuration import load_configuration
 
 from chaoskernel.errors import ChaosKernelError, InvalidFault, InvalidManifest
-from chaoskernel.explore import activities as explorations
 from chaoskernel.fault.lists import undefined
 from chaoskernel.fault.scope import MAX_PID
+from chaoskernel.lazy import Lazy
 from chaoskernel.toolkit import arguments
 from chaoskernel.toolkit.arguments import SCOPE
+
+if TYPE_CHECKING:
+    from chaoskernel.explore import activities as explorations
+else:
+    explorations = Lazy("chaoskernel.explore.activities")
 
 Document = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from chaoskernel.backend.agent_process import Waits
 from chaoskernel.backend.backends import sharing
 from chaoskernel.backend.local import LocalBackend
 from chaoskernel.backend.record import Backend, State
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.errors import UnsupportedKernel
 from tests.unit.chaosmesh.manifest.documents import SEED, as_json, schedule
 from tests.unit.fake_agent import COUNTERS, launcher
@@ -328,7 +328,7 @@ def test_what_was_applied_is_evidence_and_is_deleted_in_the_end() -> None:
     (fault,) = journal["chaoskernel"]["faults"]
     assert (fault["name"], fault["state"]) == ("kernel-chaos-example", "ended")
     assert (journal["status"], journal["deviated"]) == ("completed", False)
-    assert applied.shared().delete_all() == []
+    assert registry.shared().delete_all() == []
 
 
 def test_a_schedule_that_never_ticked_has_shown_nothing() -> None:

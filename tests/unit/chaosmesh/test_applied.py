@@ -14,7 +14,7 @@ from chaoslib.exceptions import ActivityFailed
 from chaoskernel import actions, probes
 from chaoskernel.backend.backends import sharing
 from chaoskernel.backend.record import Record
-from chaoskernel.chaosmesh import applied, manifest
+from chaoskernel.chaosmesh import manifest, registry
 from chaoskernel.chaosmesh.applied import Applied, InjectionSettings
 from chaoskernel.errors import EngineError, MissingTool
 from chaoskernel.fault.hooks import Kind
@@ -48,7 +48,7 @@ def target() -> Iterator[FakeBackend]:
     target = FakeBackend()
     with sharing(target):
         yield target
-    assert applied.shared().delete_all() == []
+    assert registry.shared().delete_all() == []
 
 
 def object_of(given: dict[str, Any], target: FakeBackend, clock: Clock) -> Applied:
@@ -331,7 +331,7 @@ def test_the_cause_of_a_failed_start_is_reported_and_not_what_undoing_it_came_to
         with pytest.raises(ActivityFailed, match="this name is applied .got 'second'"):
             actions.apply_kernel_chaos(f"{SEED}---\n{second}", pids=[12])
         assert "loaded still" in caplog.text
-        assert len(applied.shared().delete_all()) == 1
+        assert len(registry.shared().delete_all()) == 1
 
 
 def test_a_schedule_runs_by_itself_until_all_is_stopped(target: FakeBackend) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from chaoskernel import actions, control, probes
 from chaoskernel.backend.backends import sharing
-from chaoskernel.chaosmesh import applied
+from chaoskernel.chaosmesh import registry
 from chaoskernel.cli import ps, stop
 from chaoskernel.errors import EngineError, UnknownFault
 from chaoskernel.k8s.access import reaching
@@ -43,7 +43,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
     )
     with reaching(found), sharing(FakeBackend()):
         yield found
-        applied.shared().delete_all()
+        registry.shared().delete_all()
 
 
 def deep(levels: int) -> list[object]:
