@@ -317,6 +317,10 @@ def scope_of(options: dict[str, Any]) -> Scope:
     return syntax.scope(**{name: options[name] for name in names})
 
 
+SCOPES = "--pid, --pid-file, --command, --cgroup or --container, or --system-wide for every process"
+"""The options that name a scope."""
+
+
 def _scope_of(options: dict[str, Any]) -> Scope:
     """Return the scope; where somebody tries the command without one, say what can fail, too.
 
@@ -329,8 +333,7 @@ def _scope_of(options: dict[str, Any]) -> Scope:
             raise
         kinds = ", ".join(kind.value for kind in Kind)
         raise click.UsageError(
-            "whose requests fail is missing; give --pid, --pid-file, --command, --cgroup or "
-            f"--container, or --system-wide for every process; --fault is one of {kinds}"
+            f"whose requests fail is missing; give {SCOPES}; --fault is one of {kinds}"
         ) from None
 
 

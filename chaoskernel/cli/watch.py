@@ -86,6 +86,10 @@ def command(duration: str, as_json: bool, words: tuple[str, ...], **given: Any) 
       sudo chaoskernel watch --command postgres --json
       sudo chaoskernel watch -- sqlite3 /tmp/x.db "create table t (a)"
     """
+    if not words and not _said(given):
+        raise click.UsageError(
+            f"what to watch is missing; give {options.SCOPES}, or a COMMAND after --"
+        )
     seconds = syntax.seconds(duration, key="--for") if duration else 0.0
     with contextlib.ExitStack() as undo:
         started = undo.enter_context(_held(words)) if words else None

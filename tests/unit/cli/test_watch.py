@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chaoskernel.cli.watch import arguments, met
+from click.testing import CliRunner
+
+from chaoskernel.cli.watch import arguments, command, met
 from chaoskernel.engine.watching import Seen
 from chaoskernel.fault.arguments import fault_of
 from chaoskernel.fault.hooks import TABLE, Kind
@@ -47,3 +49,10 @@ def test_what_is_to_be_copied_names_the_file_or_peer_of_most_calls() -> None:
         "paths": [DB],
     }
     assert arguments(Kind.CONNECT, found[Kind.CONNECT], {})["peers"] == ["127.0.0.1:5432"]
+
+
+def test_watching_nobody_names_the_options_that_say_whom() -> None:
+    ended = CliRunner().invoke(command, [])
+    assert ended.exit_code == 2
+    assert "give --pid, --pid-file, --command" in ended.output
+    assert "or a COMMAND after --" in ended.output
