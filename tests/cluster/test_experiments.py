@@ -43,6 +43,8 @@ def rehearsal(file: Path) -> dict[str, Any]:
     for activity in experiment["method"]:
         if activity["provider"].get("func") in STARTS:
             activity["provider"]["arguments"].update(engine="none", dry_run=True)
+        if activity["provider"].get("func") == "wait_for_injection":
+            activity["provider"]["arguments"].update(timeout=1)
         activity.get("pauses", {}).update(after=1)
     return experiment
 
