@@ -104,8 +104,8 @@ test: root check lab ready-for-cluster
 	@$(MAKE) --no-print-directory test-packaging
 	@$(BIN)/pytest --verbose tests/e2e/test_lab.py
 	@$(MAKE) --no-print-directory --jobs=2 STOCK_TESTS="tests/stock --ignore tests/stock/test_check.py" \
-		test-on-linux-image-6.12-amd64 test-agent test-core test-cluster test-bcc \
-		test-hooks-on-linux-image-amd64
+		test-on-$(lastword $(STOCK)) test-agent test-core test-cluster test-bcc \
+		test-hooks-on-$(firstword $(STOCK))
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
 

@@ -118,22 +118,21 @@ def test_a_stop_goes_on_past_a_node_that_is_cut_off_and_lists_it() -> None:
     assert len(cluster.deleted) == 2
 
 
-@pytest.mark.parametrize("status", [0, 429, 503])
-def test_a_server_that_restarts_is_asked_again(status: int) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(ClusterError("down", status=status) for status in (0, 429, 503)),
+        NotPermitted("u may not"),
+    ],
+    ids=["0", "429", "503", "rights"],
+)
+def test_a_server_that_restarts_or_knows_nobodys_rights_yet_is_asked_again(
+    error: ChaosKernelError,
+) -> None:
     cluster = FakeCluster()
     here = target(cluster)
     here.start(a_fault("worker-1"))
-    answers: list[ClusterError | None] = [ClusterError("down", status=status)] * 3
-    cluster.refuse["delete_job"] = lambda node: answers.pop() if answers else None
-    (record,) = here.stop("x")
-    assert record.state is State.ENDED
-
-
-def test_a_server_that_knows_nobodys_rights_yet_is_asked_again() -> None:
-    cluster = FakeCluster()
-    here = target(cluster)
-    here.start(a_fault("worker-1"))
-    answers = [NotPermitted("u may not")] * 3
+    answers: list[ChaosKernelError] = [error] * 3
     cluster.refuse["delete_job"] = lambda node: answers.pop() if answers else None
     (record,) = here.stop("x")
     assert record.state is State.ENDED
