@@ -97,7 +97,7 @@ def chaos_command(experiment: Path, directory: Path) -> list[str]:
     ]
 
 
-def played(experiment: Path, directory: Path) -> dict[str, Any]:
+def played(experiment: Path, directory: Path, seconds: float = 400) -> dict[str, Any]:
     """Run an experiment; return its journal."""
     ended = subprocess.run(
         chaos_command(experiment, directory),
@@ -105,7 +105,7 @@ def played(experiment: Path, directory: Path) -> dict[str, Any]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=400,
+        timeout=seconds,
     )
     print(ended.stdout)
     assert ended.returncode == 0

@@ -21,6 +21,9 @@ from tools.cluster.machine import Machine
 from tools.cluster.stock import node_kernel
 
 PACKAGE = "linux-image-amd64"
+PLAYED_SECONDS = 900
+"""Each of the two faults has a Job of its own."""
+
 FULL = "mount EPERM, read well, write ENOSPC, create ENOSPC"
 FAULTS = {
     "pod-disk-full-write": ["security_file_permission"],
@@ -47,7 +50,7 @@ def test_a_volume_is_full_for_one_pod_and_not_for_its_neighbour(
     stock_machine: Machine, tmp_path: Path
 ) -> None:
     assert nodes.programs() == NOTHING
-    journal = nodes.played(EXPERIMENTS / "kubernetes-disk-full.json", tmp_path)
+    journal = nodes.played(EXPERIMENTS / "kubernetes-disk-full.json", tmp_path, PLAYED_SECONDS)
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     seen = nodes.outputs(journal)
     assert seen["what the victim reports"]["stdout"].splitlines()[-1] == FULL
