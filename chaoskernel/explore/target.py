@@ -27,6 +27,10 @@ from chaoskernel.fault.sites import Hits, Phase
 
 _SHELL = "/bin/sh"
 _READY_PAUSE = 0.05
+_LEAST_PATIENCE = 20.0
+"""Checks and a start without a fault may take so long, however short a run is: nothing fails there,
+and what comes too late would be taken for what the fault has done."""
+
 _STOPPED = 128 + signal.SIGTERM
 _JOURNAL = "journal.json"
 
@@ -138,7 +142,7 @@ class ServiceTarget(_Target):
 
     def _play(self, run: _Run) -> Played:
         program = run.start_in_scope(Phase.START)
-        ready = run.becomes_ready(program)
+        ready = run.becomes_ready(program, run.limit)
         workload: int | None = None
         output = b""
         kept: tuple[int, int] | None = None
@@ -190,6 +194,7 @@ class _Run:
         look: Callable[[int], None] | None,
     ) -> None:
         self.plan, self.stage, self.limit = plan, stage, limit
+        self._patience = max(limit, _LEAST_PATIENCE)
         self.said = ""
         self._where, self._env = where, env
         self._attempt, self._every = attempt, every
@@ -207,9 +212,9 @@ class _Run:
         keeper.release(program)
         return program
 
-    def becomes_ready(self, program: Program) -> bool:
+    def becomes_ready(self, program: Program, seconds: float) -> bool:
         """Wait until a service is up; tell whether it is."""
-        end = time.monotonic() + self.limit
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.stage.keeper.wait(program, 0) is not None:
                 return False
@@ -283,7 +288,7 @@ class _Run:
         keeper = self.stage.keeper
         program = keeper.start(self.plan.command, self._where, self._env)
         try:
-            if not self.becomes_ready(program):
+            if not self.becomes_ready(program, self._patience):
                 self.said = self.said or "it does not start again"
                 return False
             holds = self.holds(check)
@@ -297,7 +302,7 @@ class _Run:
         """Tell whether a check exits with 0; None where there is none."""
         if not check:
             return None
-        status, output = self.shell(check, self.limit)
+        status, output = self.shell(check, self._patience)
         if status != 0:
             lines = output.decode(errors="replace").strip().splitlines()
             self.said = lines[-1][:200] if lines else f"exit status {status}"
@@ -308,7 +313,7 @@ class _Run:
 
         :raises ChaosKernelError: it does not.
         """
-        status, output = self.shell(text, self.limit)
+        status, output = self.shell(text, self._patience)
         if status != 0:
             said = output.decode(errors="replace").strip().splitlines()[-1:] or ["it wrote nothing"]
             raise ChaosKernelError(f"{what} exits with status {status}: {said[0]}")

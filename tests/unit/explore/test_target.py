@@ -132,6 +132,11 @@ def test_experiment_decides_whether_the_state_is_steady(tmp_path: Path) -> None:
     assert (observation.steady, observation.detail) == (False, "the experiment is deviated")
 
 
+def test_check_may_take_longer_than_a_run() -> None:
+    observation = seen_of("true", limit=0.5, check="sleep 1", verify="sleep 1")
+    assert (observation.steady, observation.intact) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("hits", "failed", "counts", "rest"),
     [
