@@ -123,6 +123,26 @@ def test_a_site_fails_in_the_phases_that_were_asked_for(
     assert mounts.end().failed == (1,)
 
 
+def test_other_calls_are_looked_at_only_when_a_request_has_failed(
+    mounts: Recorder, site: Site, victim: Victim
+) -> None:
+    def calls() -> set[str]:
+        return {each.call for each, count in mounts.known() if count}
+
+    mounts.begin([], Sites())
+    victim.does("mount", 1)
+    every = calls()
+    assert every > {"mount"}
+    mounts.begin([], Sites(fail=(site.id,), phases=(Phase.STOP,), every=False))
+    assert victim.does("mount", 2) == [0, 0]
+    assert calls() == {"mount"}
+    mounts.set_phase(Phase.STOP)
+    assert victim.does("mount", 2) == [errno.ENOMEM, 0]
+    assert calls() == every
+    run = mounts.end()
+    assert (set(run.counts), run.failed) == ({site.id}, (1,))
+
+
 def test_processes_come_into_scope_before_their_first_instruction(arm: Arm) -> None:
     fault = arm(recording("later", Scope(later=True)))
     recorder = recorder_of(fault)
