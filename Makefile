@@ -74,14 +74,19 @@ study: lab
 
 # The planted weaknesses on both kinds of kernel, and a guest that is lost.
 test-explore: lab
-	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- $(LAB_PYTEST) tests/explore
-	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) --package $(firstword $(STOCK)) -- \
-		$(LAB_PYTEST) tests/explore
+	@$(BIN)/chaoskernel lab run --timeout 10800 $(IN_EXPLORED_LAB) -- $(EXPLORE_PYTEST)
+	@$(BIN)/chaoskernel lab run --timeout 10800 $(IN_EXPLORED_LAB) --package $(firstword $(STOCK)) -- \
+		$(EXPLORE_PYTEST)
 	@$(BIN)/pytest --verbose tests/e2e/test_explore_lab.py
 
 KERNEL_NEWER := --source 6.12 --config tests/kernels/with-hooks.config
 IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider -p no:hypothesispytest --verbose
+
+# TIMES: how often the planted program is explored; KILLS: how often an exploration is killed.
+# One exploration may take longer than pytest waits with its traces.
+IN_EXPLORED_LAB := $(IN_LAB) --env CHAOSKERNEL_TIMES=$(or $(TIMES),1) --env CHAOSKERNEL_KILLS=$(or $(KILLS),3)
+EXPLORE_PYTEST := $(LAB_PYTEST) -o faulthandler_timeout=0 --exitfirst tests/explore
 
 # Two at a time, each in a virtual machine or namespaces of its own.  With BCC, which takes a
 # quarter of a minute to compile each fault, the hooks and the scope are tried here, and all the

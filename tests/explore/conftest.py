@@ -34,7 +34,7 @@ def kind() -> str:
     return "slab" if "should_failslab" in listed else "allocation"
 
 
-def explore(state: Path, *words: str, seconds: float = 900) -> dict[str, Any]:
+def explore(state: Path, *words: str, seconds: float = 1800) -> dict[str, Any]:
     """Explore by the command line, and return the document of results."""
     done = subprocess.run(
         [PROGRAM, "explore", "--state", str(state), "--json", *words],
@@ -46,4 +46,8 @@ def explore(state: Path, *words: str, seconds: float = 900) -> dict[str, Any]:
     )
     assert done.returncode in (0, 3), done
     found: dict[str, Any] = json.loads(done.stdout)
+    for site in found["sites"]:  # pytest shows them where the test fails
+        for each in site["attempts"]:
+            told = (site["entered"]["name"], site["function"], site["under"], site["steady"])
+            print(*told, each["attempt"], each["outcome"], each["tries"], each["leaks"], sep=" | ")
     return found
