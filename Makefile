@@ -21,7 +21,7 @@ ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-explore test-injection test-newer test-newest test-node \
+	test test-agent test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
 	test-stock $(ON_STOCK) $(HOOKS_ON_STOCK)
@@ -113,6 +113,11 @@ test: root check lab ready-for-cluster
 		test-hooks-on-$(firstword $(STOCK))
 	@tools/packages benchmarks/packages.txt
 	@$(BIN)/python -m benchmarks --short
+
+# docs/first-experiment.md, command by command: an environment of its own, and three boots of a
+# stock kernel.
+test-first-experiment: $(OBJECT)
+	@$(BIN)/pytest --verbose --capture=no tests/e2e/test_first_experiment.py
 
 # All of what the engines have in common, with each of them: half an hour.
 test-contract: lab
