@@ -57,6 +57,21 @@ def test_a_function_that_may_not_fail_is_refused(arm: Arm, victim: Victim) -> No
         arm(Fault("open", Kind.FUNCTION, scope, function="sys_openat"))
 
 
+def test_calls_near_the_one_that_fails_are_counted_and_do_not_fail(
+    arm: Arm, victim: Victim, bystander: Victim, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    scope = Scope(pids=(victim.pid,))
+    fault = arm(Fault("f", Kind.FUNCTION, scope, function="sys_open", errno=errno.EMFILE))
+    assert bystander.does("open", file, 5) == [0] * 5
+    assert victim.does("open", file, 2) == [0] * 2
+    counted = {near["call"]: near["count"] for near in fault.counters().get("near", ())}
+    assert counted in ({}, {"openat": 2, "openat2": 0, "creat": 0})
+    assert bool(counted) == bool(fault.placement.near)
+    assert fault.disarm() == []
+
+
 def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim) -> None:
     """32-bit code enters the kernel by functions of its own, where the kernel has them."""
     past = {"__ia32_sys_mkdir", "__arm64_compat_sys_mkdir"} & set(names_of_functions())
