@@ -20,11 +20,11 @@ STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
-.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab image image-slim packages format clean root \
+.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab lab-without-btf image image-slim packages format clean root \
 	test test-agent test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
-	test-stock $(ON_STOCK) $(HOOKS_ON_STOCK)
+	test-stock test-without-btf $(ON_STOCK) $(HOOKS_ON_STOCK)
 
 demo: $(READY) lab
 	@mkdir -p $(DEMO)
@@ -94,6 +94,7 @@ EXPLORE_PYTEST := $(LAB_PYTEST) -o faulthandler_timeout=0 --exitfirst tests/expl
 TOLD_APART = 2>&1 | sed --unbuffered 's/^/$@: /'
 AGENT_TESTS := tests/functional/test_agent.py tests/functional/test_ourselves.py
 BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
+WITHOUT_BTF := --config tests/kernels/without-btf.config
 # These boot machines themselves.
 ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/test_cluster.py \
 	tests/e2e/test_stock_node.py
@@ -181,6 +182,17 @@ build/.bench: $(READY)
 test-bcc:
 	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) -- \
 		$(LAB_PYTEST) $(BCC_TESTS) -k "bcc and not kprobe" $(TOLD_APART)
+
+# Where nothing but BCC works: by kprobe, on a kernel without types.  It builds that kernel.
+test-without-btf: lab-without-btf
+	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) $(WITHOUT_BTF) -- \
+		$(LAB_PYTEST) tests/without_btf $(BCC_TESTS) \
+		tests/functional/test_limits.py tests/functional/test_chain.py \
+		-k "without_btf or (bcc and not fmod_ret and not (lock_of or set_mm or setup_arg or is_hot))"
+
+lab-without-btf: $(OBJECT)
+	@tools/packages tools/lab/packages.txt
+	@$(BIN)/chaoskernel lab build $(WITHOUT_BTF)
 
 # The wheel and the source distribution, built from a clone and installed; a minute or two.
 test-packaging: $(READY)
