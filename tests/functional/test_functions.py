@@ -16,8 +16,11 @@ from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.where import Where
 from chaoskernel.kernel import bpf
+from tests.caller import Caller
 from tests.functional.conftest import Arm
+from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
 
 
@@ -147,12 +150,24 @@ def many_descriptors() -> Iterator[None]:
 
 @pytest.mark.usefixtures("many_descriptors")
 @pytest.mark.parametrize("engine", [CoreEngine], ids=["core"], indirect=True)
-def test_a_hook_takes_no_more_faults_than_the_kernel_attaches(arm: Arm, victim: Victim) -> None:
-    """A kprobe would be attached in place of a trampoline, and do nothing beside the others."""
+def test_a_hook_takes_no_more_faults_than_the_kernel_attaches(arm: Arm, tmp_path: Path) -> None:
+    """A kprobe would be attached in place of a trampoline, and do nothing beside the others.
+
+    A fault with several hooks takes all of them or none.
+    """
+    full = "as many BPF programs as this kernel attaches"
     held: list[ArmedFault] = []
-    with pytest.raises(UnsupportedKernel, match="as many BPF programs as this kernel attaches"):
-        while len(held) < 64:
-            held.append(arm(open_fault(victim, Mechanism.AUTO)))
-    assert len(held) >= 8
-    for fault in held:
-        assert fault.disarm() == []
+    with Caller(tmp_path) as caller:
+        scope = Scope(pids=(caller.pid,))
+        with pytest.raises(UnsupportedKernel, match=full):
+            while len(held) < 64:
+                fault = Fault("f", Kind.FUNCTION, scope, function="sys_msync", errno=errno.EIO)
+                held.append(arm(fault))
+        assert len(held) >= 8
+        loaded = loaded_programs()
+        with pytest.raises(UnsupportedKernel, match=f"sys_msync has {full}"):
+            arm(Fault("fsync", Kind.FSYNC, scope, where=Where(any_file=True)))
+        assert gone_within(loaded_programs() - loaded, 10)
+        assert caller.calls("fsync") == 0
+        for each in held:
+            assert each.disarm() == []
