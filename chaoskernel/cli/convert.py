@@ -13,6 +13,7 @@ from chaoskernel import terminal
 from chaoskernel.chaosmesh import manifest
 from chaoskernel.chaosmesh.manifest import KernelChaos
 from chaoskernel.cli import logger, options
+from chaoskernel.cli.wanted import scope_of
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.kernel import advice, symbols
 from chaoskernel.toolkit.experiment import experiment
@@ -42,7 +43,7 @@ def command(documents: Path, output: Path | None, **scope: Any) -> None:
         key: list(value) if value is not True else True for key, value in scope.items() if value
     }
     if named:
-        options.scope_of(scope)  # what is wrong with it is said now, and not by the experiment
+        scope_of(scope)  # what is wrong with it is said now, and not by the experiment
     found = manifest.load_file(documents)
     written = experiment(found, named)
     for chaos in found:

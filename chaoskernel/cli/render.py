@@ -8,6 +8,7 @@ import click
 
 from chaoskernel.bpf import bcc_text, text
 from chaoskernel.cli import options
+from chaoskernel.cli.wanted import from_options
 from chaoskernel.compiler import objects
 from chaoskernel.engine.bcc import on_this_kernel
 from chaoskernel.engine.choice import engine_for
@@ -30,7 +31,7 @@ def command(as_json: bool, **given: Any) -> None:
       chaoskernel render -f kernelchaos.yaml --system-wide
       chaoskernel render --spec 'mount_subtree() => btrfs_mount()' --pid 4711
     """
-    texts = {fault.name: program_text(fault) for fault in options.wanted(given).faults()}
+    texts = {fault.name: program_text(fault) for fault in from_options(given).faults()}
     if as_json:
         rows = [{"name": name, "program": program} for name, program in texts.items()]
         click.echo(document(rows))

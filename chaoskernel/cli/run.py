@@ -22,12 +22,12 @@ from chaoskernel.backend.record import Backend, Record, State
 from chaoskernel.chaosmesh.applied import Applied, InjectionSettings
 from chaoskernel.chaosmesh.registry import Registry
 from chaoskernel.cli import ending, logger, options
-from chaoskernel.cli.options import Wanted
 from chaoskernel.cli.pictures import sparkline, stack_tree
 from chaoskernel.cli.render import program_text
 from chaoskernel.cli.sites import sites_json, sites_table
 from chaoskernel.cli.statuses import Status
 from chaoskernel.cli.summary import fault_table
+from chaoskernel.cli.wanted import Wanted, from_options
 from chaoskernel.errors import AgentError
 from chaoskernel.fault.asked import in_words
 from chaoskernel.fault.sites import Site, most_first
@@ -64,7 +64,7 @@ def command(verbose: bool, as_json: bool, **given: Any) -> None:
       chaoskernel run --fault bio -I linux/blkdev.h --pid-file /run/db.pid \\
         --spec '(bio->bi_iter.bi_sector == 128)' --dry-run
     """
-    wanted = options.wanted(given)
+    wanted = from_options(given)
     if verbose:
         for fault in wanted.faults():
             click.echo(shown(program_text(fault), lines=True), err=as_json)

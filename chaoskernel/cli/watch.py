@@ -22,6 +22,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from chaoskernel.cli import options
+from chaoskernel.cli.wanted import SCOPES, scope_of
 from chaoskernel.engine.watching import BIO, Seen, Watch, watched
 from chaoskernel.errors import MissingTool
 from chaoskernel.fault import syntax
@@ -87,16 +88,14 @@ def command(duration: str, as_json: bool, words: tuple[str, ...], **given: Any) 
       sudo chaoskernel watch -- sqlite3 /tmp/x.db "create table t (a)"
     """
     if not words and not _said(given):
-        raise click.UsageError(
-            f"what to watch is missing; give {options.SCOPES}, or a COMMAND after --"
-        )
+        raise click.UsageError(f"what to watch is missing; give {SCOPES}, or a COMMAND after --")
     seconds = syntax.seconds(duration, key="--for") if duration else 0.0
     with contextlib.ExitStack() as undo:
         started = undo.enter_context(_held(words)) if words else None
         own = bool(started) and not _said(given)
         if started and own:
             given["pids"] = (started.pid,)
-        watch = undo.enter_context(watched(options.scope_of(given)))
+        watch = undo.enter_context(watched(scope_of(given)))
         began = time.monotonic()
         ended = _until(seconds or (0.0 if started else _SECONDS), started)
         if started:

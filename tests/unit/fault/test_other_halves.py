@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaoskernel.chaosmesh.manifest.reader import _FAILTYPES
-from chaoskernel.cli.options import _KIND_OF
+from chaoskernel.cli.options import KIND_OF
 from chaoskernel.fault import predicate
 from chaoskernel.fault.hooks import MAX_HOOKS, TABLE, Kind
 from chaoskernel.kernel import report
@@ -21,9 +21,9 @@ def test_kernel_chaos_knows_the_kinds_that_have_a_failtype() -> None:
 def test_inject_py_knows_the_kinds_that_have_a_mode() -> None:
     named = [row.inject_py for row in TABLE.values() if row.inject_py]
     assert len(set(named)) == len(named), "fault/hooks.py: TABLE has a mode of inject.py twice"
-    assert set(named) == set(_KIND_OF)
+    assert set(named) == set(KIND_OF)
     assert [name for name in named if name in set(Kind)] == [
-        name for name, kind in _KIND_OF.items() if name == kind
+        name for name, kind in KIND_OF.items() if name == kind
     ], "fault/hooks.py: a mode of inject.py is another kind's name"
 
 
