@@ -226,6 +226,11 @@ test-newest: $(OBJECT)
 	@$(BIN)/chaoskernel lab build --suite unstable
 	@$(BIN)/chaoskernel lab run --timeout 3000 $(IN_LAB) --suite unstable -- $(LAB_PYTEST) tests/stock
 
+# Compiled Python is kept, wherever else the user wants none: a third of these tests' time.
+check test-slow: export PYTHONDONTWRITEBYTECODE :=
+check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+
+# Some tests wait, so there are more processes than cores.
 check: $(OBJECT)
 	@mkdir -p build
 	@$(BIN)/ruff check --quiet
@@ -234,7 +239,7 @@ check: $(OBJECT)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >build/imports.log || { cat build/imports.log; false; }
 	@$(BIN)/python -m tools.prose $(DOCUMENTS)
-	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow" tests/unit
+	@$(BIN)/pytest --quiet --numprocesses 4 --dist loadfile -m "not slow" tests/unit
 
 # The unit tests that compile or start whole programs, and many examples for the property tests.
 test-slow: $(OBJECT)
