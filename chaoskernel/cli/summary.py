@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ from rich.text import Text
 from chaoskernel.cli.pictures import sparkline, stack_tree
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.report.facts import OF_ANOTHER_FORM, STACKS, facts, left_out
-from chaoskernel.report.reading import integer
+from chaoskernel.report.reading import JOURNAL, read
 from chaoskernel.terminal import document as as_document
 from chaoskernel.terminal import shown
 from chaoskernel.toolkit.evidence import JOURNAL_KEY
 
 _PICTURE_COLUMNS = 80
-_MAX_BYTES = 2**28
 _LONGEST = 10_000
 """Characters of one text of a journal that are shown."""
 
@@ -88,26 +86,14 @@ def _draw(console: Console, svg: Path, title: str) -> None:
 
 
 def _read(journal: Path) -> Mapping[str, Any]:
-    try:
-        with journal.open("rb") as file:
-            document = json.loads(file.read(_MAX_BYTES), parse_int=integer)
-    except OSError as error:
-        raise ChaosKernelError(
-            f"{journal} cannot be read: {error.strerror}",
-            hint="name the journal that `chaos run` wrote; it is journal.json by default",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ChaosKernelError(
-            f"{journal} is not a journal: it is no JSON document",
-            hint="name the journal that `chaos run` wrote",
-        ) from error
-    part = document.get(JOURNAL_KEY) if isinstance(document, dict) else None
+    document = read(journal, whole=True, wanted=JOURNAL)
+    part = document.get(JOURNAL_KEY)
     if not isinstance(part, dict) or not isinstance(part.get("faults"), list):
         raise ChaosKernelError(
             f"{journal} has no part named {JOURNAL_KEY}",
             hint="declare the control chaoskernel.control in the experiment",
         )
-    return dict(document)
+    return document
 
 
 def fault_table(fault: Mapping[str, Any]) -> Table:

@@ -21,13 +21,17 @@ _LONGEST = 10_000
 
 _OF_AN_EVENT = ("at", "command", "pid", "hook", "node")
 
+JOURNAL = "the journal that `chaos run` wrote; it is journal.json by default"
+JOURNAL_OR_RESULTS = "a journal of `chaos run`, or the results of `chaoskernel explore`"
+
 Document = Mapping[str, Any]
 
 
-def read(path: Path, *, whole: bool = False) -> Document:
+def read(path: Path, *, whole: bool = False, wanted: str = JOURNAL_OR_RESULTS) -> Document:
     """Return the JSON object in a file; of events what a report shows, and each stack once.
 
     :param whole: keep all of the events.
+    :param wanted: what the file should be, for the remedy of an error.
     :raises ChaosKernelError: it cannot be read, or is something else.
     """
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -44,12 +48,12 @@ def read(path: Path, *, whole: bool = False) -> Document:
     except OSError as error:
         raise ChaosKernelError(
             f"{path} cannot be read: {error.strerror}",
-            hint="name a journal of `chaos run`, or the results of `chaoskernel explore`",
+            hint=f"name {wanted}",
         ) from error
     except (ValueError, RecursionError) as error:
         raise ChaosKernelError(
             f"{path} is not a JSON document of up to {_MAX_BYTES >> 20} MiB",
-            hint="name a journal of `chaos run`, or the results of `chaoskernel explore`",
+            hint=f"name {wanted}",
         ) from error
     return mapping(document)
 

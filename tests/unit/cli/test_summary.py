@@ -186,11 +186,14 @@ def test_json_is_the_journals_part_with_the_outcome(tmp_path: Path) -> None:
     ("text", "line"),
     [
         (None, r"journal.json cannot be read: No such file or directory; name the journal .*"),
-        ("not json", r"journal.json is not a journal: it is no JSON document; .*"),
+        ("not json", r"journal.json is not a JSON document of up to 256 MiB; name the journal .*"),
         ("[]", r"journal.json has no part named chaoskernel; declare the control .*"),
         ('{"status": "completed"}', r"journal.json has no part named chaoskernel; .*"),
         ('{"chaoskernel": {}}', r"journal.json has no part named chaoskernel; .*"),
-        ("[" * 100_000, r"journal.json is not a journal: it is no JSON document; .*"),
+        (
+            "[" * 100_000,
+            r"journal.json is not a JSON document of up to 256 MiB; name the journal .*",
+        ),
         ('{"chaoskernel": {"faults": [7]}}', r"journal.json has a part .* cannot read; --json .*"),
     ],
 )
@@ -205,7 +208,7 @@ def test_what_is_no_such_journal_is_one_line(tmp_path: Path, text: str | None, l
 def test_a_journal_of_bytes_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ChaosKernelError, match=r"is not a journal"):
+    with pytest.raises(ChaosKernelError, match=r"is not a JSON document"):
         CliRunner().invoke(command, [str(path)], catch_exceptions=False)
 
 
