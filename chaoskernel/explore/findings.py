@@ -32,6 +32,11 @@ class Found:
     steady: bool = True
     under: str = ""
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The sites that fail where this one is tried: what it was met under, and itself."""
+        return (self.under, self.site.id) if self.under else (self.site.id,)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as a document of JSON types."""
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

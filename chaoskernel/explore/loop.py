@@ -202,7 +202,7 @@ class Explorer:
         if not found.under and not in_shard(self._plan, found.site):
             return
         for hits in self._plan.hits:
-            attempt = Attempt((*([found.under] if found.under else []), found.site.id), hits)
+            attempt = Attempt(found.failing, hits)
             self._queue.add(attempt, self._sites(attempt), late=not found.steady)
 
     def _sites(self, attempt: Attempt) -> list[Site]:

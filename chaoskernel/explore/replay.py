@@ -37,6 +37,8 @@ class Around(enum.StrEnum):
 def attempt_named(findings: Findings, name: str) -> Attempt:
     """Return the attempt of a name, such as 0123456789+abcdef0123@persistent.
 
+    A site that is named alone fails as it was tried: with the one that it was met under.
+
     :raises ChaosKernelError: none of its sites is known.
     """
     sites, _, hits = name.partition("@")
@@ -49,6 +51,8 @@ def attempt_named(findings: Findings, name: str) -> Attempt:
             raise ChaosKernelError(
                 f"--replay {name}: no site {each} was found", hint="--json lists those that were"
             )
+    if len(attempt.sites) == 1:
+        return dataclasses.replace(attempt, sites=findings.sites[attempt.sites[0]].failing)
     return attempt
 
 
