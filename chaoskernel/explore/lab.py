@@ -161,7 +161,8 @@ def _play_share(share: _Share, directory: Path, guests: Guests, output: Path) ->
             with output.open("wb") as said:
                 status = _boot(share, directory, guests, said)
         except (LostGuest, TimeLimit) as error:
-            status, lost = DAMAGED_STATUS, error.message
+            last_words = error.hint if isinstance(error, LostGuest) else ""
+            status, lost = DAMAGED_STATUS, "; ".join(filter(None, (error.message, last_words)))
             _note_lost(share.path, lost)
         if status == 0:
             return

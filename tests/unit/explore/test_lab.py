@@ -52,7 +52,7 @@ class FakeGuests:
         except Damaged:
             return lab.DAMAGED_STATUS
         except Lost:
-            raise LostGuest("the guest was lost; Kernel panic - not syncing") from None
+            raise LostGuest("the guest was lost", hint="its last words: Kernel panic") from None
         except ChaosKernelError as error:
             how["stdout"].write(f"{error}\n".encode())
             return 1
@@ -97,7 +97,7 @@ def test_lost_guest_is_an_outcome_and_the_next_one_goes_on(tmp_path: Path) -> No
         id_of("after"): Outcome.SURVIVED,
     }
     result = store.read(tmp_path / "x.jsonl").results[id_of("panics")]
-    assert result.kernel == ("the guest was lost; Kernel panic - not syncing",)
+    assert result.kernel == ("the guest was lost; its last words: Kernel panic",)
     assert guests.booted == 3
 
 
