@@ -60,8 +60,9 @@ def _explore(program: Program, run: Run, budget: str, memory: str) -> None:
     state = _BUILD / f"{program.name}-{run.name}.jsonl"
     state.unlink(missing_ok=True)
     tool = str(Path(sys.executable).with_name("chaoskernel"))
-    words = command(program, run, "--budget", budget, "--memory", memory, "--state", str(state))
-    done = subprocess.run([tool, *words, "--json"], stdout=subprocess.PIPE, text=True, check=False)
+    limits = ("--budget", budget, "--memory", memory)
+    words = command(program, run, "--json", *limits, "--state", str(state))
+    done = subprocess.run([tool, *words], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, 3):
         click.echo(f"{program.name} on {run.name}: status {done.returncode}", err=True)
         return
