@@ -111,7 +111,8 @@ def _of_program(program: Program, found: dict[str, Any]) -> Iterator[str]:
     yield f"\n### {program.name} on {found['kernel']['release']}\n\n"
     bad = [each for each in found["sites"] if each["outcome"] not in (None, *_FINE)]
     if not bad:
-        yield "Nothing crashed, hung or lost data.\n"
+        tried = sum(found["outcomes"].values())
+        yield f"Nothing crashed, hung or lost data in {tried} attempts.\n"
         return
     yield "| outcome | where | entered by | what was seen | replay |\n|---|---|---|---|---|\n"
     rows = Counter(
