@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 C_FILES := $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
-OBJECT := chaoskernel/bpf/inject.$(shell uname -m).bpf.o
+OBJECT := chaoskernel/bpf/inject.x86_64.bpf.o
 DEMO := build/demo
 
 FIGURES := docs/figures
@@ -293,9 +293,9 @@ build/image/%.rootfs: Makefile
 packages:
 	@tools/packages
 
-# setup makes it too; here it follows its source.
+# setup makes them too; here they follow their source, and one stands for all.
 $(OBJECT): $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) chaoskernel/compiler/clang.py | $(READY)
-	@$(BIN)/python -m chaoskernel.compiler.clang $@
+	@$(BIN)/python -m chaoskernel.compiler.clang
 
 $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"

@@ -1,4 +1,4 @@
-"""What setup.cfg cannot say: the BPF object, the gallery, and a README that is read elsewhere."""
+"""What setup.cfg cannot say: the BPF objects, the gallery, and a README that is read elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
@@ -16,20 +15,19 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # nothing of the package is installed yet
 
 
-class BuildWithObject(build_py):
-    """Compile the object into the build, or, for an editable installation, beside its source."""
+class BuildWithObjects(build_py):
+    """Compile the objects into the build, or, for an editable installation, beside their source."""
 
     def run(self) -> None:
         super().run()
-        from chaoskernel.bpf import text  # noqa: PLC0415
         from chaoskernel.compiler import clang  # noqa: PLC0415 - see above
         from chaoskernel.errors import ChaosKernelError, MissingTool  # noqa: PLC0415
 
         root = HERE if self.editable_mode else Path(self.build_lib)
-        place = root / "chaoskernel" / "bpf" / text.OBJECT
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place = root / "chaoskernel" / "bpf"
+        place.mkdir(parents=True, exist_ok=True)
         try:
-            clang.compile_object(place)
+            clang.compile_all(place)
         except MissingTool as error:
             # pip shows the last line: it has to have the cause and the remedy.
             raise SystemExit(
@@ -43,17 +41,6 @@ class BuildWithObject(build_py):
             shutil.copytree(
                 HERE / "experiments", root / "chaoskernel" / "experiments", dirs_exist_ok=True
             )
-
-
-class WheelOfOneMachine(bdist_wheel):
-    """Any Python 3 will do, but the object is for one machine."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
-
-    def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
 
 
 def described() -> str:
@@ -74,5 +61,5 @@ def _named(link: re.Match[str]) -> str:
 setup(
     long_description=described(),
     long_description_content_type="text/markdown",
-    cmdclass={"build_py": BuildWithObject, "bdist_wheel": WheelOfOneMachine},
+    cmdclass={"build_py": BuildWithObjects},
 )

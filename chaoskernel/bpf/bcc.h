@@ -25,6 +25,9 @@
 
 #if defined(__x86_64__) && !defined(__TARGET_ARCH_x86)
 #define __TARGET_ARCH_x86
+#elif defined(__aarch64__) && !defined(__TARGET_ARCH_arm64)
+#define __TARGET_ARCH_arm64
+#define TOP_OF_KERNEL_STACK_PADDING 0
 #endif
 
 #define KIND_HASH "hash"
@@ -101,7 +104,7 @@ static __always_inline u64 stack_size_of(struct task_struct *task)
 	return THREAD_SIZE;
 }
 
-#if defined(__TARGET_ARCH_x86)
+#if defined(__TARGET_ARCH_x86) || defined(__TARGET_ARCH_arm64)
 /* The registers with which a thread entered the kernel; X86_FRED leaves room above them. */
 static __always_inline struct pt_regs *registers_of(struct task_struct *task)
 {

@@ -9,13 +9,18 @@ from pathlib import Path
 
 from chaoskernel.bpf.plan import Plan
 
-OBJECT = f"inject.{os.uname().machine}.bpf.o"
-"""What setup makes of inject.bpf.c; a kprobe's registers are those of one architecture."""
-
 HERE = Path(__file__).parent
 """Where the C is, and what it includes."""
 
 _INCLUDES = re.compile(r'(?m)^#include "((?:core|bcc|kernel|logic/\w+)(?:\.h)?)"$')
+
+
+def object_name(machine: str = "") -> str:
+    """Return what setup calls the object of inject.bpf.c for a machine: registers differ.
+
+    :param machine: as `uname -m` prints it; empty for this one.
+    """
+    return f"inject.{machine or os.uname().machine}.bpf.o"
 
 
 def whole(text: str) -> str:

@@ -1,19 +1,19 @@
 """C of chaoskernel/bpf -> a BPF object, by clang and bpftool.
 
-Setup makes the object that is shipped with it, and objects.py those of faults that have
-predicates.  Standard library only.
+Setup makes the objects that are shipped with it, one for each architecture, and objects.py those
+of faults that have predicates.  Standard library only.
 
-`python -m chaoskernel.compiler.clang OUTPUT` makes the former.
+`python -m chaoskernel.compiler.clang` makes the former beside their source.
 """
 
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from chaoskernel import process, scratch
+from chaoskernel.bpf.text import object_name
 from chaoskernel.errors import UnsupportedKernel
 
 SOURCE = Path(__file__).resolve().parents[1] / "bpf" / "inject.bpf.c"
@@ -21,23 +21,29 @@ NEEDED = ("clang", "bpftool")
 PACKAGES = "clang libbpf-dev bpftool"
 """Debian's names of what compiling takes."""
 
-_ARCHITECTURES = {"x86_64": "x86"}
+ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
+"""What bpf_tracing.h calls the machines whose registers the program knows."""
+
 _SECONDS = 240.0
 
 
-def compile_object(output: Path, options: Sequence[str] = (), *, source: Path = SOURCE) -> None:
+def compile_object(
+    output: Path, options: Sequence[str] = (), *, source: Path = SOURCE, machine: str = ""
+) -> None:
     """Compile the program, without what debuggers alone need.
 
     :param options: further ones of clang's.
+    :param machine: that the object is for, as `uname -m` prints it; empty for this one.
     :raises MissingTool: clang or bpftool is not installed.
     :raises CommandFailed: the program does not compile; `output` has what clang said.
     :raises UnsupportedKernel: the registers of this architecture are not known.
     """
-    architecture = _ARCHITECTURES.get(platform.machine())
+    machine = machine or platform.machine()
+    architecture = ARCHITECTURES.get(machine)
     if architecture is None:
         raise UnsupportedKernel(
-            f"the engine core does not know the registers of {platform.machine()}",
-            needs=f"it was made for {', '.join(_ARCHITECTURES)}; the engine bcc knows others",
+            f"the engine core does not know the registers of {machine}",
+            needs=f"it was made for {', '.join(ARCHITECTURES)}; the engine bcc knows others",
         )
     with scratch.directory() as directory:
         raw = directory / "raw.o"
@@ -53,5 +59,11 @@ def compile_object(output: Path, options: Sequence[str] = (), *, source: Path = 
         process.run(["bpftool", "gen", "object", str(output), str(raw)], seconds=_SECONDS)
 
 
+def compile_all(directory: Path) -> None:
+    """Compile the objects that are shipped, into a directory; see `compile_object`."""
+    for machine in ARCHITECTURES:
+        compile_object(directory / object_name(machine), machine=machine)
+
+
 if __name__ == "__main__":
-    compile_object(Path(sys.argv[1]))
+    compile_all(SOURCE.parent)

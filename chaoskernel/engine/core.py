@@ -28,7 +28,7 @@ from chaoskernel.bpf.plan import (
     names_of,
     plan,
 )
-from chaoskernel.bpf.text import OBJECT, file
+from chaoskernel.bpf.text import file, object_name
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
@@ -105,12 +105,12 @@ def shipped_object() -> bytes:
     :raises MissingTool: this installation has none.
     :raises EngineError: it has one that cannot be read.
     """
-    place = file(OBJECT)
+    place = file(object_name())
     try:
         return place.read_bytes()
     except FileNotFoundError as absent:
         raise MissingTool(
-            f"this installation has no {OBJECT}",
+            f"this installation has no {place.name}",
             hint="it was made without clang; install it again after apt-get install "
             "clang libbpf-dev bpftool",
         ) from absent

@@ -132,11 +132,12 @@ def warnings(placement: Placement, machine: str = os.uname().machine) -> list[st
     fails_pages = not placement.frames and any(
         placed.probe.symbol in RETRIED for placed in placement.hooks
     )
-    if fails_pages and (machine != "x86_64" or not placement.layout.page_fault.size):
+    tells = machine in ("x86_64", "aarch64") and placement.layout.page_fault.size
+    if fails_pages and not tells:
         lacks.append("requests of page faults are not told apart, and fail with the others")
     if not lacks:
         return []
-    if machine != "x86_64" and not hidden:
+    if machine not in ("x86_64", "aarch64") and not hidden:
         return [f"on {machine}, {', and '.join(lacks)}; a call chain keeps to system calls"]
     what = "its kretprobe trampoline" if by_kprobe else _OF_PAGE_FAULTS
     why, remedy = hidden or (f"the kernel does not list {what}", _LISTS_ALL)

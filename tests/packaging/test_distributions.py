@@ -20,6 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf.text import object_name
+from chaoskernel.compiler.clang import ARCHITECTURES
+
 ROOT = Path(__file__).parents[2]
 TOOLS = ("git", "sh", "cc")
 
@@ -102,13 +105,20 @@ def test_the_source_distribution_has_the_experiments_and_the_documents(sdist: Pa
 
 def test_the_wheel_has_the_gallery_and_nothing_at_the_top(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        all_names = archive.namelist()
-    # It is for one machine, and its files are Python's all the same.
-    names = {re.sub(r"^[^/]+\.data/purelib/", "", name) for name in all_names}
+        names = set(archive.namelist())
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"chaoskernel"}
     tracked = run("git", "ls-files", "experiments", cwd=ROOT).stdout.split()
     assert {f"chaoskernel/{name}" for name in tracked} - names == set()
+
+
+def test_one_wheel_has_the_objects_for_every_architecture(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        objects = {name for name in archive.namelist() if name.endswith(".bpf.o")}
+    expected = {f"chaoskernel/bpf/{object_name(machine)}" for machine in ARCHITECTURES}
+    assert objects == expected
+    assert len(expected) == 2
 
 
 def test_the_description_links_to_nothing_that_is_not_there(wheel: Path) -> None:

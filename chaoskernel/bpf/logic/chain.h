@@ -104,8 +104,8 @@ static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 posit
 	return depth;
 }
 
+/* entry_of() is the number of the system call that the thread is in; ~0 in an exception. */
 #if defined(__TARGET_ARCH_x86)
-/* The number of the system call that the thread is in; something else in an exception. */
 static __always_inline u64 entry_of(struct task_struct *task)
 {
 	return BPF_CORE_READ(registers_of(task), orig_ax);
@@ -120,6 +120,12 @@ static __always_inline u64 return_of(u64 position)
 		bpf_probe_read_kernel(&address, sizeof(address), (void *)position);
 	return address;
 }
+#elif defined(__TARGET_ARCH_arm64)
+static __always_inline u64 entry_of(struct task_struct *task)
+{
+	return (s64)BPF_CORE_READ(registers_of(task), syscallno);
+}
+#define return_of(position) 0
 #else
 #define entry_of(task) 0
 #define return_of(position) 0

@@ -5,6 +5,8 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define PARAMETER_6(ctx) (ctx)->r9
+#elif defined(__TARGET_ARCH_arm64)
+#define PARAMETER_6(ctx) ((struct user_pt_regs *)(ctx))->regs[5]
 #else
 #define PARAMETER_6(ctx) 0
 #endif

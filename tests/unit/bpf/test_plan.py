@@ -31,7 +31,7 @@ ONE = Scope(pids=(42,))
 
 @functools.cache
 def types() -> list[dict[str, Any]]:
-    place = str(resources.files("chaoskernel.bpf").joinpath(text.OBJECT))
+    place = str(resources.files("chaoskernel.bpf").joinpath(text.object_name()))
     command = ["bpftool", "-j", "btf", "dump", "file", place]
     dumped = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
     found: list[dict[str, Any]] = json.loads(dumped.stdout)["types"]
@@ -173,7 +173,7 @@ def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism
 
 
 def instructions() -> str:
-    place = str(resources.files("chaoskernel.bpf").joinpath(text.OBJECT))
+    place = str(resources.files("chaoskernel.bpf").joinpath(text.object_name()))
     command = ["llvm-objdump", "--disassemble", "--reloc", place]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
 

@@ -96,7 +96,7 @@ def test_core_is_chosen_where_it_serves(
 def test_an_installation_without_the_object_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(core, "OBJECT", "inject.none.bpf.o")
+    monkeypatch.setattr(core, "object_name", lambda: "inject.none.bpf.o")
     with pytest.raises(MissingTool, match="has no inject.*bpf.o; .*apt-get install clang"):
         core.shipped_object()
 

@@ -138,7 +138,8 @@ HIDDEN = Hidden("kernel.kptr_restrict=2 hides kernel addresses", "sysctl shows t
     ("hidden", "chain", "machine", "said"),
     [
         (None, [], "x86_64", ["does not list", "page faults"]),
-        (None, [], "aarch64", ["on aarch64", "page faults"]),
+        (None, [], "aarch64", ["does not list", "page faults"]),
+        (None, [], "riscv64", ["on riscv64", "page faults"]),
         (None, ["f"], "aarch64", []),
         (HIDDEN, [], "x86_64", ["stacks of events have no names", "page faults"]),
         (HIDDEN, ["f"], "aarch64", ["stacks of events have no names"]),
