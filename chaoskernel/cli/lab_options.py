@@ -14,6 +14,7 @@ import click
 from chaoskernel.cli.options import seconds
 from chaoskernel.lab import kernel, stock
 from chaoskernel.lab.disks import MOUNTED_AT, Disk, disk_of
+from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.script import Extras, Port
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -201,15 +202,22 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_kernel(
-        *, source: str, config: str, package: tuple[str, ...], suite: str, **others: Any
+        *,
+        source: str,
+        config: str,
+        package: tuple[str, ...],
+        suite: str,
+        arch: str | None,
+        **others: Any,
     ) -> Any:
-        if (package or suite) and (source or config):
+        if (package or suite or arch) and (source or config):
             raise click.UsageError(
-                "--package and --suite take a kernel as it is; leave out --source and --config"
+                "--package, --suite and --arch take a kernel as it is; leave out --source and "
+                "--config"
             )
         if suite and package and stock.is_file(package[0]):
             raise click.UsageError("--suite: a package's file is in none; leave out --suite")
-        return function(wanted=kernel.Wanted(source, config, package, suite), **others)
+        return function(wanted=kernel.Wanted(source, config, package, suite, arch or ""), **others)
 
     names = click.option(
         "--package",
@@ -228,6 +236,14 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Take the package from this suite of the distribution, such as unstable, instead of "
         "this machine's apt sources.",
     )
+    architecture = click.option(
+        "--arch",
+        default=None,
+        type=click.Choice([*ARCHITECTURES]),
+        metavar="ARCH",
+        help="Boot the distribution's own kernel for another architecture, arm64, emulated, on a "
+        f"root made of Debian's packages.  [default package: {ARCHITECTURES['arm64'].package}]",
+    )
     version = click.option(
         "--source",
         default="",
@@ -242,7 +258,7 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE",
         help="Options of the kernel that take the place of the lab's.",
     )
-    return names(suite(version(options(with_kernel))))
+    return names(suite(architecture(version(options(with_kernel)))))
 
 
 def variables(settings: tuple[str, ...]) -> dict[str, str]:

@@ -179,8 +179,9 @@ def _play_share(share: _Share, directory: Path, guests: Guests, output: Path) ->
 
 
 def _boot(share: _Share, directory: Path, guests: Guests, said: Any) -> int:
-    program = Path(sys.executable).with_name("chaoskernel")
-    words = [str(program), "explore", "--guest", str(directory), "--state", str(share.path)]
+    here = Path(sys.executable).with_name("chaoskernel")
+    program = "chaoskernel" if guests.kernel.root else str(here)
+    words = [program, "explore", "--guest", str(directory), "--state", str(share.path)]
     return guests.run(
         guests.kernel,
         words,

@@ -93,13 +93,15 @@ def require() -> None:
 class Archive:
     """The machine's apt sources, or another suite of its distribution."""
 
-    def __init__(self, home: Path, suite: str = "") -> None:
+    def __init__(self, home: Path, suite: str = "", architecture: str = "") -> None:
         """Make the state directory.
 
         :param home: the directory for lists and caches.
         :param suite: such as unstable; empty for the machine's own sources.
+        :param architecture: whose packages are meant, such as arm64; empty for this machine's.
         """
         self.suite = suite
+        self._architecture = architecture
         self._home = home
         for directory in ("lists/partial", "cache/archives/partial"):
             (home / directory).mkdir(parents=True, exist_ok=True)
@@ -198,6 +200,9 @@ class Archive:
                 "Dir::Etc::PreferencesParts": Path(os.devnull),
             }
         options = [f"--option={key}={path}" for key, path in places.items()]
+        if self._architecture:
+            keys = ("APT::Architecture", "APT::Architectures")
+            options += [f"--option={key}={self._architecture}" for key in keys]
         return [program, f"--config-file={self._home / 'apt.conf'}", *options, *words]
 
 

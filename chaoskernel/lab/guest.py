@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import selectors
 import subprocess
 import sys
@@ -24,7 +23,16 @@ from typing import BinaryIO
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, LostGuest, TimeLimit
-from chaoskernel.lab import accel, cache, disks, parent_death, script, tools, work_directory
+from chaoskernel.lab import (
+    accel,
+    cache,
+    disks,
+    foreign,
+    parent_death,
+    script,
+    tools,
+    work_directory,
+)
 from chaoskernel.lab.kernel import Kernel
 
 DEFAULT_SECONDS = 600.0
@@ -32,7 +40,6 @@ DEFAULT_SHELL_SECONDS = 8 * 3600.0
 
 _TRIAL_SECONDS = 12.0
 _READ_BYTES = 65536
-_SHAREABLE = re.compile(r"[a-zA-Z0-9_+ /.-]+")
 
 # What the guest may change, in memory: nothing of it reaches the host.
 _OVERLAYS = ("/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var")
@@ -40,9 +47,6 @@ _OVERLAYS = ("/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var")
 _KERNEL_OPTIONS = (
     # The root is read-only, so the guest may cache it: ten times faster than 9p's default.
     "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose",
-    # A second serial port keeps the kernel's warnings and its last words.
-    "earlycon=uart8250,io,0x2f8,115200",
-    "keep_bootcon",
     "loglevel=5",
     "mitigations=off",
     # A guest that hangs ends, and says where, long before its time limit.
@@ -50,6 +54,11 @@ _KERNEL_OPTIONS = (
     "softlockup_panic=1",
 )
 
+_CONSOLE_OPTIONS = (
+    # A second serial port keeps the kernel's warnings and its last words.
+    "earlycon=uart8250,io,0x2f8,115200",
+    "keep_bootcon",
+)
 _OF_THE_LABS_KERNEL = ("ext4", "btrfs")
 _IP = tools.Need("ip", "iproute2", ("ip",))
 
@@ -105,6 +114,7 @@ def run(
     """
     own = _checked(extras, kernel)
     job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules, own)
+    job = _at_home(job, kernel)
     size = machine or Machine()
     hardware = acceleration(kernel, root)
     streams = (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer)
@@ -136,6 +146,7 @@ def shell(
     """
     own = _checked(extras, kernel)
     job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules, own)
+    job = _at_home(job, kernel)
     hardware = acceleration(kernel, root)
     with work_directory.made(job) as mail, _terminal_kept():
         disks.make(job.extras.disks, mail)
@@ -164,9 +175,12 @@ def command_line(
     """
     entry = f"{script.MAIL}/{work_directory.ENTRY}"
     begin = f"--script-sh=sh {entry}" if job.command else f"--shell={entry}"
-    overlays = [path for path in _OVERLAYS if Path(path).is_dir() and not Path(path).is_symlink()]
+    root = kernel.root or Path("/")
+    places = {path: root / path.lstrip("/") for path in _OVERLAYS}
+    overlays = [path for path, here in places.items() if here.is_dir() and not here.is_symlink()]
     return [
         tools.find(tools.VIRTME_RUN) or tools.VIRTME_RUN,
+        *_of_another(kernel),
         f"--kimg={kernel.image}",
         "--mods=auto",
         "--force-9p",
@@ -176,14 +190,40 @@ def command_line(
         f"--memory={machine.memory}",
         *(f"--overlay-rwdir={path}" for path in overlays),
         *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
+        *(f"--rodir={there}={here}" for there, here in script.read_only(job).items()),
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
+        *(f"--kopt={option}" for option in (() if kernel.root else _CONSOLE_OPTIONS)),
         *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
         *(f"--qemu-opt={word}" for word in disks.words(job.extras.disks, mail)),
         *(f"--qemu-opt={word}" for word in script.network_words(job.extras.ports)),
-        "--qemu-opt=-serial",
-        f"--qemu-opt=file:{mail / work_directory.CONSOLE}",
+        *(() if kernel.root else _console(mail)),
         begin,
     ]
+
+
+def _console(mail: Path) -> tuple[str, ...]:
+    return ("--qemu-opt=-serial", f"--qemu-opt=file:{mail / work_directory.CONSOLE}")
+
+
+def _of_another(kernel: Kernel) -> tuple[str, ...]:
+    """Return the options of a guest of another architecture, which has a root of its own."""
+    if not kernel.architecture:
+        return ()
+    return (f"--arch={kernel.architecture.machine}", f"--root={kernel.root}")
+
+
+def _at_home(job: script.Job, kernel: Kernel) -> script.Job:
+    """Return a job with what makes it feel at home where the root is not this machine's."""
+    if not kernel.root:
+        return job
+    own = foreign.own_place()
+    wanted = (job.directory, own, *job.rw, *job.extras.copies, *filter(None, (kernel.modules,)))
+    env = {
+        "PYTHONPATH": f"{foreign.DEPENDENCIES}:{own}",
+        "PYTHONPYCACHEPREFIX": "/var/cache/python",
+        **job.env,
+    }
+    return dataclasses.replace(job, env=env, shown=foreign.shown(kernel.root, wanted))
 
 
 def _checked(extras: script.Extras | None, kernel: Kernel) -> script.Extras:
@@ -194,7 +234,7 @@ def _checked(extras: script.Extras | None, kernel: Kernel) -> script.Extras:
     """
     asked = extras or script.Extras()
     network = (_IP,) if asked.ports else ()
-    tools.require((*tools.BOOT_NEEDS, *disks.needs(asked.disks), *network))
+    tools.require((*tools.needs(kernel.architecture), *disks.needs(asked.disks), *network))
     own = kernel.origin in ("cached", "built")
     if own and any(disk.file_system not in _OF_THE_LABS_KERNEL for disk in asked.disks):
         raise LabError(
@@ -213,6 +253,8 @@ def acceleration(kernel: Kernel, root: Path | None = None) -> accel.Acceleration
 
     :param root: the cache directory; the user's own when None.
     """
+    if kernel.architecture and kernel.architecture.machine != os.uname().machine:
+        return "tcg"
     where = cache.root() if root is None else root
     return accel.verdict(where, kernel.image, lambda: _runs_on_hardware(kernel))
 
@@ -286,7 +328,7 @@ def writable(directories: Sequence[Path]) -> tuple[Path, ...]:
     for path in absolute:
         if not path.is_dir():
             raise LabError(f"{path} is not a directory", hint="create it before the guest starts")
-        if not _SHAREABLE.fullmatch(str(path)):
+        if not script.SHAREABLE.fullmatch(str(path)):
             raise LabError(
                 f"{path} cannot be shared with a guest",
                 hint="virtme-ng takes letters, digits, spaces and _+./- in a path",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from chaoskernel.errors import MissingTool
-from chaoskernel.lab import build, cache, stock, tools
+from chaoskernel.lab import build, cache, foreign, stock, tools
+from chaoskernel.lab.foreign import ARCHITECTURES, Architecture
 from chaoskernel.lab.progress import Progress
 
 Origin = Literal["running", "cached", "built", "stock"]
@@ -44,6 +45,8 @@ class Kernel:
     :param origin: the machine's own, found in the cache, built just now, or a package's.
     :param initramfs: what loads the modules that the boot needs; None when they are built in.
     :param modules: the directory of loadable modules; None when there are none.
+    :param architecture: None for this machine's.
+    :param root: of the guest, where this machine's cannot serve; None where it does.
     """
 
     image: Path
@@ -52,6 +55,8 @@ class Kernel:
     origin: Origin
     initramfs: Path | None = None
     modules: Path | None = None
+    architecture: Architecture | None = None
+    root: Path | None = None
 
 
 def lacking(config: str) -> tuple[str, ...]:
@@ -120,17 +125,24 @@ class Wanted:
     :param options: a configuration fragment, beside the package's own.
     :param packages: the distribution's package of a stock kernel, or its files.
     :param suite: of the distribution, such as unstable, for a stock kernel.
+    :param architecture: such as arm64, for a stock kernel; empty for this machine's.
     """
 
     version: str = ""
     options: str = ""
     packages: tuple[str, ...] = ()
     suite: str = ""
+    architecture: str = ""
 
     @property
     def is_stock(self) -> bool:
         """Whether the kernel is the distribution's own."""
-        return bool(self.packages or self.suite)
+        return bool(self.packages or self.suite or self.architecture)
+
+    @property
+    def choice(self) -> stock.Choice:
+        """The kernel as the distribution has it."""
+        return stock.Choice(self.packages, self.suite, ARCHITECTURES.get(self.architecture))
 
 
 _ANY = Wanted()
@@ -143,8 +155,9 @@ def find(wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel | None:
     """
     where = cache.root() if root is None else root
     if wanted.is_stock:
-        ready = stock.cached(where, wanted.packages, wanted.suite)
-        return _stock(ready) if ready else None
+        ready = stock.cached(where, wanted.choice)
+        found = _stock(ready, wanted.choice.architecture, where) if ready else None
+        return found if found and (not found.root or found.root.exists()) else None
     own = running() if wanted == _ANY else None
     options = build.fragment(wanted.options)
     return own or cached(where, _source(wanted), options, wanted.version)
@@ -163,13 +176,14 @@ def find_or_build(
     :raises TimeLimit: the build took too long.
     """
     where = cache.root() if root is None else root
-    tools.require(tools.BOOT_NEEDS)
-    if wanted.is_stock and newest:
-        return _stock(stock.fetch(where, wanted.packages, wanted.suite, progress))
-    if found := find(wanted, root=where):
+    architecture = wanted.choice.architecture
+    tools.require(tools.needs(architecture))
+    if not newest and (found := find(wanted, root=where)):
         return found
     if wanted.is_stock:
-        return _stock(stock.fetch(where, wanted.packages, wanted.suite, progress))
+        return _stock(stock.fetch(where, wanted.choice, progress), architecture, where)
+    if found := find(wanted, root=where):
+        return found
     tools.require(tools.BUILD_NEEDS)
     source = _source(wanted)
     if source is None:
@@ -186,7 +200,7 @@ def _source(wanted: Wanted) -> build.Source | None:
     return build.find_source(wanted.version or build.default_version())
 
 
-def _stock(ready: stock.Ready) -> Kernel:
+def _stock(ready: stock.Ready, architecture: Architecture | None, where: Path) -> Kernel:
     modules = ready.directory / "modules/lib/modules" / ready.release
     headers = modules / "build"
     return Kernel(
@@ -196,6 +210,8 @@ def _stock(ready: stock.Ready) -> Kernel:
         origin="stock",
         initramfs=ready.directory / "boot/initramfs",
         modules=modules,
+        architecture=architecture,
+        root=foreign.directory(where, architecture) if architecture else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ SHARE = "/run/chaoskernel"
 MAIL = f"{SHARE}/mail"
 BEGUN = "begun"
 STATUS = "status"
+
+SHAREABLE = re.compile(r"[a-zA-Z0-9_+ /.-]+")
+"""Paths that virtme-ng takes for a share."""
 
 # Nothing else makes /dev/loop-control and /dev/ram0, or finds what QEMU gives a guest.
 _LOADED = ("loop", "brd", "virtio_blk", "virtio_net")
@@ -60,6 +64,7 @@ class Job:
     :param modules: the directory of the kernel's loadable modules, on the host; None when
         there are none.
     :param extras: what the guest has beside the machine's files.
+    :param shown: directories of the host, at their places in a guest that has a root of its own.
     """
 
     command: Sequence[str]
@@ -68,6 +73,12 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     modules: Path | None = None
     extras: Extras = Extras()
+    shown: Sequence[Path] = ()
+
+
+def read_only(job: Job) -> dict[str, Path]:
+    """Return the shares that a guest cannot write to: likewise."""
+    return {f"{SHARE}/host{n}": path for n, path in enumerate(job.shown)}
 
 
 def shares(job: Job, mail: Path) -> dict[str, Path]:
@@ -86,6 +97,9 @@ def text(job: Job, term: str) -> str:
 def _scene(job: Job) -> list[str]:
     directory = shlex.quote(str(job.directory))
     lines = ["mount -t bpf bpf /sys/fs/bpf"]
+    for there, path in read_only(job).items():
+        place = shlex.quote(str(path))
+        lines.append(f"mkdir -p {place} && mount --bind {there} {place}")
     if job.modules is not None:
         lines += _modules(job.modules)
     for number, path in enumerate(job.extras.copies):
@@ -159,7 +173,7 @@ def _modules(modules: Path) -> list[str]:
     """
     there = f"{SHARE}/modules"
     return [
-        f"mkdir -p {there} && mount --bind {shlex.quote(str(modules))} {there}",
+        f"mkdir -p {there} /lib/modules && mount --bind {shlex.quote(str(modules))} {there}",
         f"ln -sfn {there} /lib/modules/{modules.name}",
         f"modprobe --all --quiet {' '.join(_LOADED)}",
     ]

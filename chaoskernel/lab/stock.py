@@ -15,24 +15,23 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from chaoskernel import process
 from chaoskernel.errors import LabError
-from chaoskernel.lab import apt, cache, initramfs, parent_death, tools
+from chaoskernel.lab import apt, cache, foreign, tools, unpacked
+from chaoskernel.lab.foreign import Architecture
 from chaoskernel.lab.progress import Progress
+from chaoskernel.lab.unpacked import BOOT_MODULES, Boot
 
 DEFAULT_PACKAGE = "linux-image-amd64"
 
 _RECORD = "kernel.json"
 _LOCK_SECONDS = 3600.0
-_UNPACK_SECONDS = 600.0
-_DEPMOD_SECONDS = 300.0
 _ASK_SECONDS = 30.0
 _MEGABYTE = 1000 * 1000
 # Unpacked modules, with depmod's lists and room for the file system's own blocks.
@@ -40,10 +39,6 @@ _GROWTH = 1.2
 # How much bigger than its file a package may be.
 _PACKED = 6
 _DOWNLOAD = "download"
-
-# What the guest's root, its streams and its status come through.
-_BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "virtio_console", "overlay")
-_INSMOD = re.compile(r"^insmod (\S.*\S)\s*$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -67,16 +62,41 @@ def is_file(name: str) -> bool:
     return "/" in name or name.endswith(".deb")
 
 
-def cached(root: Path, names: Sequence[str], suite: str = "") -> Ready | None:
+class Choice(NamedTuple):
+    """Which of the distribution's kernels is meant.
+
+    :param names: one package name, or the paths of files.
+    :param suite: of the distribution, such as unstable; empty for the machine's apt sources.
+    :param architecture: None for this machine's.
+    """
+
+    names: Sequence[str] = ()
+    suite: str = ""
+    architecture: Architecture | None = None
+
+    @property
+    def package(self) -> str:
+        """The package that is asked for."""
+        if self.names:
+            return self.names[0]
+        return self.architecture.package if self.architecture else DEFAULT_PACKAGE
+
+    @property
+    def source(self) -> str:
+        """What lists of packages are kept by."""
+        of_another = (self.architecture.name,) if self.architecture else ()
+        return " ".join((self.suite.replace("/", "_") or "machine", *of_another))
+
+
+def cached(root: Path, choice: Choice) -> Ready | None:
     """Return the kernel that was last fetched for these names, without asking the archive.
 
     :param root: the cache directory.
-    :param names: one package name, or the paths of files.
     """
-    if names and is_file(names[0]):
-        return _read(_store(root) / _digest(names))
-    name = names[0] if names else DEFAULT_PACKAGE
-    asked = _asked(root, name, suite)
+    name = choice.package
+    if is_file(name):
+        return _read(_store(root) / _digest(choice.names))
+    asked = _asked(root, choice)
     if asked.exists() and (found := _read(_store(root) / asked.read_text(encoding="utf-8"))):
         return found
     matching = [each for each in everything(root) if name in (each.package, _title(each))]
@@ -90,27 +110,31 @@ def everything(root: Path) -> list[Ready]:
     return [found for record in ordered if (found := _read(record.parent))]
 
 
-def fetch(root: Path, names: Sequence[str], suite: str, progress: Progress) -> Ready:
+def fetch(root: Path, choice: Choice, progress: Progress) -> Ready:
     """Return a stock kernel; download and unpack what the cache does not have.
 
     :param root: the cache directory.
-    :param names: one package name, or the paths of files.
-    :param suite: of the distribution, such as unstable; empty for the machine's apt sources.
     :raises MissingTool: something that this needs is not installed.
     :raises LabError: there is no such kernel, it cannot be fetched, or it cannot boot here.
     :raises TimeLimit: a step took too long.
     """
     tools.require(tools.PACKAGE_NEEDS)
-    busybox = tools.static_busybox()
     with _disk_errors():
-        if names and is_file(names[0]):
-            return _from_files(root, names, busybox, progress)
+        boot = _boot(root, choice.architecture, progress)
+        if is_file(choice.package):
+            return _from_files(root, choice.names, boot, progress)
         apt.require()
-        name = names[0] if names else DEFAULT_PACKAGE
-        return _from_archive(root, name, suite, busybox, progress)
+        return _from_archive(root, choice, boot, progress)
 
 
-def _from_files(root: Path, names: Sequence[str], busybox: Path, progress: Progress) -> Ready:
+def _boot(root: Path, architecture: Architecture | None, progress: Progress) -> Boot:
+    if architecture is None:
+        return Boot(tools.static_busybox(), BOOT_MODULES)
+    busybox = foreign.make(root, architecture, progress) / "bin/busybox"
+    return Boot(busybox, (*architecture.boot_modules, *BOOT_MODULES))
+
+
+def _from_files(root: Path, names: Sequence[str], boot: Boot, progress: Progress) -> Ready:
     target = _store(root) / _digest(names)
     files = [Path(name) for name in names]
     with _locked(target, progress):
@@ -119,18 +143,19 @@ def _from_files(root: Path, names: Sequence[str], busybox: Path, progress: Progr
         package, version = _fields(files[0])
         sizes = [file.stat().st_size for file in files]
         _make_room(root, [apt.Package(package, version, 0, size * _PACKED) for size in sizes])
-        return _unpack(files, target, (package, version), busybox, progress)
+        return _unpack(files, target, (package, version), boot, progress)
 
 
-def _from_archive(root: Path, name: str, suite: str, busybox: Path, progress: Progress) -> Ready:
+def _from_archive(root: Path, choice: Choice, boot: Boot, progress: Progress) -> Ready:
     # The parent is not in the store: an unfinished state is no kernel.
-    home = root / "apt" / (suite.replace("/", "_") or "machine")
+    home = root / "apt" / choice.source
     with _locked(home, progress):
         try:
-            archive = apt.Archive(home, suite)
-            parts = _resolved(archive, name, progress)
+            of_another = choice.architecture.name if choice.architecture else ""
+            archive = apt.Archive(home, choice.suite, of_another)
+            parts = _resolved(archive, choice.package, progress)
         except apt.Unreachable as error:
-            if kept := cached(root, [name], suite):
+            if kept := cached(root, choice):
                 progress.phase(f"keeping {_title(kept)}: {error.message}")
                 return kept
             raise
@@ -141,8 +166,8 @@ def _from_archive(root: Path, name: str, suite: str, busybox: Path, progress: Pr
                 _make_room(root, parts)
                 title = (parts[0].name, parts[0].version)
                 with _downloaded(home, archive, parts, progress) as files:
-                    found = _unpack(files, target, title, busybox, progress)
-        cache.write(_asked(root, name, suite), target.name)
+                    found = _unpack(files, target, title, boot, progress)
+        cache.write(_asked(root, choice), target.name)
         return found
 
 
@@ -184,7 +209,7 @@ def _unpack(
     files: Sequence[Path],
     target: Path,
     title: tuple[str, str],
-    busybox: Path,
+    boot: Boot,
     progress: Progress,
 ) -> Ready:
     """Unpack packages, and make what virtme-ng boots of them."""
@@ -196,10 +221,10 @@ def _unpack(
     try:
         for number, file in enumerate(files):
             progress.phase(f"unpacking {file.name} ({number + 1} of {len(files)})")
-            _run(["dpkg-deb", "--extract", str(file), str(content)], file, _UNPACK_SECONDS)
-        release = _arrange(content, partial, package)
+            unpacked.extract(file, content)
+        release = unpacked.arrange(content, partial, package)
         progress.phase("preparing its modules")
-        _prepare_modules(partial, release, package, busybox)
+        unpacked.prepare_modules(partial, release, package, boot)
         shutil.rmtree(content)
         ready = Ready(target, package, version, release)
         record = asdict(ready)
@@ -213,94 +238,6 @@ def _unpack(
     return ready
 
 
-def _arrange(content: Path, partial: Path, package: str) -> str:
-    """Move a package's image and modules to their places; return the kernel's release."""
-    image = next(iter(images(content)), None)
-    if image is None:
-        raise LabError(
-            f"--package: {package} has no kernel image",
-            hint="give one such as linux-image-amd64; a kernel in several files is given by "
-            "--package for each",
-        )
-    in_boot = image.parent.name == "boot"
-    release = image.name.removeprefix("vmlinuz-") if in_boot else image.parent.name
-    (partial / "boot").mkdir()
-    shutil.move(image, partial / "boot" / f"vmlinuz-{release}")
-    modules = partial / "modules/usr/lib/modules" / release
-    modules.mkdir(parents=True)
-    # kmod is built for one of the two places.
-    (partial / "modules/lib").symlink_to("usr/lib")
-    for place in ("lib/modules", "usr/lib/modules"):
-        there = content / place / release
-        if there.is_dir():
-            shutil.copytree(
-                there, modules, symlinks=True, dirs_exist_ok=True, copy_function=shutil.move
-            )
-    config = content / "boot" / f"config-{release}"
-    if config.exists():
-        shutil.move(config, modules / "config")
-    # Where Debian's linux-headers-<release> is once it is installed; BCC follows this.
-    if not (modules / "build").is_symlink():
-        (modules / "build").symlink_to(f"/usr/src/linux-headers-{release}")
-    return release
-
-
-def images(content: Path) -> list[Path]:
-    """Return the kernel images in an unpacked package."""
-    modules = ("lib/modules/*", "usr/lib/modules/*")
-    beside = [f"{place}/{name}" for place in modules for name in ("vmlinuz", "vmlinuz.unsigned")]
-    places = ("boot/vmlinuz-*", *beside)
-    return [found for place in places for found in sorted(content.glob(place))]
-
-
-def _prepare_modules(partial: Path, release: str, package: str, busybox: Path) -> None:
-    base = partial / "modules"
-    depmod = tools.find("depmod") or "depmod"
-    _run([depmod, "-a", "-b", str(base), release], base, _DEPMOD_SECONDS)
-    modules = modules_of(base, release, package)
-    (partial / "boot/initramfs").write_bytes(initramfs.image(busybox, modules))
-    decoy = partial / "lib/modules" / release
-    decoy.mkdir(parents=True)
-    # The empty list keeps virtme-ng from running depmod.
-    (decoy / "modules.dep").touch()
-
-
-def modules_of(
-    base: Path, release: str, package: str, names: Sequence[str] = _BOOT_MODULES
-) -> list[Path]:
-    """Return the files of modules, and of those that they need, in the order of loading.
-
-    :param base: has lib/modules of the release.
-    :raises LabError: the kernel has some of them neither as a module nor built in.
-    """
-    files: dict[str, None] = {}
-    lacking = []
-    for name in names:
-        modprobe = tools.find("modprobe") or "modprobe"
-        words = [modprobe, "--show-depends", "-C", "/var/empty", "-d", str(base), "-S", release]
-        done = process.run([*words, name], seconds=_ASK_SECONDS, check=False)
-        if done.returncode != 0:
-            lacking.append(name)
-        files |= dict.fromkeys(_INSMOD.findall(done.stdout))
-    if lacking:
-        raise LabError(
-            f"--package: {package} lacks {', '.join(lacking)}, without which the lab cannot boot "
-            "it",
-            hint=_remedy(base, package),
-        )
-    return [Path(file) for file in files]
-
-
-def _remedy(base: Path, package: str) -> str:
-    # Debian's linux-modules-... has the one, its linux-base-... the other.
-    for content in ("kernel", "modules.builtin"):
-        if not list((base / "lib/modules").glob(f"*/{content}")):
-            return f"its {content!r} is in another package; repeat --package with that file"
-    if "-cloud-" in package:
-        return f"a cloud flavour is without 9p; give {package.replace('-cloud', '')}"
-    return "give another package, such as linux-image-amd64"
-
-
 def _fields(file: Path) -> tuple[str, str]:
     """Return a package file's name and version."""
     words = ["dpkg-deb", "--show", "--showformat=${Package}\t${Version}", str(file)]
@@ -312,19 +249,6 @@ def _fields(file: Path) -> tuple[str, str]:
         )
     name, _, version = done.stdout.partition("\t")
     return name, version
-
-
-def _run(command: list[str], file: Path, seconds: float) -> None:
-    environment = dict(os.environ) | {"LC_ALL": "C"}
-    done = process.run(parent_death.tied(command), seconds=seconds, check=False, env=environment)
-    if done.returncode != 0:
-        if "No space left on device" in done.stderr:
-            raise apt.full_disk()
-        last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise LabError(
-            f"{Path(command[0]).name} failed on {file.name}: {last}",
-            hint="fetch the package again",
-        )
 
 
 def _make_room(root: Path, parts: Sequence[apt.Package]) -> None:
@@ -364,9 +288,9 @@ def _store(root: Path) -> Path:
     return root / "stock"
 
 
-def _asked(root: Path, name: str, suite: str) -> Path:
+def _asked(root: Path, choice: Choice) -> Path:
     """Return the file that says which kernel a name stood for when it was last fetched."""
-    return root / "apt/asked" / f"{suite.replace('/', '_') or 'machine'} {name}"
+    return root / "apt/asked" / f"{choice.source} {choice.package}"
 
 
 def _title(ready: Ready) -> str:

@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chaoskernel.errors import MissingTool
 from chaoskernel.extras import pip_install
+
+if TYPE_CHECKING:
+    from chaoskernel.lab.foreign import Architecture
 
 VIRTME_RUN = "virtme-run"
 SOURCES = Path("/usr/src")
@@ -33,9 +37,11 @@ class Need:
     places: tuple[str, ...]
 
 
+_QEMU = "qemu-system-x86_64"
+
 BOOT_NEEDS = (
     Need("virtme-ng", "", (VIRTME_RUN,)),
-    Need("qemu-system-x86_64", "qemu-system-x86", ("qemu-system-x86_64",)),
+    Need(_QEMU, "qemu-system-x86", (_QEMU,)),
     # Without udevd nothing names the guest's virtio ports: output and status are lost.
     Need(
         "udevd",
@@ -68,6 +74,21 @@ PACKAGE_NEEDS = (
     Need("depmod", "kmod", ("depmod",)),
 )
 _BUSYBOX = Need("a static busybox", "busybox-static", ("busybox", "/usr/lib/busybox/busybox"))
+
+
+def needs(architecture: Architecture | None) -> tuple[Need, ...]:
+    """Return what booting a guest takes.
+
+    :param architecture: the guest's; None for this machine's.
+    """
+    if architecture is None:
+        return BOOT_NEEDS
+    qemu = f"qemu-system-{architecture.machine}"
+    return (
+        *(need for need in BOOT_NEEDS if need.name != _QEMU),
+        Need(qemu, "qemu-system-arm", (qemu,)),
+        Need("mmdebstrap", "mmdebstrap", ("mmdebstrap",)),
+    )
 
 
 def find(place: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from chaoskernel.lab import initramfs, kernel, stock, tools
+from chaoskernel.lab import initramfs, kernel, tools, unpacked
 from chaoskernel.lab.kernel import Kernel
 from chaoskernel.lab.progress import Progress
 from tools.cluster import disk
@@ -41,7 +41,7 @@ def node_kernel(package: str, directory: Path, progress: Progress) -> Kernel:
     found = kernel.find_or_build(progress, kernel.Wanted(packages=(package,)))
     assert found.modules is not None
     base = found.modules.parents[2]
-    modules = stock.modules_of(base, found.release, package, _MODULES)
+    modules = unpacked.modules_of(base, found.release, package, _MODULES)
     image = directory / "initramfs"
     image.write_bytes(initramfs.image(tools.static_busybox(), modules, _INIT))
     return dataclasses.replace(found, initramfs=image)

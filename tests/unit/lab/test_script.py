@@ -58,7 +58,7 @@ def test_modules_are_in_place_before_tmp_hides_them() -> None:
     job = script.Job(("true",), Path("/"), modules=modules)
     lines = script.text(job, "dumb").splitlines()
     place = "/run/chaoskernel/modules"
-    bound = lines.index(f"mkdir -p {place} && mount --bind '{modules}' {place}")
+    bound = lines.index(f"mkdir -p {place} /lib/modules && mount --bind '{modules}' {place}")
     linked = lines.index(f"ln -sfn {place} /lib/modules/6.1.0-56-amd64")
     assert bound < linked < lines.index("mount -t tmpfs -o mode=1777 tmpfs /tmp")
     assert "modprobe" not in script.text(script.Job(("true",), Path("/")), "dumb")

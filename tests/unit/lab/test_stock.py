@@ -106,7 +106,10 @@ class Machine:
         return (self.top / "calls").read_text().split()
 
     def fetch(self, *names: str, suite: str = "") -> stock.Ready:
-        return stock.fetch(self.cache, names, suite, self.log)
+        return stock.fetch(self.cache, stock.Choice(names, suite), self.log)
+
+    def cached(self, *names: str, suite: str = "") -> stock.Ready | None:
+        return stock.cached(self.cache, stock.Choice(names, suite))
 
     def left(self) -> set[str]:
         """Return what is in the store, save for locks."""
@@ -143,9 +146,9 @@ def test_the_download_is_reported_with_its_size(machine: Machine) -> None:
 def test_it_is_found_again_without_asking_by_either_name(machine: Machine) -> None:
     ready = machine.fetch("linux-image-amd64")
     for name in ("linux-image-amd64", PACKAGE, f"{PACKAGE}=1-1"):
-        assert stock.cached(machine.cache, [name]) == ready
-    assert stock.cached(machine.cache, [f"{PACKAGE}=2-1"]) is None
-    assert stock.cached(machine.cache, ["linux-image-amd64"], "unstable") is None
+        assert machine.cached(name) == ready
+    assert machine.cached(f"{PACKAGE}=2-1") is None
+    assert machine.cached("linux-image-amd64", suite="unstable") is None
 
 
 def test_a_newer_version_is_taken_and_the_old_one_stays(machine: Machine) -> None:
@@ -155,11 +158,11 @@ def test_a_newer_version_is_taken_and_the_old_one_stays(machine: Machine) -> Non
     machine.publish(newer, "Size: 1", "2-1")
     machine.fill(newer, "boot/vmlinuz-6.1.0-57-amd64")
     machine.fill(newer, *(f"lib/modules/6.1.0-57-amd64/kernel/{name}.ko" for name in MODULES))
-    assert stock.cached(machine.cache, ["linux-image-amd64"]) == old
+    assert machine.cached("linux-image-amd64") == old
     new = machine.fetch("linux-image-amd64")
     assert (new.package, new.version) == (newer, "2-1")
-    assert stock.cached(machine.cache, ["linux-image-amd64"]) == new
-    assert stock.cached(machine.cache, [PACKAGE]) == old
+    assert machine.cached("linux-image-amd64") == new
+    assert machine.cached(PACKAGE) == old
     assert {each.package for each in stock.everything(machine.cache)} == {PACKAGE, newer}
 
 
@@ -282,14 +285,14 @@ def test_a_failure_leaves_no_kernel(
     assert caught.value.hint
     assert machine.left() == set()
     assert not list((machine.cache / "apt").glob("*/download"))
-    assert stock.cached(machine.cache, ["linux-image-amd64"]) is None
+    assert machine.cached("linux-image-amd64") is None
 
 
 def test_an_unfinished_kernel_is_not_taken_and_is_made_anew(machine: Machine) -> None:
     ready = machine.fetch("linux-image-amd64")
     (ready.directory / "kernel.json").unlink()
     (machine.cache / "stock" / f"{ready.directory.name}.partial").mkdir()
-    assert stock.cached(machine.cache, ["linux-image-amd64"]) is None
+    assert machine.cached("linux-image-amd64") is None
     assert stock.everything(machine.cache) == []
     assert machine.fetch("linux-image-amd64") == ready
     assert machine.left() == {ready.directory.name}
@@ -310,9 +313,9 @@ def test_a_file_is_known_by_its_content(machine: Machine) -> None:
     file.write_text("one")
     ready = machine.fetch(str(file))
     assert (ready.package, ready.version, ready.release) == ("linux-image-local", "9.9", RELEASE)
-    assert stock.cached(machine.cache, [str(file)]) == ready
+    assert machine.cached(str(file)) == ready
     file.write_text("two")
-    assert stock.cached(machine.cache, [str(file)]) is None
+    assert machine.cached(str(file)) is None
     assert machine.fetch(str(file)).directory != ready.directory
 
 
@@ -353,7 +356,7 @@ def test_a_file_that_is_no_package_is_refused(machine: Machine) -> None:
 def test_a_damaged_record_is_no_kernel(machine: Machine, damage: str) -> None:
     ready = machine.fetch("linux-image-amd64")
     (ready.directory / "kernel.json").write_text(damage)
-    assert stock.cached(machine.cache, ["linux-image-amd64"]) is None
+    assert machine.cached("linux-image-amd64") is None
 
 
 def test_a_machine_without_apt_can_still_take_a_file(

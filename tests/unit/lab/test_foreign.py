@@ -1,0 +1,128 @@
+"""Guests of another architecture: their root, and what they see of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from chaoskernel.errors import LabError
+from chaoskernel.lab import apt, foreign, guest, script, stock, tools
+from chaoskernel.lab.foreign import ARCHITECTURES
+from chaoskernel.lab.kernel import Kernel, Wanted
+
+ARM64 = ARCHITECTURES["arm64"]
+MAKES_A_ROOT = 'for word; do last=$word; done; mkdir -p "$last/usr/bin"; echo "$@" >"$FAKE/called"'
+
+
+class Log:
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+
+    def phase(self, text: str) -> None:
+        self.phases.append(text)
+
+    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
+        raise AssertionError("no step counts")
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for what makes a root."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name, code in (("mmdebstrap", MAKES_A_ROOT), ("python", 'echo "$@" >"$FAKE/pip"')):
+        (place / name).write_text(f"#!/bin/sh\nFAKE={tmp_path}\n{code}\n")
+        (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    monkeypatch.setattr(foreign.sys, "executable", str(place / "python"))  # type: ignore[attr-defined]
+    return tmp_path
+
+
+def test_a_root_has_packages_of_its_architecture_and_is_made_once(programs: Path) -> None:
+    log, cache = Log(), programs / "cache"
+    root = foreign.make(cache, ARM64, log)
+    assert root == foreign.directory(cache, ARM64)
+    assert "--architectures=arm64" in (programs / "called").read_text()
+    pip = (programs / "pip").read_text().split()
+    assert "--platform=manylinux_2_17_aarch64" in pip
+    assert "--only-binary=:all:" in pip
+    assert "chaostoolkit" in pip
+    for name in ("chaoskernel", "chaos", "pytest"):
+        assert os.access(root / "usr/bin" / name, os.X_OK)
+    (programs / "called").unlink()
+    assert foreign.make(cache, ARM64, Log()) == root
+    assert not (programs / "called").exists()
+
+
+@pytest.mark.parametrize("program", ["mmdebstrap", "python"])
+def test_a_root_that_cannot_be_made_leaves_nothing(programs: Path, program: str) -> None:
+    said = "E: Unable to locate package x"
+    (programs / "bin" / program).write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
+    cache = programs / "cache"
+    with pytest.raises(LabError, match=f"{program} cannot make the guest's root: {said}"):
+        foreign.make(cache, ARM64, Log())
+    left = {path.suffix for path in (cache / "roots").iterdir()}
+    assert left == {".lock"}
+
+
+def test_each_directory_is_shown_once_and_has_a_place(tmp_path: Path) -> None:
+    odd = Path("/cache/a=b~c/modules")
+    given = [Path("/work/app/deep"), Path("/work/app"), odd, Path("/"), Path("/srv/x")]
+    shown = foreign.shown(tmp_path, given)
+    assert set(shown) == {Path("/work/app"), Path("/cache"), Path("/srv/x")}
+    assert all((tmp_path / each.relative_to("/")).is_dir() for each in shown)
+
+
+def kernel(root: Path) -> Kernel:
+    (root / "etc").mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    return Kernel(Path("/k/vmlinuz-6.12"), "6.12", None, "stock", architecture=ARM64, root=root)
+
+
+def test_the_guest_has_its_own_root_and_sees_the_directories(tmp_path: Path) -> None:
+    found = kernel(tmp_path / "root")
+    job = script.Job(("true",), Path("/work"), shown=(Path("/work"),))
+    line = guest.command_line(found, job, guest.Machine(), "tcg", Path("/tmp/mail"))
+    assert "--arch=aarch64" in line
+    assert f"--root={tmp_path}/root" in line
+    assert "--rodir=/run/chaoskernel/host0=/work" in line
+    assert [word for word in line if "overlay" in word] == ["--overlay-rwdir=/etc"]
+    assert not [word for word in line if "uart8250" in word]
+    lines = script.text(job, "dumb").splitlines()
+    bound = lines.index("mkdir -p /work && mount --bind /run/chaoskernel/host0 /work")
+    assert bound < lines.index("mount -t tmpfs -o mode=1777 tmpfs /tmp")
+
+
+def test_it_is_emulated_without_trying(tmp_path: Path) -> None:
+    assert guest.acceleration(kernel(tmp_path / "root"), tmp_path) == "tcg"
+
+
+def test_a_kernel_of_another_architecture_is_the_distributions(tmp_path: Path) -> None:
+    wanted = Wanted(architecture="arm64")
+    assert wanted.is_stock
+    assert wanted.choice.package == "linux-image-6.12-arm64"
+    assert wanted.choice.source == "machine arm64"
+    assert stock.cached(tmp_path, wanted.choice) is None
+
+
+def test_apt_is_asked_for_packages_of_the_architecture(tmp_path: Path) -> None:
+    words = apt.Archive(tmp_path, architecture="arm64")._command("apt-get", "update")
+    assert "--option=APT::Architecture=arm64" in words
+    assert not [
+        word for word in apt.Archive(tmp_path)._command("apt-get") if "Architecture" in word
+    ]
+
+
+def test_it_takes_the_emulator_of_the_architecture() -> None:
+    names = {need.name for need in tools.needs(ARM64)}
+    assert {"qemu-system-aarch64", "mmdebstrap"} <= names
+    assert "qemu-system-x86_64" not in names
+    assert tools.needs(None) == tools.BOOT_NEEDS
+
+
+def test_a_record_is_written_last(programs: Path) -> None:
+    root = foreign.make(programs / "cache", ARM64, Log())
+    assert json.loads((root.parent / "root.json").read_text()) == {"suite": "bookworm"}
