@@ -21,7 +21,7 @@ ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale study check fuzz lab lab-without-btf image image-slim packages format clean root \
-	test test-agent test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-newer test-newest test-node \
+	test test-agent test-arm64 test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
 	test-stock test-without-btf $(ON_STOCK) $(HOOKS_ON_STOCK)
@@ -231,6 +231,14 @@ check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 # Some tests wait, so there are more processes than cores.
+# The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
+test-arm64: $(OBJECT)
+	@tools/packages tools/lab/arm64.txt
+	@$(BIN)/chaoskernel lab build --arch arm64
+	@$(BIN)/chaoskernel lab run --arch arm64 --timeout 7200 $(IN_LAB) -- \
+		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
+		tests/stock/test_hook_table.py
+
 check: $(OBJECT)
 	@mkdir -p build
 	@$(BIN)/ruff check --quiet
