@@ -89,46 +89,44 @@ class TestSlab:
 
 
 def test_a_page_fault_makes_writes_to_a_pipe_fail(
-    arm: Arm, victim: Victim, bystander: Victim
+    arm: Arm, victim: Victim, bystander: Victim, mechanism: Mechanism
 ) -> None:
-    for mechanism in MECHANISMS:
-        fault = arm(
-            Fault(
-                name="page",
-                kind=Kind.PAGE,
-                callchain=(Frame("pipe_write"),),
-                scope=Scope(pids=(victim.pid,)),
-                limits=Limits(duration=600),
-                mechanism=mechanism,
-            )
+    fault = arm(
+        Fault(
+            name="page",
+            kind=Kind.PAGE,
+            callchain=(Frame("pipe_write"),),
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+            mechanism=mechanism,
         )
-        assert fault.placement.mechanism is mechanism
-        assert victim.does("pipe", 4) == [errno.ENOMEM] * 4
-        assert bystander.does("pipe", 4) == [0] * 4
-        assert fault.counters()["injected"] == 4
-        assert fault.disarm() == []
-        assert victim.does("pipe", 4) == [0] * 4
+    )
+    assert fault.placement.mechanism is mechanism
+    assert victim.does("pipe", 4) == [errno.ENOMEM] * 4
+    assert bystander.does("pipe", 4) == [0] * 4
+    assert fault.counters()["injected"] == 4
+    assert fault.disarm() == []
+    assert victim.does("pipe", 4) == [0] * 4
 
 
 def test_a_bio_fault_makes_reads_of_a_disk_fail(
-    arm: Arm, victim: Victim, bystander: Victim, ram_disk: Path
+    arm: Arm, victim: Victim, bystander: Victim, ram_disk: Path, mechanism: Mechanism
 ) -> None:
-    for mechanism in MECHANISMS:
-        fault = arm(
-            Fault(
-                name="bio",
-                kind=Kind.BIO,
-                scope=Scope(pids=(victim.pid,)),
-                limits=Limits(duration=600),
-                mechanism=mechanism,
-            )
+    fault = arm(
+        Fault(
+            name="bio",
+            kind=Kind.BIO,
+            scope=Scope(pids=(victim.pid,)),
+            limits=Limits(duration=600),
+            mechanism=mechanism,
         )
-        assert fault.placement.mechanism is mechanism
-        assert victim.does("read", ram_disk, 4) == [errno.EIO] * 4
-        assert bystander.does("read", ram_disk, 4) == [0] * 4
-        assert fault.counters()["injected"] == 4
-        assert fault.disarm() == []
-        assert victim.does("read", ram_disk, 4) == [0] * 4
+    )
+    assert fault.placement.mechanism is mechanism
+    assert victim.does("read", ram_disk, 4) == [errno.EIO] * 4
+    assert bystander.does("read", ram_disk, 4) == [0] * 4
+    assert fault.counters()["injected"] == 4
+    assert fault.disarm() == []
+    assert victim.does("read", ram_disk, 4) == [0] * 4
 
 
 def test_a_hook_that_is_never_called_is_refused_and_let_go(
