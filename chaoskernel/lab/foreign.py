@@ -44,7 +44,7 @@ _BESIDE = ("chaostoolkit", "pytest >= 8")
 _PROGRAMS = {
     "chaoskernel": "from chaoskernel.cli import main; main()",
     "chaos": "from chaostoolkit.__main__ import cli; cli()",
-    "pytest": "import pytest; raise SystemExit(pytest.console_main())",
+    "pytest": "import sys, pytest; sys.exit(pytest.main())",
 }
 _WHEELS = ("manylinux_2_17", "manylinux_2_28", "manylinux_2_34", "manylinux2014")
 _RECORD = "root.json"
@@ -126,7 +126,7 @@ def own_place() -> Path:
 
 
 def _home(where: Path, architecture: Architecture) -> Path:
-    wanted = "\n".join((_SUITE, *_PACKAGES, *_requirements()))
+    wanted = "\n".join((_SUITE, *_PACKAGES, *_requirements(), *_PROGRAMS.values()))
     return (
         where / "roots" / f"{architecture.name}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     )
