@@ -93,7 +93,8 @@ def armed_agents(
 
     :param environments: variables beside this process's own, by the same keys.
     """
-    words = agent_command(agent_python(), owner=os.getpid())
+    needs_bcc = not all(fault.needs_core for fault in faults.values())
+    words = agent_command(agent_python(needs_bcc=needs_bcc), owner=os.getpid())
     started: dict[str, Agent] = {}
     try:
         for key, fault in faults.items():
