@@ -302,8 +302,8 @@ packages:
 	@tools/packages
 
 # setup makes them too; here they follow their source, and one stands for all.
-$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) chaoskernel/compiler/clang.py | $(READY)
-	@$(BIN)/python -m chaoskernel.compiler.clang
+$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) chaoskernel/compiler/clang.py chaoskernel/compiler/shipped.py | $(READY)
+	@$(BIN)/python -m chaoskernel.compiler.shipped
 
 $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages
 	@echo "setting up $(VENV)"

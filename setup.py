@@ -20,14 +20,14 @@ class BuildWithObjects(build_py):
 
     def run(self) -> None:
         super().run()
-        from chaoskernel.compiler import clang  # noqa: PLC0415 - see above
+        from chaoskernel.compiler import clang, shipped  # noqa: PLC0415 - see above
         from chaoskernel.errors import ChaosKernelError, MissingTool  # noqa: PLC0415
 
         root = HERE if self.editable_mode else Path(self.build_lib)
         place = root / "chaoskernel" / "bpf"
         place.mkdir(parents=True, exist_ok=True)
         try:
-            clang.compile_all(place)
+            shipped.compile_all(place)
         except MissingTool as error:
             # pip shows the last line: it has to have the cause and the remedy.
             raise SystemExit(

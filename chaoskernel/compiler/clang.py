@@ -1,9 +1,7 @@
 """C of chaoskernel/bpf -> a BPF object, by clang and bpftool.
 
-Setup makes the objects that are shipped with it, one for each architecture, and objects.py those
-of faults that have predicates.  Standard library only.
-
-`python -m chaoskernel.compiler.clang` makes the former beside their source.
+shipped.py makes those of the wheel with it, and objects.py those of faults that have predicates.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaoskernel import process, scratch
-from chaoskernel.bpf.text import object_name
 from chaoskernel.errors import UnsupportedKernel
 
 SOURCE = Path(__file__).resolve().parents[1] / "bpf" / "inject.bpf.c"
@@ -57,13 +54,3 @@ def compile_object(
             seconds=_SECONDS,
         )
         process.run(["bpftool", "gen", "object", str(output), str(raw)], seconds=_SECONDS)
-
-
-def compile_all(directory: Path) -> None:
-    """Compile the objects that are shipped, into a directory; see `compile_object`."""
-    for machine in ARCHITECTURES:
-        compile_object(directory / object_name(machine), machine=machine)
-
-
-if __name__ == "__main__":
-    compile_all(SOURCE.parent)
