@@ -23,6 +23,8 @@ from tests.unit.agent.conftest import Said
 from tests.unit.agent.engines import FakeArmed, FakeEngine, a_fault
 from tests.unit.agent.test_main import agent
 
+pytestmark = pytest.mark.slow  # whole agents
+
 
 def test_it_ends_at_the_deadline_also_when_its_input_has_ended(
     pipe: tuple[Requests, int], said: Said

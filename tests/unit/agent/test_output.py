@@ -26,6 +26,8 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Limits
 from tests.waiting import within
 
+pytestmark = pytest.mark.slow  # whole agents
+
 PAGE = 4096
 ASKED = 4000
 """Questions whose answers take more room than an agent keeps for them."""
