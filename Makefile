@@ -97,7 +97,7 @@ BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 WITHOUT_BTF := --config tests/kernels/without-btf.config
 # These boot machines themselves.
 ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/test_cluster.py \
-	tests/e2e/test_stock_node.py
+	tests/e2e/test_stock_node.py tests/e2e/test_first_experiment.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
 test-injection: $(OBJECT)
@@ -230,7 +230,6 @@ test-newest: $(OBJECT)
 check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
-# Some tests wait, so there are more processes than cores.
 # The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
 test-arm64: $(OBJECT)
 	@tools/packages tools/lab/arm64.txt
@@ -239,6 +238,7 @@ test-arm64: $(OBJECT)
 		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
 		tests/stock/test_hook_table.py
 
+# Some tests wait, so there are more processes than cores.
 check: $(OBJECT)
 	@mkdir -p build
 	@$(BIN)/ruff check --quiet
