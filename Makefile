@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 C_FILES := $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h benchmarks/guest/*.c experiments/*.c tools/cluster/*.c)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
-OBJECT := chaoskernel/bpf/inject.x86_64.bpf.o
+OBJECTS := $(foreach machine,x86_64 aarch64,chaoskernel/bpf/inject.$(machine).bpf.o)
 DEMO := build/demo
 
 FIGURES := docs/figures
@@ -35,7 +35,7 @@ demo: $(READY) lab
 	@$(BIN)/python -m tools.figure $(DEMO)/demo.svg $(FIGURES)/demo.svg
 
 # The same on a kernel as it comes from Debian: nothing of it is compiled.
-demo-stock: $(OBJECT)
+demo-stock: $(OBJECTS)
 	@mkdir -p $(DEMO)
 	@$(BIN)/chaoskernel lab run --package $(firstword $(STOCK)) --rw $(DEMO) --timeout 600 -- \
 		$(BIN)/chaos --no-version-check --no-log-file \
@@ -100,7 +100,7 @@ ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/tes
 	tests/e2e/test_stock_node.py tests/e2e/test_first_experiment.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
-test-injection: $(OBJECT)
+test-injection: $(OBJECTS)
 	@$(BIN)/python -m tests.property.injection --count 100000 --seed $(or $(SEED),1)
 
 test: root check lab ready-for-cluster
@@ -117,7 +117,7 @@ test: root check lab ready-for-cluster
 
 # docs/first-experiment.md, command by command: an environment of its own, and three boots of a
 # stock kernel.
-test-first-experiment: $(OBJECT)
+test-first-experiment: $(OBJECTS)
 	@$(BIN)/pytest --verbose --capture=no tests/e2e/test_first_experiment.py
 
 # All of what the engines have in common, with each of them: half an hour.
@@ -125,7 +125,7 @@ test-contract: lab
 	@$(BIN)/chaoskernel lab run --timeout 5400 $(IN_LAB) -- $(LAB_PYTEST) tests/functional
 
 # The same on a newer kernel; it builds that kernel, and takes as long.
-test-newer: $(OBJECT)
+test-newer: $(OBJECTS)
 	@tools/packages tools/lab/packages.txt
 	@tools/packages tests/kernels/packages.txt
 	@$(BIN)/chaoskernel lab build $(KERNEL_NEWER)
@@ -153,7 +153,7 @@ test-node: lab ready-for-cluster
 	@$(BIN)/python -m tools.cluster enter -- $(LAB_PYTEST) tests/e2e/test_cluster.py $(TOLD_APART)
 
 # The same with Debian's own kernel on the node.
-test-stock-node: $(OBJECT) ready-for-cluster
+test-stock-node: $(OBJECTS) ready-for-cluster
 	@$(BIN)/python -m tools.cluster enter -- \
 		$(LAB_PYTEST) tests/e2e/test_stock_node.py $(TOLD_APART)
 
@@ -190,7 +190,7 @@ test-without-btf: lab-without-btf
 		tests/functional/test_limits.py tests/functional/test_chain.py \
 		-k "without_btf or (bcc and not fmod_ret and not (lock_of or set_mm or setup_arg or is_hot))"
 
-lab-without-btf: $(OBJECT)
+lab-without-btf: $(OBJECTS)
 	@tools/packages tools/lab/packages.txt
 	@$(BIN)/chaoskernel lab build $(WITHOUT_BTF)
 
@@ -211,18 +211,18 @@ test-stock: $(ON_STOCK)
 
 # One boot for each kernel.  `make test` leaves out what tries every fault once more.
 STOCK_TESTS := tests/stock
-$(ON_STOCK): test-on-%: $(OBJECT)
+$(ON_STOCK): test-on-%: $(OBJECTS)
 	@$(BIN)/chaoskernel lab run --timeout 3600 $(IN_LAB) --package $* -- \
 		$(LAB_PYTEST) $(STOCK_TESTS) $(TOLD_APART)
 
 # What differs from kernel to kernel; `make test` plays the rest on one of them alone.
-$(HOOKS_ON_STOCK): test-hooks-on-%: $(OBJECT)
+$(HOOKS_ON_STOCK): test-hooks-on-%: $(OBJECTS)
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) --package $* -- \
 		$(LAB_PYTEST) tests/stock/test_hook_table.py tests/stock/test_named_faults.py \
 		-k "not owners" $(TOLD_APART)
 
 # The same on the newest kernel that the distribution has.
-test-newest: $(OBJECT)
+test-newest: $(OBJECTS)
 	@$(BIN)/chaoskernel lab build --suite unstable
 	@$(BIN)/chaoskernel lab run --timeout 3000 $(IN_LAB) --suite unstable -- $(LAB_PYTEST) tests/stock
 
@@ -231,7 +231,7 @@ check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 # The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
-test-arm64: $(OBJECT)
+test-arm64: $(OBJECTS)
 	@tools/packages tools/lab/arm64.txt
 	@$(BIN)/chaoskernel lab build --arch arm64
 	@$(BIN)/chaoskernel lab run --arch arm64 --timeout 7200 $(IN_LAB) -- \
@@ -239,7 +239,7 @@ test-arm64: $(OBJECT)
 		tests/stock/test_hook_table.py
 
 # Some tests wait, so there are more processes than cores.
-check: $(OBJECT)
+check: $(OBJECTS)
 	@mkdir -p build
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
@@ -250,7 +250,7 @@ check: $(OBJECT)
 	@$(BIN)/pytest --quiet --numprocesses 4 --dist loadfile -m "not slow" tests/unit
 
 # The unit tests that compile or start whole programs, and many examples for the property tests.
-test-slow: $(OBJECT)
+test-slow: $(OBJECTS)
 	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "slow or hypothesis" \
 		--hypothesis-profile many tests/unit
 
@@ -266,7 +266,7 @@ format: $(READY)
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/clang-format -i $(C_FILES)
 
-lab: $(OBJECT)
+lab: $(OBJECTS)
 	@tools/packages tools/lab/packages.txt
 	@$(BIN)/chaoskernel lab build
 
@@ -280,7 +280,7 @@ image: build/image/chaoskernel.tar image-slim
 image-slim: build/image/chaoskernel-slim.tar
 
 # Without a container engine: the chroot isolation asks for no namespaces of its own.
-build/image/%.tar: build/image/%.rootfs Containerfile .containerignore $(OBJECT) $(AGENT_FILES)
+build/image/%.tar: build/image/%.rootfs Containerfile .containerignore $(OBJECTS) $(AGENT_FILES)
 	@version=$$($(BIN)/python -c 'import chaoskernel; print(chaoskernel.__version__)'); \
 	tag=localhost/$*:$$version; rm -f $@; \
 	buildah bud --quiet --isolation chroot --build-arg VERSION=$$version \
@@ -301,8 +301,9 @@ build/image/%.rootfs: Makefile
 packages:
 	@tools/packages
 
-# setup makes them too; here they follow their source, and one stands for all.
-$(OBJECT): $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) chaoskernel/compiler/clang.py chaoskernel/compiler/shipped.py | $(READY)
+# setup makes them too; here they follow their source.
+$(OBJECTS) &: $(wildcard chaoskernel/bpf/*.[ch] chaoskernel/bpf/logic/*.h) \
+		chaoskernel/compiler/clang.py chaoskernel/compiler/shipped.py | $(READY)
 	@$(BIN)/python -m chaoskernel.compiler.shipped
 
 $(READY): setup.cfg setup.py pyproject.toml packages.txt | packages

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-_DISTRIBUTION = "chaostoolkit-kernel"
+DISTRIBUTION = "chaostoolkit-kernel"
 _OF_EXTRA = re.compile(r"""^(?P<wanted>[^;]+);.*extra\s*==\s*['"](?P<extra>[\w-]+)['"]""")
 
 
@@ -19,7 +19,7 @@ def pip_install(extra: str) -> str:
 
 def _wanted(extra: str) -> list[str]:
     try:
-        required = metadata.requires(_DISTRIBUTION) or []
+        required = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         required = []
     found = [found for each in required if (found := _OF_EXTRA.match(each))]

@@ -22,6 +22,9 @@ from chaoskernel.kernel.symbols import Symbols
 _RETURN_TRAMPOLINES = ("arch_rethook_trampoline", "__kretprobe_trampoline", "kretprobe_trampoline")
 """Names of what a kretprobe returns to, of newer kernels first."""
 
+_KNOWN = ("x86_64", "aarch64")
+"""Machines on which the program finds the number of the system call: see entry_of()."""
+
 _OF_PAGE_FAULTS = "handle_mm_fault"
 """All page faults come through it; mm/memory.c has it, and no other file can have it inlined."""
 
@@ -132,12 +135,11 @@ def warnings(placement: Placement, machine: str = os.uname().machine) -> list[st
     fails_pages = not placement.frames and any(
         placed.probe.symbol in RETRIED for placed in placement.hooks
     )
-    tells = machine in ("x86_64", "aarch64") and placement.layout.page_fault.size
-    if fails_pages and not tells:
+    if fails_pages and (machine not in _KNOWN or not placement.layout.page_fault.size):
         lacks.append("requests of page faults are not told apart, and fail with the others")
     if not lacks:
         return []
-    if machine not in ("x86_64", "aarch64") and not hidden:
+    if machine not in _KNOWN and not hidden:
         return [f"on {machine}, {', and '.join(lacks)}; a call chain keeps to system calls"]
     what = "its kretprobe trampoline" if by_kprobe else _OF_PAGE_FAULTS
     why, remedy = hidden or (f"the kernel does not list {what}", _LISTS_ALL)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -23,12 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import chaoskernel
-from chaoskernel import process
-from chaoskernel.errors import LabError
-from chaoskernel.lab import cache, parent_death, script
+from chaoskernel.extras import DISTRIBUTION
+from chaoskernel.lab import cache, script, step
 from chaoskernel.lab.progress import Progress
 
-DISTRIBUTION = "chaostoolkit-kernel"
 DEPENDENCIES = "/opt/python"
 """Where a guest has what this project depends on."""
 
@@ -59,18 +56,22 @@ class Architecture:
 
     :param name: Debian's, such as arm64.
     :param machine: what `uname -m` says there, which QEMU's program is named by.
+    :param emulator: Debian's package that has that program.
     :param package: the kernel that is booted unless another one is named.
     :param boot_modules: what the boot needs beside what every architecture does.
     """
 
     name: str
     machine: str
+    emulator: str
     package: str
     boot_modules: tuple[str, ...] = ()
 
 
 ARCHITECTURES = {
-    "arm64": Architecture("arm64", "aarch64", "linux-image-6.12-arm64", ("virtio_mmio",)),
+    "arm64": Architecture(
+        "arm64", "aarch64", "qemu-system-arm", "linux-image-6.12-arm64", ("virtio_mmio",)
+    ),
 }
 
 
@@ -178,11 +179,5 @@ def _pip(root: Path, architecture: Architecture) -> list[str]:
 
 
 def _run(command: list[str], seconds: float) -> None:
-    done = process.run(parent_death.tied(command), seconds=seconds, check=False)
-    if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if re.match(r"(?i)(E:|error)", line)]
-        last = (said or done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise LabError(
-            f"{Path(command[0]).name} cannot make the guest's root: {last}",
-            hint="check the network and the disk, and try again",
-        )
+    trouble = f"{Path(command[0]).name} cannot make the guest's root"
+    step.run(command, seconds=seconds, trouble=trouble, hint="check the network, and try again")

@@ -54,11 +54,6 @@ _KERNEL_OPTIONS = (
     "softlockup_panic=1",
 )
 
-_CONSOLE_OPTIONS = (
-    # A second serial port keeps the kernel's warnings and its last words.
-    "earlycon=uart8250,io,0x2f8,115200",
-    "keep_bootcon",
-)
 _OF_THE_LABS_KERNEL = ("ext4", "btrfs")
 _IP = tools.Need("ip", "iproute2", ("ip",))
 
@@ -112,9 +107,7 @@ def run(
     :raises LostGuest: the guest ended without the command's exit status.
     :raises TimeLimit: the limit was reached; the guest was killed.
     """
-    own = _checked(extras, kernel)
-    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules, own)
-    job = _at_home(job, kernel)
+    job = _job(kernel, command, directory, rw, env, extras)
     size = machine or Machine()
     hardware = acceleration(kernel, root)
     streams = (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer)
@@ -144,9 +137,7 @@ def shell(
 
     The parameters and errors are those of `run`; a shell has no status to lose.
     """
-    own = _checked(extras, kernel)
-    job = script.Job((), Path.cwd(), writable(rw), env or {}, kernel.modules, own)
-    job = _at_home(job, kernel)
+    job = _job(kernel, (), None, rw, env, extras)
     hardware = acceleration(kernel, root)
     with work_directory.made(job) as mail, _terminal_kept():
         disks.make(job.extras.disks, mail)
@@ -192,7 +183,6 @@ def command_line(
         *(f"--rwdir={there}={here}" for there, here in script.shares(job, mail).items()),
         *(f"--rodir={there}={here}" for there, here in script.read_only(job).items()),
         *(f"--kopt={option}" for option in _KERNEL_OPTIONS),
-        *(f"--kopt={option}" for option in (() if kernel.root else _CONSOLE_OPTIONS)),
         *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
         *(f"--qemu-opt={word}" for word in disks.words(job.extras.disks, mail)),
         *(f"--qemu-opt={word}" for word in script.network_words(job.extras.ports)),
@@ -202,7 +192,16 @@ def command_line(
 
 
 def _console(mail: Path) -> tuple[str, ...]:
-    return ("--qemu-opt=-serial", f"--qemu-opt=file:{mail / work_directory.CONSOLE}")
+    """Return the options of a second serial port, which keeps the kernel's warnings and last words.
+
+    The machine that QEMU makes for arm64 has no such port.
+    """
+    return (
+        "--kopt=earlycon=uart8250,io,0x2f8,115200",
+        "--kopt=keep_bootcon",
+        "--qemu-opt=-serial",
+        f"--qemu-opt=file:{mail / work_directory.CONSOLE}",
+    )
 
 
 def _of_another(kernel: Kernel) -> tuple[str, ...]:
@@ -212,18 +211,30 @@ def _of_another(kernel: Kernel) -> tuple[str, ...]:
     return (f"--arch={kernel.architecture.machine}", f"--root={kernel.root}")
 
 
-def _at_home(job: script.Job, kernel: Kernel) -> script.Job:
-    """Return a job with what makes it feel at home where the root is not this machine's."""
-    if not kernel.root:
-        return job
+def _job(
+    kernel: Kernel,
+    command: Sequence[str],
+    directory: Path | None,
+    rw: Sequence[Path],
+    env: Mapping[str, str] | None,
+    extras: script.Extras | None,
+) -> script.Job:
+    """Return what a guest shall do, once this machine has all that the boot needs; see `run`."""
+    own = _checked(extras, kernel)
+    job = script.Job(command, directory or Path.cwd(), writable(rw), env or {}, kernel.modules, own)
+    return _with_this_machine(job, kernel.root) if kernel.root else job
+
+
+def _with_this_machine(job: script.Job, root: Path) -> script.Job:
+    """Return a job with what it needs of this machine where the guest has a root of its own."""
     own = foreign.own_place()
-    wanted = (job.directory, own, *job.rw, *job.extras.copies, *filter(None, (kernel.modules,)))
+    wanted = (job.directory, own, *job.rw, *job.extras.copies, *filter(None, (job.modules,)))
     env = {
         "PYTHONPATH": f"{foreign.DEPENDENCIES}:{own}",
         "PYTHONPYCACHEPREFIX": "/var/cache/python",
         **job.env,
     }
-    return dataclasses.replace(job, env=env, shown=foreign.shown(kernel.root, wanted))
+    return dataclasses.replace(job, env=env, shown=foreign.shown(root, wanted))
 
 
 def _checked(extras: script.Extras | None, kernel: Kernel) -> script.Extras:

@@ -178,12 +178,11 @@ def find_or_build(
     where = cache.root() if root is None else root
     architecture = wanted.choice.architecture
     tools.require(tools.needs(architecture))
-    if not newest and (found := find(wanted, root=where)):
+    asks_archive = wanted.is_stock and newest
+    if not asks_archive and (found := find(wanted, root=where)):
         return found
     if wanted.is_stock:
         return _stock(stock.fetch(where, wanted.choice, progress), architecture, where)
-    if found := find(wanted, root=where):
-        return found
     tools.require(tools.BUILD_NEEDS)
     source = _source(wanted)
     if source is None:

@@ -86,7 +86,7 @@ def needs(architecture: Architecture | None) -> tuple[Need, ...]:
     qemu = f"qemu-system-{architecture.machine}"
     return (
         *(need for need in BOOT_NEEDS if need.name != _QEMU),
-        Need(qemu, "qemu-system-arm", (qemu,)),
+        Need(qemu, architecture.emulator, (qemu,)),
         Need("mmdebstrap", "mmdebstrap", ("mmdebstrap",)),
     )
 

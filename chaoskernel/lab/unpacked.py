@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from chaoskernel import process
 from chaoskernel.errors import LabError
-from chaoskernel.lab import apt, initramfs, parent_death, tools
+from chaoskernel.lab import initramfs, step, tools
 
 # What the guest's root, its streams and its status come through.
 BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "virtio_console", "overlay")
@@ -38,7 +37,10 @@ def extract(file: Path, content: Path) -> None:
 
 
 def arrange(content: Path, partial: Path, package: str) -> str:
-    """Move a package's image and modules to their places; return the kernel's release."""
+    """Move a package's image and modules to their places; return the kernel's release.
+
+    :raises LabError: there is no image among its files.
+    """
     image = next(iter(images(content)), None)
     if image is None:
         raise LabError(
@@ -78,6 +80,10 @@ def images(content: Path) -> list[Path]:
 
 
 def prepare_modules(partial: Path, release: str, package: str, boot: Boot) -> None:
+    """Write the lists of the modules, and the initramfs that loads what the boot needs.
+
+    :raises LabError: the kernel lacks a module without which it cannot boot here.
+    """
     base = partial / "modules"
     depmod = tools.find("depmod") or "depmod"
     _run([depmod, "-a", "-b", str(base), release], base, _DEPMOD_SECONDS)
@@ -126,13 +132,5 @@ def _remedy(base: Path, package: str) -> str:
 
 
 def _run(command: list[str], file: Path, seconds: float) -> None:
-    environment = dict(os.environ) | {"LC_ALL": "C"}
-    done = process.run(parent_death.tied(command), seconds=seconds, check=False, env=environment)
-    if done.returncode != 0:
-        if "No space left on device" in done.stderr:
-            raise apt.full_disk()
-        last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise LabError(
-            f"{Path(command[0]).name} failed on {file.name}: {last}",
-            hint="fetch the package again",
-        )
+    trouble = f"{Path(command[0]).name} failed on {file.name}"
+    step.run(command, seconds=seconds, trouble=trouble, hint="fetch the package again")

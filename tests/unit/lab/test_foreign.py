@@ -12,20 +12,10 @@ from chaoskernel.errors import LabError
 from chaoskernel.lab import apt, foreign, guest, script, stock, tools
 from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.kernel import Kernel, Wanted
+from tests.unit.lab.log import Log
 
 ARM64 = ARCHITECTURES["arm64"]
 MAKES_A_ROOT = 'for word; do last=$word; done; mkdir -p "$last/usr/bin"; echo "$@" >"$FAKE/called"'
-
-
-class Log:
-    def __init__(self) -> None:
-        self.phases: list[str] = []
-
-    def phase(self, text: str) -> None:
-        self.phases.append(text)
-
-    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
-        raise AssertionError("no step counts")
 
 
 @pytest.fixture
@@ -42,8 +32,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_root_has_packages_of_its_architecture_and_is_made_once(programs: Path) -> None:
-    log, cache = Log(), programs / "cache"
-    root = foreign.make(cache, ARM64, log)
+    cache = programs / "cache"
+    root = foreign.make(cache, ARM64, Log())
     assert root == foreign.directory(cache, ARM64)
     assert "--architectures=arm64" in (programs / "called").read_text()
     pip = (programs / "pip").read_text().split()

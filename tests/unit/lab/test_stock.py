@@ -14,6 +14,7 @@ import pytest
 
 from chaoskernel.errors import ChaosKernelError, LabError, MissingTool
 from chaoskernel.lab import initramfs, stock, tools
+from tests.unit.lab.log import Log
 
 RELEASE = "6.1.0-56-amd64"
 PACKAGE = f"linux-image-{RELEASE}"
@@ -57,25 +58,13 @@ grep -q "/$1.ko" "$base/lib/modules/$release/modules.builtin" 2>/dev/null && ech
 STATIC_ELF = b"\x7fELF\x02" + bytes(59)
 
 
-class Log:
-    def __init__(self) -> None:
-        self.phases: list[str] = []
-
-    def phase(self, text: str) -> None:
-        self.phases.append(text)
-
-    def advance(self, done: int, expected: int, unit: str = "objects") -> None:
-        assert 0 <= done <= expected
-        assert unit == "MB"
-
-
 class Machine:
     """A machine with stand-ins for its programs, and a cache."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
         self.cache = top / "cache"
-        self.log = Log()
+        self.log = Log("MB")
         (top / "bin").mkdir()
         for name, script in PROGRAMS.items():
             program = top / "bin" / name
