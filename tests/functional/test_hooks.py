@@ -27,19 +27,22 @@ def mechanism(request: pytest.FixtureRequest) -> Mechanism:
     return chosen
 
 
+def always(kind: Kind, victim: Victim, mechanism: Mechanism, *chain: str) -> Fault:
+    """A fault of every request that the victim makes below a chain of functions."""
+    return Fault(
+        name=kind.value,
+        kind=kind,
+        callchain=tuple(map(Frame, chain)),
+        scope=Scope(pids=(victim.pid,)),
+        limits=Limits(duration=600),
+        mechanism=mechanism,
+    )
+
+
 @pytest.fixture(scope="class")
 def fault(arm: Arm, victim: Victim, mechanism: Mechanism) -> Iterator[ArmedFault]:
     victim.does("child")
-    armed = arm(
-        Fault(
-            name="slab",
-            kind=Kind.SLAB,
-            callchain=(Frame("sys_mount"),),
-            scope=Scope(pids=(victim.pid,)),
-            limits=Limits(duration=600),
-            mechanism=mechanism,
-        )
-    )
+    armed = arm(always(Kind.SLAB, victim, mechanism, "sys_mount"))
     yield armed
     assert armed.disarm() == []
 
@@ -91,16 +94,7 @@ class TestSlab:
 def test_a_page_fault_makes_writes_to_a_pipe_fail(
     arm: Arm, victim: Victim, bystander: Victim, mechanism: Mechanism
 ) -> None:
-    fault = arm(
-        Fault(
-            name="page",
-            kind=Kind.PAGE,
-            callchain=(Frame("pipe_write"),),
-            scope=Scope(pids=(victim.pid,)),
-            limits=Limits(duration=600),
-            mechanism=mechanism,
-        )
-    )
+    fault = arm(always(Kind.PAGE, victim, mechanism, "pipe_write"))
     assert fault.placement.mechanism is mechanism
     assert victim.does("pipe", 4) == [errno.ENOMEM] * 4
     assert bystander.does("pipe", 4) == [0] * 4
@@ -112,15 +106,7 @@ def test_a_page_fault_makes_writes_to_a_pipe_fail(
 def test_a_bio_fault_makes_reads_of_a_disk_fail(
     arm: Arm, victim: Victim, bystander: Victim, ram_disk: Path, mechanism: Mechanism
 ) -> None:
-    fault = arm(
-        Fault(
-            name="bio",
-            kind=Kind.BIO,
-            scope=Scope(pids=(victim.pid,)),
-            limits=Limits(duration=600),
-            mechanism=mechanism,
-        )
-    )
+    fault = arm(always(Kind.BIO, victim, mechanism))
     assert fault.placement.mechanism is mechanism
     assert victim.does("read", ram_disk, 4) == [errno.EIO] * 4
     assert bystander.does("read", ram_disk, 4) == [0] * 4
