@@ -16,6 +16,7 @@ from chaoskernel.report.model import Exploration
 from chaoskernel.report.page import Report
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_STDOUT = Path("-")
 
 
 @click.command(name="report")
@@ -66,7 +67,8 @@ def command(
 ) -> None:
     """Write a report on journals of `chaos run` and results of `chaoskernel explore`.
 
-    The page is one file; it needs no network.
+    The page is one file; it needs no network.  Where a FILE to write is -, it goes to
+    standard output.
 
     \b
     Examples:
@@ -74,6 +76,9 @@ def command(
       chaoskernel report journal.json explore.json -o report.html
       chaoskernel report explore.json --against last-week.json --junit junit.xml --check
     """
+    written = (output, junit_file, markdown_file, charts_file)
+    if written.count(_STDOUT) > 1:
+        raise click.UsageError("only one document can go to standard output")
     reports = [_report(file) for file in files]
     if against:
         reports = _compared(reports, against)
@@ -121,6 +126,9 @@ def _compared(reports: Sequence[Report], against: Path) -> list[Report]:
 
 
 def _write(file: Path, content: str) -> None:
+    if file == _STDOUT:
+        click.echo(content, nl=False)
+        return
     try:
         file.write_text(content, encoding="utf-8")
     except OSError as error:

@@ -203,6 +203,27 @@ def test_check_is_the_exit_status(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "beginning"),
+    [("--output", "<!doctype html"), ("--markdown", "#"), ("--junit", "<?xml")],
+)
+def test_a_dash_is_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, beginning: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results_of = saved(tmp_path, "x.json", of_outcomes(a="crashed"))
+    status, written = run(results_of, option, "-")
+    assert (status, written[: len(beginning)].lower()) == (0, beginning)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_one_document_at_most_goes_to_standard_output(tmp_path: Path) -> None:
+    good = saved(tmp_path, "good.json", of_outcomes(a="reported"))
+    status, said = run(good, "--markdown", "-", "--junit", "-")
+    assert status == 2
+    assert "only one document can go to standard output" in said
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("rubbish", "is not a JSON document"),
