@@ -23,7 +23,8 @@ _NEW_SECONDS = 60.0
 def directory(prefix: str = PREFIX) -> Iterator[Path]:
     """Make a directory, and remove it; those of this prefix that nobody holds go with it."""
     sweep(Path(tempfile.gettempdir()), prefix)
-    with tempfile.TemporaryDirectory(prefix=prefix) as name, _held(Path(name)):
+    made = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    with made as name, _held(Path(name)):
         yield Path(name)
 
 

@@ -157,12 +157,10 @@ def _open() -> None:
     os.close(os.open("/proc/self/stat", os.O_RDONLY))
 
 
-@contextlib.contextmanager
-def _empty_directory() -> Iterator[Path]:
-    import tempfile  # noqa: PLC0415 - its import takes longer than most provocations
+def _empty_directory() -> contextlib.AbstractContextManager[Path]:
+    from chaoskernel import scratch  # noqa: PLC0415 - its imports take longer than most provocations
 
-    with tempfile.TemporaryDirectory(prefix="chaoskernel-") as name:
-        yield Path(name)
+    return scratch.directory()
 
 
 def _directory() -> None:

@@ -9,13 +9,12 @@ import selectors
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chaoskernel import process
+from chaoskernel import process, scratch
 from chaoskernel.errors import ChaosKernelError, MissingTool
 from chaoskernel.explore import keeper
 from chaoskernel.explore.observation import Ending
@@ -181,19 +180,18 @@ class Keeping:
 @contextlib.contextmanager
 def keeping() -> Iterator[Keeping]:
     """Have a keeper for a while; whatever it has started ends with the block, or with us."""
-    root = Path(tempfile.mkdtemp(prefix="chaoskernel-"))
-    command = [sys.executable, "-I", "-S", keeper.__file__, str(root)]
-    child = process.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        yield Keeping(child, root)
-    finally:
-        assert child.stdin is not None
-        with contextlib.suppress(OSError):
-            child.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=_ANSWER_SECONDS)
-        process.end_group(child)
-        shutil.rmtree(root, ignore_errors=True)
+    with scratch.directory() as root:
+        command = [sys.executable, "-I", "-S", keeper.__file__, str(root)]
+        child = process.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            yield Keeping(child, root)
+        finally:
+            assert child.stdin is not None
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=_ANSWER_SECONDS)
+            process.end_group(child)
 
 
 def found(program: str, env: Mapping[str, str]) -> str:

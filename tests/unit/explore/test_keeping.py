@@ -138,6 +138,21 @@ def test_each_run_begins_in_an_empty_directory(kept: Keeping) -> None:
     assert list(kept.fresh().iterdir()) == []
 
 
+def test_directory_of_an_explorer_killed_with_its_keeper_goes_with_the_next_one() -> None:
+    text = (
+        "import time\nfrom chaoskernel.explore.keeping import keeping\n"
+        "with keeping() as kept:\n    print(kept.fresh(), flush=True)\n    time.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        root = Path(child.stdout.readline().strip()).parent
+        for pid in (*keeper.descendants(child.pid), child.pid):
+            os.kill(pid, signal.SIGKILL)
+    os.utime(root, (0, 0))  # new ones are left alone
+    with keeping():
+        assert not root.exists()
+
+
 @pytest.mark.parametrize("hold", ["True", "False"])
 def test_killed_explorer_leaves_neither_a_process_nor_a_directory(
     tmp_path: Path, hold: str
