@@ -19,7 +19,7 @@ EXPECTED = {
 }
 """Added cost as a multiple of the floor's, as docs/performance.md has it."""
 
-COMPARED = ("cost", "place")
+COMPARED = ("cost", "frames", "place")
 """Groups whose costs are compared with a floor's."""
 
 _TOLERANCE = 0.25
@@ -70,6 +70,7 @@ def rows(facts: Facts, group: str) -> list[tuple[str, ...]]:
     """Return a group as a table: its head, then a row for each fact."""
     head = {
         "cost": ("attached to should_failslab", "instructions", "added", _FLOORS),
+        "frames": ("attached to frames and should_failslab", "instructions", "added", _FLOORS),
         "place": ("attached to security_file_permission", "instructions", "added", _FLOORS),
         "start": ("from start to armed", "seconds", "peak memory"),
     }.get(group, (group, "instructions an iteration"))
@@ -85,8 +86,15 @@ def _row(fact: Mapping[str, Any], more: Mapping[str, float], width: int) -> tupl
         return (name, f"{min(fact['seconds']):.2f}", f"{fact['memory'] / 1e6:.1f} MB")
     if fact["group"] not in COMPARED:
         return (name, f"{instructions(fact):.0f}")
-    floors = f"{more[name] / more[FLOOR]:.2f}" if FLOOR in more else ""
+    floor = floor_of(name)
+    floors = f"{more[name] / more[floor]:.2f}" if floor in more else ""
     return (name, f"{instructions(fact):.0f}", f"{more[name]:.0f}", floors)
+
+
+def floor_of(name: str) -> str:
+    """Return the name of the floor that a contender is compared with."""
+    frames, colon, _ = name.partition(": ")
+    return f"{frames}: floor" if colon and frames.endswith("frame(s)") else FLOOR
 
 
 def groups(facts: Facts) -> list[str]:

@@ -6,6 +6,7 @@ It is imported by main.py, in the emulated machine.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from benchmarks.guest.peers import (
     INJECT_PY,
     bpftrace_program,
     failslab,
+    floor_of_frames,
     like_inject_py,
     peers,
     running,
@@ -53,6 +55,9 @@ SHORT = (
     "core, in scope, 1 frame(s) that do not match",
     "inject.py's technique, a frame is never entered",
     "inject.py's technique, 1 frame(s) that do not match",
+    "a program that walks the kernel's stack",
+    "core, in scope, recording sites",
+    "core, in scope, would inject (dry run), without stacks",
 )
 """What is enough to see that the ratios are what they were."""
 
@@ -182,6 +187,33 @@ def bpftrace(frame: str = "", test: str = "1") -> Arm:
     return lambda _: running(command, HOOK, *filter(None, [frame]))
 
 
+LENGTHS = (1, 4, 8)
+"""Of the chains that are compared."""
+
+
+def framed(bystander: int) -> Iterator[tuple[str, Arm]]:
+    """Yield what frames cost that are all entered, by name: each with a floor of its own."""
+    yield "nothing attached", lambda _: contextlib.nullcontext()
+    for length in LENGTHS:
+        frames = chain(length)
+        yield f"{length} frame(s): floor", functools.partial(_floor_of, frames)
+        yield (
+            f"{length} frame(s): core, out of scope",
+            functools.partial(_out_of, bystander, frames),
+        )
+        yield f"{length} frame(s): core, in scope", in_scope(frames)
+
+
+def _floor_of(frames: Sequence[str], _: int) -> contextlib.AbstractContextManager[None]:
+    return floor_of_frames(frames)
+
+
+def _out_of(
+    bystander: int, frames: Sequence[str], _: int
+) -> contextlib.AbstractContextManager[None]:
+    return armed(fault([bystander], frames))
+
+
 def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     """Yield what is compared, by name."""
     yield "nothing attached", lambda _: contextlib.nullcontext()
@@ -190,7 +222,7 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     yield "core, out of scope", lambda _: armed(fault([bystander]))
     yield "core, out of scope by cgroup", lambda _: by_cgroup(1)
     yield "core, in scope, a frame is never entered", in_scope([NEVER])
-    for length in (1, 4, 8):
+    for length in LENGTHS:
         frames = chain(length)
         yield f"core, in scope, {length} frame(s) that do not match", in_scope(frames)
     yield "core, in scope, a predicate does not hold", with_predicate
@@ -205,7 +237,7 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
         lambda _: armed(fault([bystander], mechanism=Mechanism.KPROBE)),
     )
     yield "inject.py's technique, a frame is never entered", technique([NEVER])
-    for length in (1, 4, 8):
+    for length in LENGTHS:
         frames = chain(length)
         yield f"inject.py's technique, {length} frame(s) that do not match", technique(frames)
     yield (

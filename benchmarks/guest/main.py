@@ -30,6 +30,7 @@ from benchmarks.guest.contenders import (
     chain,
     contenders,
     fault,
+    framed,
     in_scope,
     run_twice,
     technique,
@@ -100,6 +101,9 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
         for name, arm in contenders(bystander):
             if "cost" in asked or name in SHORT:
                 yield job("cost", name, arm)
+    if asked & {"short", "frames"}:
+        for name, arm in framed(bystander):
+            yield job("frames", name, arm)
     if "place" in asked:
         for name, file, arm in places.contenders(bystander):
             yield Step("place", name, functools.partial(places.measure, file, arm))

@@ -42,6 +42,29 @@ int floor_kprobe(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The least that it costs to see a function being entered, and returning. */
+#define FLOOR(n)                       \
+	SEC("fentry")                  \
+	int floor_fentry_##n(u64 *ctx) \
+	{                              \
+		return 0;              \
+	}                              \
+                                       \
+	SEC("fexit")                   \
+	int floor_fexit_##n(u64 *ctx)  \
+	{                              \
+		return 0;              \
+	}
+
+FLOOR(0)
+FLOOR(1)
+FLOOR(2)
+FLOOR(3)
+FLOOR(4)
+FLOOR(5)
+FLOOR(6)
+FLOOR(7)
+
 /* As deep as a site's stack: MAX_STACK of the program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -36,15 +36,27 @@ def peers(*attached: tuple[str, str], frames: int = 0) -> Iterator[None]:
         undo.callback(module.close)
         module.initial(".rodata.chain", Chain).nr_frames = frames
         for program, function in attached:
-            module.want(program, function if program.endswith("fmod_ret") else "")
+            module.want(program, function if _by_trampoline(program) else "")
         module.load()
         for program, function in attached:
-            if program.endswith("fmod_ret"):
+            if _by_trampoline(program):
                 undo.callback(module.attach(program, function))
             else:
                 at_return = program.startswith("leave")
                 undo.callback(module.attach_kprobe(program, function, at_return=at_return))
         yield
+
+
+def _by_trampoline(program: str) -> bool:
+    return any(f"_{way}" in program for way in ("fmod_ret", "fentry", "fexit"))
+
+
+def floor_of_frames(frames: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """Hold empty programs where a chain has its own: at entry and return of each function."""
+    functions = list(enumerate(dict.fromkeys(frames)))
+    leaves = [(f"floor_fexit_{n}", name) for n, name in functions]
+    enters = [(f"floor_fentry_{n}", name) for n, name in functions]
+    return peers(*leaves, *enters, ("floor_fmod_ret", HOOK))
 
 
 def like_inject_py(frames: Sequence[str]) -> contextlib.AbstractContextManager[None]:

@@ -34,6 +34,9 @@ MAX_CACHE_NAME = 32
 MAX_PARAMETERS = 6
 COMMAND_LENGTH = 16
 NR_PLACES = 4096
+STACK_SHIFT = 54
+NR_SORTS = 1024
+SAMPLE_SHIFT = 58
 NR_WALKED = 64
 NR_TEXT_PAGES = 524288
 NR_IDS = 4194304
@@ -87,6 +90,10 @@ SUBJECT_LISTENER = 10
 
 SYSTEM_WIDE = 1
 BY_CGROUP = 2
+
+STACKS_ALL = 0
+STACKS_SAMPLE = 1
+STACKS_NONE = 2
 
 IN_SCOPE = 1
 EXEMPT = 2
@@ -172,6 +179,7 @@ class Switches(ctypes.Structure):
         ("page_fault", Function),
         ("undone", Function * 3),
         ("hold_page_faults", ctypes.c_uint32),
+        ("stacks", ctypes.c_uint32),
         ("hooks", HookSwitches * 12),
         ("peers", Peer * 64),
     )
@@ -204,6 +212,7 @@ class State(ctypes.Structure):
         ("described", ctypes.c_uint64),
         ("sparing", ctypes.c_uint64),
         ("failed", Failed * 2),
+        ("sorts", ctypes.c_uint32 * 1024),
         ("members", ctypes.c_uint8 * 4194304),
         ("depths", ctypes.c_uint8 * 4194304),
         ("places", ctypes.c_uint8 * 4096),

@@ -41,12 +41,20 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 #include "logic/watch.h"
 
 /*
- * A hook is called for every request of every task.  Unless the scope is the whole system,
- * a task out of it is let go after one byte, and each instruction on that way counts: the
- * context lies on the stack, for a register would have to be saved and restored, and the
- * byte is what is returned, for the compiler would make another zero if it knew what the
- * jump tells.
+ * A hook is called for every request of every task, and a frame whenever its function is.
+ * Unless the scope is the whole system, a task out of it is let go after one byte, and each
+ * instruction on that way counts: the context lies on the stack, for a register would have to
+ * be saved and restored, and the byte is what is returned, for the compiler would make another
+ * zero if it knew what the jump tells.
  */
+#define RETURN_UNLESS(byte, known)                                                   \
+	{                                                                            \
+		long found = *(byte);                                                \
+                                                                                     \
+		asm goto("if %0 != 0 goto %l[" #known "]" : : "r"(found) : : known); \
+		return found;                                                        \
+	}
+
 #define HOOK(n)                                                                                    \
 	static __noinline long modified_##n(u64 *ctx)                                              \
 	{                                                                                          \
@@ -119,45 +127,66 @@ int learn_place(u64 *ctx)
 	return 0;
 }
 
-#define FRAME(n)                                                                  \
-	SEC("fentry")                                                             \
-	int enter_fentry_##n(u64 *ctx)                                            \
-	{                                                                         \
-		u64 id = bpf_get_current_pid_tgid();                              \
-                                                                                  \
-		if (may_be_in_scope(id >> 32))                                    \
-			enter_by_fentry(ctx, id, switches.named[n]);              \
-		return 0;                                                         \
-	}                                                                         \
-                                                                                  \
-	SEC("fexit")                                                              \
-	int leave_fexit_##n(u64 *ctx)                                             \
-	{                                                                         \
-		u32 tid = bpf_get_current_pid_tgid();                             \
-                                                                                  \
-		if (*depth_of(tid))                                               \
-			leave(tid, position_of(ctx, bpf_get_current_task_btf())); \
-		return 0;                                                         \
-	}                                                                         \
-                                                                                  \
-	SEC("kprobe")                                                             \
-	int enter_kprobe_##n(struct pt_regs *ctx)                                 \
-	{                                                                         \
-		u64 id = bpf_get_current_pid_tgid();                              \
-                                                                                  \
-		if (may_be_in_scope(id >> 32))                                    \
-			enter_by_kprobe(ctx, id, switches.named[n]);              \
-		return 0;                                                         \
-	}                                                                         \
-                                                                                  \
-	SEC("kretprobe")                                                          \
-	int leave_kretprobe_##n(struct pt_regs *ctx)                              \
-	{                                                                         \
-		u32 tid = bpf_get_current_pid_tgid();                             \
-                                                                                  \
-		if (*depth_of(tid))                                               \
-			leave(tid, RETURN_POSITION(ctx));                         \
-		return 0;                                                         \
+/* Functions of their own: whoever is out of scope has few registers to save. */
+static __noinline int left(u64 *ctx)
+{
+	return leave(bpf_get_current_pid_tgid(), position_of(ctx, bpf_get_current_task_btf()));
+}
+
+#define FRAME(n)                                                                      \
+	static __noinline int entered_##n(u64 *ctx)                                   \
+	{                                                                             \
+		u64 id = bpf_get_current_pid_tgid();                                  \
+                                                                                      \
+		if (may_be_in_scope(id >> 32))                                        \
+			enter_by_fentry(ctx, id, switches.named[n]);                  \
+		return 0;                                                             \
+	}                                                                             \
+                                                                                      \
+	SEC("fentry")                                                                 \
+	long enter_fentry_##n(u64 *ctx)                                               \
+	{                                                                             \
+		u64 *volatile kept = ctx;                                             \
+                                                                                      \
+		RETURN_UNLESS(membership_of(bpf_get_current_task_btf()->tgid), known) \
+	known:                                                                        \
+		return entered_##n(kept);                                             \
+	}                                                                             \
+                                                                                      \
+	SEC("fentry")                                                                 \
+	int wide_enter_fentry_##n(u64 *ctx)                                           \
+	{                                                                             \
+		return entered_##n(ctx);                                              \
+	}                                                                             \
+                                                                                      \
+	SEC("fexit")                                                                  \
+	long leave_fexit_##n(u64 *ctx)                                                \
+	{                                                                             \
+		u64 *volatile kept = ctx;                                             \
+                                                                                      \
+		RETURN_UNLESS(depth_of(bpf_get_current_task_btf()->pid), known)       \
+	known:                                                                        \
+		return left(kept);                                                    \
+	}                                                                             \
+                                                                                      \
+	SEC("kprobe")                                                                 \
+	int enter_kprobe_##n(struct pt_regs *ctx)                                     \
+	{                                                                             \
+		u64 id = bpf_get_current_pid_tgid();                                  \
+                                                                                      \
+		if (may_be_in_scope(id >> 32))                                        \
+			enter_by_kprobe(ctx, id, switches.named[n]);                  \
+		return 0;                                                             \
+	}                                                                             \
+                                                                                      \
+	SEC("kretprobe")                                                              \
+	int leave_kretprobe_##n(struct pt_regs *ctx)                                  \
+	{                                                                             \
+		u32 tid = bpf_get_current_pid_tgid();                                 \
+                                                                                      \
+		if (*depth_of(tid))                                                   \
+			leave(tid, RETURN_POSITION(ctx));                             \
+		return 0;                                                             \
 	}
 
 FRAME(0)

@@ -17,7 +17,7 @@ from chaoskernel.bpf import abi
 from chaoskernel.bpf.placement import Attach, Entry, PlacedHook, Placement, Probe
 from chaoskernel.fault.hook_types import Subject
 from chaoskernel.fault.hooks import Kind
-from chaoskernel.fault.spec import Fault, Mechanism
+from chaoskernel.fault.spec import Fault, Mechanism, Stacks
 from chaoskernel.fault.where import Peer, Where, peer_of
 
 _THREAD_SIZE = 1 << 14
@@ -25,6 +25,11 @@ _THREAD_SIZE = 1 << 14
 
 _PROCESSES = 0
 _AF_INET, _AF_INET6 = 2, 10  # include/linux/socket.h; to import socket takes a while
+_STACKS = {
+    Stacks.ALL: abi.STACKS_ALL,
+    Stacks.SAMPLE: abi.STACKS_SAMPLE,
+    Stacks.NONE: abi.STACKS_NONE,
+}
 _KINDS = {Kind.SLAB: abi.HOOK_SLAB, Kind.PAGE: abi.HOOK_PAGE, Kind.BIO: abi.HOOK_BIO}
 
 _WORDS = struct.Struct("=2Q")
@@ -117,6 +122,7 @@ def _switches(fault: Fault, placement: Placement, kernel: Kernel) -> abi.Switche
     for number, span in enumerate(placement.layout.undone):
         switches.undone[number] = abi.Function(*span)
     switches.hold_page_faults = fault.holds_page_faults
+    switches.stacks = _STACKS[fault.stacks]
     peers = [peer for peer in map(peer_of, fault.where.peers) if not peer.name]
     switches.nr_peers = len(peers)
     for number, peer in enumerate(peers):
@@ -171,12 +177,21 @@ def functions(placement: Placement) -> list[tuple[Probe, int]]:
 def _entries(fault: Fault, placement: Placement) -> list[Entry]:
     chain = list(enumerate(probe for probe, _ in functions(placement)))
     leaves = (_entry("leave", Attach.FEXIT, Attach.KRETPROBE, probe, n) for n, probe in chain)
-    enters = (_entry("enter", Attach.FENTRY, Attach.KPROBE, probe, n) for n, probe in chain)
-    role = "wide_hook" if fault.scope.system_wide else "hook"
+    wide = "wide_" if fault.scope.system_wide else ""
+    enters = (
+        _entry(
+            f"{wide}enter" if probe.mechanism is Mechanism.FMOD_RET else "enter",
+            Attach.FENTRY,
+            Attach.KPROBE,
+            probe,
+            number,
+        )
+        for number, probe in chain
+    )
     swap = filter(None, [placement.ids])
     ids = (_entry("track_ids", Attach.FENTRY, Attach.KPROBE, probe) for probe in swap)
     hooks = (
-        _entry(role, Attach.FMOD_RET, Attach.KPROBE, placed.probe, number)
+        _entry(f"{wide}hook", Attach.FMOD_RET, Attach.KPROBE, placed.probe, number)
         for number, placed in enumerate(placement.hooks)
     )
     return [*_trackers(fault), *ids, *leaves, *enters, *hooks]

@@ -13,6 +13,7 @@ from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.spec import (
     EngineName,
     Mechanism,
+    Stacks,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -229,6 +230,14 @@ describing_a_fault = _together(
         is_flag=True,
         help="Fail requests of page faults too, where every request of slab or page fails; "
         "the kernel tries such a page fault again, until the fault ends.",
+    ),
+    click.option(
+        "--stacks",
+        type=click.Choice([stacks.value for stacks in Stacks]),
+        default=Stacks.SAMPLE.value,
+        show_default=True,
+        help="Which of the kept injections have the kernel's stack, most of what one costs: "
+        "the first of each sort and a sample, all, or none.",
     ),
     in_scope,
 )

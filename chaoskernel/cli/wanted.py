@@ -123,7 +123,7 @@ def from_options(options: dict[str, Any]) -> Wanted:
             for name in (
                 *("duration", "function", "errno", "parameters", "paths", "devices"),
                 *("any_file", "peers", "dry_run", "stand_in", "site", "hits", "sites"),
-                "page_faults",
+                *("page_faults", "stacks"),
             )
         },
     )
@@ -146,7 +146,7 @@ def _refuse_beside_a_file() -> None:
     for name in (
         *said,
         *("function", "errno", "parameters", "paths", "devices", "any_file", "peers", "name"),
-        "page_faults",
+        *("page_faults", "stacks"),
     ):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = next(each for each in context.command.params if each.name == name)

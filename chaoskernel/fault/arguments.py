@@ -7,7 +7,7 @@ from typing import Any
 from chaoskernel.fault import syntax
 from chaoskernel.fault.lists import items
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, engine_named, kind_named, mechanism_named
+from chaoskernel.fault.spec import Fault, engine_named, kind_named, mechanism_named, stacks_named
 from chaoskernel.fault.where import Where
 
 
@@ -37,6 +37,7 @@ def fault_of(
     hits: Any = "once",
     sites: Any = False,
     page_faults: Any = False,
+    stacks: Any = "sample",
 ) -> Fault:
     """Return the fault that arguments describe, as start_injection takes them.
 
@@ -59,6 +60,7 @@ def fault_of(
         stand_in=stand_in,
         sites=syntax.sites(site, hits, sites),
         page_faults=page_faults,
+        stacks=stacks_named(stacks),
         where=Where(
             paths=items("paths", paths),
             devices=items("devices", devices),

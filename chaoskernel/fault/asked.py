@@ -49,6 +49,7 @@ def asked(fault: Fault) -> dict[str, Any]:
         "duration": duration_text(limits.duration),
         "mechanism": fault.mechanism.value,
         "engine": fault.engine.value,
+        "stacks": fault.stacks.value,
     }
 
 

@@ -47,10 +47,12 @@ __all__ = [
     "Frame",
     "Limits",
     "Mechanism",
+    "Stacks",
     "engine_named",
     "frames_of",
     "kind_named",
     "mechanism_named",
+    "stacks_named",
 ]
 
 MAX_EVENTS = 256
@@ -77,6 +79,17 @@ class EngineName(enum.StrEnum):
     NONE = "none"
 
 
+class Stacks(enum.StrEnum):
+    """Which of the injections that are kept as events have the kernel's stack with them.
+
+    `sample`: the first of each sort of request, and some of the others.
+    """
+
+    SAMPLE = "sample"
+    ALL = "all"
+    NONE = "none"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """One fault, wherever it is to be injected.
@@ -94,6 +107,7 @@ class Fault:
     :param sites: record the sites of its requests, and fail those alone that it names.
     :param stand_in: where the kernel lacks the hook, arm the kind of STAND_INS in its place.
     :param page_faults: fail requests of page faults too, where every request fails.
+    :param stacks: which of the events have a stack, which costs ten times all else of an injection.
     """
 
     name: str
@@ -113,6 +127,7 @@ class Fault:
     stand_in: bool = False
     sites: Sites | None = None
     page_faults: bool = False
+    stacks: Stacks = Stacks.SAMPLE
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -257,6 +272,7 @@ class Fault:
             "stand_in": self.stand_in,
             "sites": self.sites and self.sites.to_json(),
             "page_faults": self.page_faults,
+            "stacks": self.stacks.value,
         }
 
     @classmethod
@@ -287,6 +303,7 @@ class Fault:
             stand_in=body.get("stand_in", False),
             sites=None if body.get("sites") is None else sites_of(mapping("sites", body["sites"])),
             page_faults=body.get("page_faults", False),
+            stacks=stacks_named(body.get("stacks", Stacks.SAMPLE.value)),
         )
 
 
@@ -312,3 +329,11 @@ def engine_named(name: Any) -> EngineName:
     :raises InvalidFault: there is none.
     """
     return member("engine", name, EngineName)
+
+
+def stacks_named(name: Any) -> Stacks:
+    """Return which stacks are kept by that name.
+
+    :raises InvalidFault: there is none.
+    """
+    return member("stacks", name, Stacks)

@@ -51,6 +51,7 @@ def start_injection(
     dry_run: bool = False,
     stand_in: bool = False,
     page_faults: bool = False,
+    stacks: str = "sample",
     site: str = "",
     hits: str = "once",
     sites: bool = False,
@@ -102,6 +103,9 @@ def start_injection(
         the kernel lacks the hook, and only there.
     :param page_faults: true fails requests of page faults too, where every request of slab or
         page fails; the kernel tries such a page fault again, until the fault ends.
+    :param stacks: which of the injections that are kept as events have the kernel's stack, which
+        is most of what one costs: sample is the first of each sort and some of the others,
+        all is each one, and none is none.  Counters are exact in any case.
     :param site: the id of a site, as the probe `sites` tells it: requests fail there alone.
         Two ids with a comma between them fail both.
     :param hits: which requests at the site fail: once is the first one, persistent is all of
@@ -141,6 +145,7 @@ def start_injection(
             dry_run=dry_run,
             stand_in=stand_in,
             page_faults=page_faults,
+            stacks=stacks,
             site=site,
             hits=hits,
             sites=sites,

@@ -61,6 +61,7 @@ def start_pod_injection(
     secrets: dict = None,
     stand_in: bool = False,
     page_faults: bool = False,
+    stacks: str = "sample",
 ) -> dict:
     """Make kernel requests of pods fail, on every node that has one, and return once they do.
 
@@ -99,6 +100,8 @@ def start_pod_injection(
     :param stand_in: as start_injection takes it; each node decides for its own kernel.
     :param page_faults: true fails requests of page faults too, where every request of slab or
         page fails; the kernel tries such a page fault again, until the fault ends.
+    :param stacks: which events have the kernel's stack: sample, all or none, as start_injection
+        takes it.
     :param secrets: the cluster and its credentials, by KUBERNETES_HOST, KUBERNETES_API_KEY and
         the like; else the variables of the environment, else the kubeconfig.
     :returns: name, hook, mechanism, engine, targets, callchain, left_out, armed_at, expires_at,
@@ -143,6 +146,7 @@ def start_pod_injection(
             system_pods=system_pods,
             stand_in=stand_in,
             page_faults=page_faults,
+            stacks=stacks,
         )
         presence.require(shared().records())
         reached = access.access(

@@ -65,7 +65,7 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 		counts->counters[COUNT_PAGE_FAULTS]++;
 	count_hit(task);
 	count_pod();
-	keep_event(ctx, task, arguments, hook);
+	keep_event(ctx, task, position, arguments, hook);
 	return !switches.dry_run;
 }
 

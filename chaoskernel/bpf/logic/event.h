@@ -13,7 +13,7 @@ struct chaos_event {
 	char command[COMMAND_LENGTH];
 	u64 arguments[4]; /* see describe() */
 	char cache[MAX_CACHE_NAME];
-	s64 stack_size; /* bytes */
+	s64 stack_size; /* bytes; 0: it was not kept */
 	u64 stack[MAX_STACK];
 	u64 hook;  /* its number */
 	u64 begun; /* the same number; written first */
@@ -105,8 +105,36 @@ static __always_inline void describe(struct chaos_event *event, const u64 *argum
 	}
 }
 
+/*
+ * Is the stack of a request kept, which costs ten times all else?  With a sample, that of the
+ * first request of each sort is, as far as can be told without the stack: by the hook, the entry
+ * to the kernel, how deep it is on the stack, and what is asked for.  Sorts that share a place
+ * take turns there, at worst.
+ * @number: of the event; an even share of the numbers is in the sample.
+ */
+static __always_inline bool keeps_stack(struct task_struct *task, u64 position,
+					const u64 *arguments, u32 hook, u64 number)
+{
+	u32 kind = switches.hooks[hook].kind, *met;
+	u64 sort;
+
+	if (switches.stacks != STACKS_SAMPLE)
+		return switches.stacks == STACKS_ALL;
+	sort = entry_of(task) * MAX_HOOKS + hook;
+	sort = sort * GOLDEN_RATIO ^ (position - (u64)FIELD(task, stack)) >> 8;
+	if (kind == HOOK_SLAB || kind == HOOK_PAGE)
+		sort = sort * GOLDEN_RATIO ^ arguments[0] ^ arguments[1] << 32;
+	sort *= GOLDEN_RATIO;
+	met = &shared()->sorts[sort >> STACK_SHIFT];
+	if (*met == ((u32)sort | 1))
+		return number * GOLDEN_RATIO >> SAMPLE_SHIFT == 0;
+	*met = (u32)sort | 1;
+	return true;
+}
+
 static __always_inline void write_event(void *ctx, struct chaos_event *event,
-					struct task_struct *task, const u64 *arguments, u32 hook)
+					struct task_struct *task, const u64 *arguments, u32 hook,
+					bool with_stack)
 {
 	event->at = bpf_ktime_get_boot_ns();
 	event->cgroup = bpf_get_current_cgroup_id();
@@ -114,12 +142,13 @@ static __always_inline void write_event(void *ctx, struct chaos_event *event,
 	event->tid = FIELD(task, pid);
 	bpf_get_current_comm(&event->command, sizeof(event->command));
 	describe(event, arguments, hook);
-	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+	event->stack_size =
+		with_stack ? bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0) : 0;
 }
 
 /* Take the next slot; readers know by its numbers that it is being written. */
-static __always_inline void keep_event(void *ctx, struct task_struct *task, const u64 *arguments,
-				       u32 hook)
+static __always_inline void keep_event(void *ctx, struct task_struct *task, u64 position,
+				       const u64 *arguments, u32 hook)
 {
 	u64 sequence = __sync_fetch_and_add(&shared()->last_event, 1) + 1;
 	u32 slot = sequence % MAX_EVENTS;
@@ -128,7 +157,8 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, cons
 	if (!event)
 		return;
 	event->begun = sequence;
-	write_event(ctx, event, task, arguments, hook);
+	write_event(ctx, event, task, arguments, hook,
+		    keeps_stack(task, position, arguments, hook, sequence));
 	barrier();
 	event->sequence = sequence;
 }

@@ -64,7 +64,7 @@ static __always_inline void describe_site(void *ctx, struct chaos_site *site,
 	u64 entry = entry_of(task);
 	u32 callers;
 
-	write_event(ctx, &site->first, task, arguments, hook);
+	write_event(ctx, &site->first, task, arguments, hook, true);
 	site->entry = entry;
 	if (switches.system_calls && entry < 1024)
 		bpf_probe_read_kernel(&site->call, sizeof(site->call),

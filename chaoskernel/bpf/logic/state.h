@@ -34,6 +34,9 @@ enum chaos_limit {
 	MAX_PARAMETERS = 6,
 	COMMAND_LENGTH = 16,
 	NR_PLACES = (1 << 12),
+	STACK_SHIFT = 54, /* what tells sorts of requests apart is above */
+	NR_SORTS = (1 << (64 - STACK_SHIFT)),
+	SAMPLE_SHIFT = 58,	   /* one stack in 64 is in the sample */
 	NR_WALKED = 64,		   /* stacks that may be looked at in one moment */
 	NR_TEXT_PAGES = (1 << 19), /* of 4 kB: modules are no farther from the kernel */
 	NR_IDS = (1 << 22),	   /* PID_MAX_LIMIT of 64-bit kernels */
@@ -109,6 +112,13 @@ enum chaos_wider_scope {
 	CHAOS_BY_CGROUP = 2,
 };
 
+/* Whose stacks are kept: that of each request that fails, of the first ones and some, or none. */
+enum chaos_stacks {
+	STACKS_ALL,
+	STACKS_SAMPLE,
+	STACKS_NONE,
+};
+
 struct chaos_hook_switches {
 	s64 value;    /* what it returns to fail */
 	u64 bits;     /* if any: a call whose mask has none of them is another request's */
@@ -157,6 +167,7 @@ struct chaos_switches {
 	struct chaos_function page_fault; /* handle_mm_fault(); else they are not told apart */
 	struct chaos_function undone[MAX_UNDONE]; /* what must not fail; the first ones */
 	u32 hold_page_faults;
+	u32 stacks; /* enum chaos_stacks */
 	struct chaos_hook_switches hooks[MAX_HOOKS];
 	struct chaos_peer peers[MAX_PEERS];
 };
@@ -186,8 +197,10 @@ struct chaos_state {
 	u64 described;	/* sites so far, which tells the owner when to look for new ones */
 	u64 sparing;	/* look at no more requests than it takes to fail, until one has failed */
 	struct chaos_failed failed[MAX_FAILED];
-	u8 members[NR_IDS];   /* by thread group: enum chaos_membership */
-	u8 depths[NR_IDS];    /* by thread: leading frames of the chain that are active, in order */
+	u32 sorts[NR_SORTS]; /* what was met last of the sorts that share a place; see keeps_stack()
+			      */
+	u8 members[NR_IDS];  /* by thread group: enum chaos_membership */
+	u8 depths[NR_IDS];   /* by thread: leading frames of the chain that are active, in order */
 	u8 places[NR_PLACES]; /* by address: 0 says for sure that none of them is listed */
 };
 
