@@ -12,8 +12,10 @@ from benchmarks.report import (
     COMPARED,
     FLOOR,
     NOTHING,
+    WALK,
     Facts,
     added,
+    floor_of,
     groups,
     instructions,
     of,
@@ -25,7 +27,8 @@ _BLOCK = re.compile(r"(<!-- facts: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _OUT, _NEVER = "core, out of scope", "core, in scope, a frame is never entered"
 _ONE = "core, in scope, 1 frame(s) that do not match"
-_WALK, _RECORDING = "a program that walks the kernel's stack", "core, in scope, recording sites"
+_RECORDING = "core, in scope, recording sites"
+_NO_STACKS = "core, in scope, would inject (dry run), stacks: none"
 _TECHNIQUE = "inject.py's technique, "
 _OFF_PATH = re.compile(r"core, in scope, off the path, (\d+) levels")
 
@@ -45,6 +48,25 @@ def _cost(facts: Facts) -> str:
 def _growth(facts: Facts) -> str:
     names = [group for group in groups(facts) if group not in (*COMPARED, "start")]
     return "\n".join(_table(rows(facts, group)) for group in names)
+
+
+def _frames(facts: Facts) -> str:
+    return _table(rows(facts, "frames"))
+
+
+def _frames_targets(facts: Facts) -> str:
+    return _table([("target", "measured", ""), *_each_frames_target(facts)])
+
+
+def _each_frames_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    more = added(facts, "frames")
+    for scope, most in (("out of scope", 1.15), ("in scope", 1.5)):
+        for name in more:
+            if name.endswith(f": core, {scope}"):
+                times = more[name] / more[floor_of(name)]
+                length = name.partition(":")[0]
+                said = f"{scope} at most {most:g} times the floor: {length}"
+                yield said, f"{times:.3f}", _met(times <= most)
 
 
 def _place(facts: Facts) -> str:
@@ -108,12 +130,15 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
         part = more[name] / more[_TECHNIQUE + case]
         yield f"in scope, at most half of it: {case}", f"{part:.3f}", _met(part <= 1 / 2)
     if _RECORDING in more:
-        part = more[_RECORDING] / more[_WALK]
+        part = more[_RECORDING] / more[WALK]
         yield (
             "recording a site at most 1.3 walks of the stack",
             f"{part:.3f}",
             _met(part <= 1.3),
         )
+    if _NO_STACKS in more:
+        part = more[_NO_STACKS] / more[FLOOR]
+        yield "all would fail, without stacks: 3 times the floor", f"{part:.3f}", _met(part <= 3)
     one, *_, most = (fact for fact in of(facts, "control groups, out of scope"))
     part = _beyond(facts, instructions(most)) / _beyond(facts, instructions(one))
     name = f"{int(most['name']):,} control groups cost what one does".replace(",", " ")
@@ -142,6 +167,8 @@ def _table(lines: list[tuple[str, ...]]) -> str:
 
 BLOCKS: Mapping[str, Callable[[Facts], str]] = {
     "cost": _cost,
+    "frames": _frames,
+    "frames-targets": _frames_targets,
     "growth": _growth,
     "place": _place,
     "place-targets": _place_targets,

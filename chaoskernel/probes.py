@@ -66,7 +66,8 @@ def injection_events(name: str, limit: int = 100) -> dict:
 
     Each has the time (`at`), `pid`, `tid`, `command`, `cgroup`, what the request was for
     (`arguments`) and the kernel's `stack`, the innermost function first.  In a dry run
-    they are those that would have been.
+    they are those that would have been.  `stack_kept` is false where the fault's `stacks` left
+    the stack out, which is empty then.
 
     :param limit: the largest number of events; no more than the latest 256 are kept.
     :raises ActivityFailed: no fault of that name was started, or its agent is silent.

@@ -85,7 +85,8 @@ JOURNAL = {
     "`from`; one a second, thinned to at most 600; `nodes` and `pods`, the 16 hit most, have 60",
     "stacks": "the ten stacks of most injections, the most first: `count`, `hook`, and `stack`, "
     "the names of functions from the hook outwards",
-    "stacks_of": "how many injections `stacks` counts: at most the latest 256",
+    "stacks_of": "how many injections `stacks` counts: of the latest 256 those whose stacks were "
+    "kept",
     "events": "the latest 20 injections, as `injection_events` returns them",
     "dropped": "how many older injections `events` leaves out",
     "leftovers": "ids of programs that were loaded after the end",

@@ -30,7 +30,7 @@ from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Sites
-from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism, Stacks
 from chaoskernel.kernel import symbols
 
 ITERATIONS = 10_000
@@ -57,7 +57,7 @@ SHORT = (
     "inject.py's technique, 1 frame(s) that do not match",
     "a program that walks the kernel's stack",
     "core, in scope, recording sites",
-    "core, in scope, would inject (dry run), without stacks",
+    "core, in scope, would inject (dry run), stacks: none",
 )
 """What is enough to see that the ratios are what they were."""
 
@@ -115,7 +115,7 @@ def fault(pids: Sequence[int], frames: Sequence[str] = (), **parts: Any) -> Faul
         kind=Kind.SLAB,
         callchain=tuple(map(Frame, frames)),
         limits=parts.pop("limits", Limits(duration=3600)),
-        **parts,
+        **{"mechanism": Mechanism.FMOD_RET, **parts},
     )
 
 
@@ -214,6 +214,13 @@ def _out_of(
     return armed(fault([bystander], frames))
 
 
+DRY_RUN = "core, in scope, would inject (dry run), stacks: {}"
+
+
+def _dry_run(stacks: Stacks, pid: int) -> contextlib.AbstractContextManager[None]:
+    return armed(fault([pid], dry_run=True, stacks=stacks))
+
+
 def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
     """Yield what is compared, by name."""
     yield "nothing attached", lambda _: contextlib.nullcontext()
@@ -231,7 +238,8 @@ def contenders(bystander: int) -> Iterator[tuple[str, Arm]]:
         "core, in scope, recording sites",
         lambda pid: armed(fault([pid], sites=Sites())),
     )
-    yield "core, in scope, would inject (dry run)", lambda pid: armed(fault([pid], dry_run=True))
+    for stacks in Stacks:
+        yield DRY_RUN.format(stacks), functools.partial(_dry_run, stacks)
     yield (
         "core by kprobe, out of scope",
         lambda _: armed(fault([bystander], mechanism=Mechanism.KPROBE)),

@@ -28,8 +28,8 @@ same.  Out, on standard output, one object a line, each with a `type`:
     as a point has.
 `events`
     `events`: the latest injections, each with `at` (ISO 8601, UTC), `pid`, `tid`,
-    `command`, `cgroup`, `arguments` and `stack`; `dropped`: how many older ones were
-    not kept.
+    `command`, `cgroup`, `arguments`, `stack`, and `stack_kept`: false where the fault's `stacks`
+    left the stack out; `dropped`: how many older ones were not kept.
 `begin_run`, `phase`, `end_run`, `sites`
     answers to requests of a fault that records sites.  `{"request": "begin_run", "pids": [...],
     "sites": {"fail": [...], "hits": ..., "phases": [...], "every": true}}` counts anew, says which

@@ -151,6 +151,7 @@ _EVENTS: Mapping[str, Shape] = {
                 "cgroup": _TEXT,
                 "arguments": _Object(),
                 "stack": _List(_TEXT),
+                "stack_kept": _FLAG,
             }
         )
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaoskernel.fault.families import FAMILIES, call_of, kinds_of
@@ -21,6 +21,11 @@ def hits(counters: Mapping[str, Any]) -> int:
     return sum(int(counters.get(key, 0)) for key in ("injected", _DRY_RUN))
 
 
+def with_stacks(events: Iterable[_Event]) -> list[_Event]:
+    """Return the events whose stacks were kept: those of the others are not known."""
+    return [event for event in events if event.get("stack_kept", True)]
+
+
 def top_stacks(events: Sequence[_Event]) -> list[dict[str, Any]]:
     """Return the stacks of injections, those of the most first, at most ten.
 
@@ -29,7 +34,7 @@ def top_stacks(events: Sequence[_Event]) -> list[dict[str, Any]]:
     """
     counted = collections.Counter(
         (str(event.get("hook", "")), tuple(map(function_of, event.get("stack", []))))
-        for event in events
+        for event in with_stacks(events)
     )
     return [
         {"count": count, "hook": hook, "stack": list(stack)}

@@ -112,7 +112,7 @@ class Record:
             "counters": dict(self.counters),
             "series": dict(self.series),
             "stacks": outcome.top_stacks(self.events),
-            "stacks_of": len(self.events),
+            "stacks_of": len(outcome.with_stacks(self.events)),
             "events": list(self.events[-_EVENTS_IN_JOURNAL:]),
             "dropped": self.dropped + max(0, len(self.events) - _EVENTS_IN_JOURNAL),
             "leftovers": list(self.leftovers),

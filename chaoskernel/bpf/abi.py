@@ -34,9 +34,11 @@ MAX_CACHE_NAME = 32
 MAX_PARAMETERS = 6
 COMMAND_LENGTH = 16
 NR_PLACES = 4096
-STACK_SHIFT = 54
+NR_BUSY = 4096
+SORT_SHIFT = 54
 NR_SORTS = 1024
-SAMPLE_SHIFT = 58
+NR_WHOLE = 64
+SAMPLE_SHIFT = 60
 NR_WALKED = 64
 NR_TEXT_PAGES = 524288
 NR_IDS = 4194304
@@ -180,6 +182,7 @@ class Switches(ctypes.Structure):
         ("undone", Function * 3),
         ("hold_page_faults", ctypes.c_uint32),
         ("stacks", ctypes.c_uint32),
+        ("cache_size", ctypes.c_uint32),
         ("hooks", HookSwitches * 12),
         ("peers", Peer * 64),
     )
@@ -212,9 +215,9 @@ class State(ctypes.Structure):
         ("described", ctypes.c_uint64),
         ("sparing", ctypes.c_uint64),
         ("failed", Failed * 2),
+        ("busy", ctypes.c_uint32 * 4096),
         ("sorts", ctypes.c_uint32 * 1024),
         ("members", ctypes.c_uint8 * 4194304),
-        ("depths", ctypes.c_uint8 * 4194304),
         ("places", ctypes.c_uint8 * 4096),
     )
 
@@ -284,6 +287,7 @@ class Walk(ctypes.Structure):
 
     _fields_ = (
         ("task", ctypes.c_uint64),
+        ("depth", ctypes.c_uint64),
         ("chosen", ctypes.c_uint64),
         ("entry", ctypes.c_uint64),
         ("at", ctypes.c_uint64 * 16),

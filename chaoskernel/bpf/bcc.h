@@ -91,7 +91,7 @@ static __always_inline struct task_struct *this_task(void)
 }
 
 /* Copied through a helper, because the verifier lets no program compare the pointer itself. */
-static __always_inline u64 position_of(void *ctx, struct task_struct *task)
+static __always_inline u64 position_of(void *ctx, struct task_struct *task, u64 of)
 {
 	u64 address = 0;
 
@@ -112,6 +112,7 @@ static __always_inline struct pt_regs *registers_of(struct task_struct *task)
 
 	return (struct pt_regs *)end - 1;
 }
+#define REGISTER(task, member) FIELD(registers_of(task), member)
 #endif
 
 static __always_inline u64 device_of(struct bio *bio)
@@ -120,7 +121,7 @@ static __always_inline u64 device_of(struct bio *bio)
 }
 
 /* The headers do not tell what is in a cache; its members' offsets are 0 where BTF is missing. */
-static __always_inline u32 object_size_of(struct kmem_cache *cache)
+static __always_inline u32 object_size_of(struct kmem_cache *cache, const bool typed)
 {
 	u32 size = 0;
 
@@ -129,7 +130,7 @@ static __always_inline u32 object_size_of(struct kmem_cache *cache)
 	return size;
 }
 
-static __always_inline const char *name_of(struct kmem_cache *cache)
+static __always_inline const char *name_of(struct kmem_cache *cache, const bool typed)
 {
 	const char *name = NULL;
 
@@ -139,7 +140,7 @@ static __always_inline const char *name_of(struct kmem_cache *cache)
 }
 
 /* The cache that the caches themselves are from, by its address. */
-static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
+static __always_inline bool is_cache_of_caches(struct kmem_cache *cache, const bool typed)
 {
 	struct kmem_cache *caches = NULL;
 

@@ -117,33 +117,24 @@ def _role(entry: Entry) -> str:
 
 
 def _tracker(entry: Entry, *_: object) -> str:
-    if entry.attach is Attach.RAW_TRACEPOINT:
-        head, call = "struct bpf_raw_tracepoint_args *ctx", _TRACKERS[entry.function]
-    elif entry.attach is Attach.KPROBE:
-        head = "struct pt_regs *ctx"
-        call = f"ids_swapped({_TASK}PT_REGS_PARM1(ctx), {_TASK}PT_REGS_PARM2(ctx))"
-    else:
-        head, call = "u64 *ctx", f"ids_swapped({_TASK}ctx[0], {_TASK}ctx[1])"
     return f"""
-int {entry.function}({head})
+int {entry.function}(struct bpf_raw_tracepoint_args *ctx)
 {{
-	return {call};
+	return {_TRACKERS[entry.function]};
 }}"""
 
 
 def _leave(entry: Entry, *_: object) -> str:
     if entry.attach is Attach.FEXIT:
-        head, position = f"KRETFUNC_PROBE({entry.symbol})", "position_of(ctx, this_task())"
+        head, position = f"KRETFUNC_PROBE({entry.symbol})", "position_of(ctx, this_task(), 0)"
     else:
         head = f"int {entry.function}(struct pt_regs *ctx)"
         position = "RETURN_POSITION(ctx)"
     return f"""
 {head}
 {{
-	u32 tid = bpf_get_current_pid_tgid();
-
-	if (*depth_of(tid))
-		leave(tid, {position});
+	if (*busy_of(bpf_get_current_task()))
+		leave({position});
 	return 0;
 }}"""
 
@@ -154,7 +145,7 @@ def _enter(entry: Entry, fault: Fault, _: Placement, functions: Mapping[Probe, i
     parameters = _after_comma(fault.callchain[frames[0]].parameters)
     if entry.attach is Attach.FENTRY:
         head = f"KFUNC_PROBE({entry.symbol}{parameters})"
-        position, back = "position_of(ctx, this_task())", "0"
+        position, back = "position_of(ctx, this_task(), 0)", "0"
     else:
         head = f"int {entry.function}(struct pt_regs *ctx{parameters})"
         position, back = "PT_REGS_SP(ctx)", "return_of(PT_REGS_SP(ctx))"

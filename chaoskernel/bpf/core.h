@@ -117,14 +117,14 @@ static __always_inline struct task_struct *this_task(void)
 /*
  * Positions on the thread's kernel stack.  In a trampoline program the context lies
  * on the stack that the traced call runs on; the verifier lets a program compare no
- * pointer, but takes the distance of two for a number.
+ * pointer, but takes the distance of two for a number.  `address` is that of the task.
  */
-static __always_inline u64 position_of(void *ctx, struct task_struct *task)
+static __always_inline u64 position_of(void *ctx, struct task_struct *task, u64 address)
 {
 	u64 distance = (u64)ctx - (u64)task;
 
 	asm volatile("" : "+r"(distance));
-	return distance + bpf_get_current_task();
+	return distance + address;
 }
 
 /* A kernel that watches its own memory (KASAN) doubles its stacks, on x86-64 and on arm64. */
@@ -138,10 +138,13 @@ static __always_inline u64 stack_size_of(struct task_struct *task)
 /* The registers with which a thread entered the kernel; X86_FRED leaves room above them. */
 static __always_inline struct pt_regs *registers_of(struct task_struct *task)
 {
-	if (switches.has_task_pt_regs)
-		return (void *)bpf_task_pt_regs(task);
 	return task->stack + stack_size_of(task) - bpf_core_type_size(struct pt_regs);
 }
+
+/* One of those; the verifier knows the type of what the kernel itself finds. */
+#define REGISTER(task, member)                                                          \
+	(switches.has_task_pt_regs ? ((struct pt_regs *)bpf_task_pt_regs(task))->member \
+				   : BPF_CORE_READ(registers_of(task), member))
 
 static __always_inline u64 device_of(struct bio *bio)
 {
@@ -153,24 +156,36 @@ static __always_inline u64 device_of(struct bio *bio)
 	       (BPF_CORE_READ(old, bi_disk, first_minor) + BPF_CORE_READ(old, bi_partno));
 }
 
-static __always_inline u32 object_size_of(struct kmem_cache *cache)
+/*
+ * A member of an argument of the hook's.  In a trampoline the verifier knows its type, and it is
+ * read at once.  `typed` is a constant.
+ */
+#define MEMBER(pointer, member, typed) \
+	((typed) ? (pointer)->member : BPF_CORE_READ(pointer, member))
+
+static __always_inline u32 object_size_of(struct kmem_cache *cache, const bool typed)
 {
-	return BPF_CORE_READ(cache, object_size);
+	return MEMBER(cache, object_size, typed);
 }
 
-static __always_inline const char *name_of(struct kmem_cache *cache)
+static __always_inline const char *name_of(struct kmem_cache *cache, const bool typed)
 {
-	return BPF_CORE_READ(cache, name);
+	return MEMBER(cache, name, typed);
 }
 
-/* The cache that the caches themselves are from; kmem_cache_node is another one. */
-static __always_inline bool is_cache_of_caches(struct kmem_cache *cache)
+/*
+ * The cache that the caches themselves are from; kmem_cache_node is another one.  Where the size
+ * of its objects is known, few others have to be asked for their name.
+ */
+static __always_inline bool is_cache_of_caches(struct kmem_cache *cache, const bool typed)
 {
 	const char wanted[] = "kmem_cache";
 	char name[sizeof(wanted) + 1] = {};
 	u32 i;
 
-	bpf_probe_read_kernel_str(name, sizeof(name), name_of(cache));
+	if (switches.cache_size && object_size_of(cache, typed) != switches.cache_size)
+		return false;
+	bpf_probe_read_kernel_str(name, sizeof(name), name_of(cache, typed));
 #pragma unroll
 	for (i = 0; i < sizeof(wanted); i++)
 		if (name[i] != wanted[i])

@@ -47,54 +47,47 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
  * be saved and restored, and the byte is what is returned, for the compiler would make another
  * zero if it knew what the jump tells.
  */
-#define RETURN_UNLESS(byte, known)                                                   \
-	{                                                                            \
-		long found = *(byte);                                                \
-                                                                                     \
-		asm goto("if %0 != 0 goto %l[" #known "]" : : "r"(found) : : known); \
-		return found;                                                        \
-	}
-
-#define HOOK(n)                                                                                    \
-	static __noinline long modified_##n(u64 *ctx)                                              \
-	{                                                                                          \
-		if (!concerns(bpf_get_current_pid_tgid(), ctx, n) || !fails_in_trampoline(ctx, n)) \
-			return 0;                                                                  \
-		return switches.hooks[n].value;                                                    \
-	}                                                                                          \
-                                                                                                   \
-	SEC("fmod_ret")                                                                            \
-	long hook_fmod_ret_##n(u64 *ctx)                                                           \
-	{                                                                                          \
-		u64 *volatile kept = ctx;                                                          \
-		long membership = *membership_of(bpf_get_current_task_btf()->tgid);                \
-                                                                                                   \
-		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);               \
-		return membership;                                                                 \
-	known:                                                                                     \
-		return modified_##n(kept);                                                         \
-	}                                                                                          \
-                                                                                                   \
-	SEC("fmod_ret")                                                                            \
-	long wide_hook_fmod_ret_##n(u64 *ctx)                                                      \
-	{                                                                                          \
-		return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified_##n(ctx) : 0;  \
-	}                                                                                          \
-                                                                                                   \
-	SEC("kprobe")                                                                              \
-	int hook_kprobe_##n(struct pt_regs *ctx)                                                   \
-	{                                                                                          \
-		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))        \
-			bpf_override_return(ctx, switches.hooks[n].value);                         \
-		return 0;                                                                          \
-	}                                                                                          \
-                                                                                                   \
-	SEC("kprobe")                                                                              \
-	int wide_hook_kprobe_##n(struct pt_regs *ctx)                                              \
-	{                                                                                          \
-		if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))       \
-			bpf_override_return(ctx, switches.hooks[n].value);                         \
-		return 0;                                                                          \
+#define HOOK(n)                                                                                 \
+	static __noinline long modified_##n(u64 *ctx, u32 membership)                           \
+	{                                                                                       \
+		if (!concerns_trampoline(ctx, membership, n) || !fails_in_trampoline(ctx, n))   \
+			return 0;                                                               \
+		return switches.hooks[n].value;                                                 \
+	}                                                                                       \
+                                                                                                \
+	SEC("fmod_ret")                                                                         \
+	long hook_fmod_ret_##n(u64 *ctx)                                                        \
+	{                                                                                       \
+		u64 *volatile kept = ctx;                                                       \
+		long membership = *membership_of(bpf_get_current_task_btf()->tgid);             \
+                                                                                                \
+		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);            \
+		return membership;                                                              \
+	known:                                                                                  \
+		return modified_##n(kept, membership);                                          \
+	}                                                                                       \
+                                                                                                \
+	SEC("fmod_ret")                                                                         \
+	long wide_hook_fmod_ret_##n(u64 *ctx)                                                   \
+	{                                                                                       \
+		return may_be_in_scope(bpf_get_current_task_btf()->tgid) ? modified_##n(ctx, 0) \
+									 : 0;                   \
+	}                                                                                       \
+                                                                                                \
+	SEC("kprobe")                                                                           \
+	int hook_kprobe_##n(struct pt_regs *ctx)                                                \
+	{                                                                                       \
+		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))     \
+			bpf_override_return(ctx, switches.hooks[n].value);                      \
+		return 0;                                                                       \
+	}                                                                                       \
+                                                                                                \
+	SEC("kprobe")                                                                           \
+	int wide_hook_kprobe_##n(struct pt_regs *ctx)                                           \
+	{                                                                                       \
+		if (may_be_in_scope(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))    \
+			bpf_override_return(ctx, switches.hooks[n].value);                      \
+		return 0;                                                                       \
 	}
 
 HOOK(0)
@@ -130,63 +123,64 @@ int learn_place(u64 *ctx)
 /* Functions of their own: whoever is out of scope has few registers to save. */
 static __noinline int left(u64 *ctx)
 {
-	return leave(bpf_get_current_pid_tgid(), position_of(ctx, bpf_get_current_task_btf()));
+	struct task_struct *task = this_task();
+	u64 address = bpf_get_current_task();
+
+	return leave_by(task, address, position_of(ctx, task, address));
 }
 
-#define FRAME(n)                                                                      \
-	static __noinline int entered_##n(u64 *ctx)                                   \
-	{                                                                             \
-		u64 id = bpf_get_current_pid_tgid();                                  \
-                                                                                      \
-		if (may_be_in_scope(id >> 32))                                        \
-			enter_by_fentry(ctx, id, switches.named[n]);                  \
-		return 0;                                                             \
-	}                                                                             \
-                                                                                      \
-	SEC("fentry")                                                                 \
-	long enter_fentry_##n(u64 *ctx)                                               \
-	{                                                                             \
-		u64 *volatile kept = ctx;                                             \
-                                                                                      \
-		RETURN_UNLESS(membership_of(bpf_get_current_task_btf()->tgid), known) \
-	known:                                                                        \
-		return entered_##n(kept);                                             \
-	}                                                                             \
-                                                                                      \
-	SEC("fentry")                                                                 \
-	int wide_enter_fentry_##n(u64 *ctx)                                           \
-	{                                                                             \
-		return entered_##n(ctx);                                              \
-	}                                                                             \
-                                                                                      \
-	SEC("fexit")                                                                  \
-	long leave_fexit_##n(u64 *ctx)                                                \
-	{                                                                             \
-		u64 *volatile kept = ctx;                                             \
-                                                                                      \
-		RETURN_UNLESS(depth_of(bpf_get_current_task_btf()->pid), known)       \
-	known:                                                                        \
-		return left(kept);                                                    \
-	}                                                                             \
-                                                                                      \
-	SEC("kprobe")                                                                 \
-	int enter_kprobe_##n(struct pt_regs *ctx)                                     \
-	{                                                                             \
-		u64 id = bpf_get_current_pid_tgid();                                  \
-                                                                                      \
-		if (may_be_in_scope(id >> 32))                                        \
-			enter_by_kprobe(ctx, id, switches.named[n]);                  \
-		return 0;                                                             \
-	}                                                                             \
-                                                                                      \
-	SEC("kretprobe")                                                              \
-	int leave_kretprobe_##n(struct pt_regs *ctx)                                  \
-	{                                                                             \
-		u32 tid = bpf_get_current_pid_tgid();                                 \
-                                                                                      \
-		if (*depth_of(tid))                                                   \
-			leave(tid, RETURN_POSITION(ctx));                             \
-		return 0;                                                             \
+#define FRAME(n)                                                                     \
+	static __noinline int entered_##n(u64 *ctx, u32 membership)                  \
+	{                                                                            \
+		return enter_by_fentry(ctx, membership, n);                          \
+	}                                                                            \
+                                                                                     \
+	SEC("fentry")                                                                \
+	long enter_fentry_##n(u64 *ctx)                                              \
+	{                                                                            \
+		u64 *volatile kept = ctx;                                            \
+		long membership = *membership_of(bpf_get_current_task_btf()->tgid);  \
+                                                                                     \
+		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known); \
+		return membership;                                                   \
+	known:                                                                       \
+		return entered_##n(kept, membership);                                \
+	}                                                                            \
+                                                                                     \
+	SEC("fentry")                                                                \
+	int wide_enter_fentry_##n(u64 *ctx)                                          \
+	{                                                                            \
+		return entered_##n(ctx, 0);                                          \
+	}                                                                            \
+                                                                                     \
+	SEC("fexit")                                                                 \
+	long leave_fexit_##n(u64 *ctx)                                               \
+	{                                                                            \
+		u64 *volatile kept = ctx;                                            \
+		long busy = *busy_of(bpf_get_current_task());                        \
+                                                                                     \
+		asm goto("if %0 != 0 goto %l[known]" : : "r"(busy) : : known);       \
+		return busy;                                                         \
+	known:                                                                       \
+		return left(kept);                                                   \
+	}                                                                            \
+                                                                                     \
+	SEC("kprobe")                                                                \
+	int enter_kprobe_##n(struct pt_regs *ctx)                                    \
+	{                                                                            \
+		u64 id = bpf_get_current_pid_tgid();                                 \
+                                                                                     \
+		if (may_be_in_scope(id >> 32))                                       \
+			enter_by_kprobe(ctx, id, switches.named[n]);                 \
+		return 0;                                                            \
+	}                                                                            \
+                                                                                     \
+	SEC("kretprobe")                                                             \
+	int leave_kretprobe_##n(struct pt_regs *ctx)                                 \
+	{                                                                            \
+		if (*busy_of(bpf_get_current_task()))                                \
+			leave(RETURN_POSITION(ctx));                                 \
+		return 0;                                                            \
 	}
 
 FRAME(0)
@@ -240,18 +234,6 @@ SEC("tp_btf/sched_process_exit")
 int track_exit(u64 *ctx)
 {
 	return exited();
-}
-
-SEC("fentry")
-int track_ids_fentry(u64 *ctx)
-{
-	return ids_swapped((void *)ctx[0], (void *)ctx[1]);
-}
-
-SEC("kprobe")
-int track_ids_kprobe(struct pt_regs *ctx)
-{
-	return ids_swapped((void *)PT_REGS_PARM1(ctx), (void *)PT_REGS_PARM2(ctx));
 }
 
 SEC("tp_btf/sched_process_fork")

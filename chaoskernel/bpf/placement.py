@@ -89,7 +89,6 @@ class Placement(NamedTuple):
     hooks: tuple[PlacedHook, ...]
     frames: tuple[Probe, ...]
     layout: Layout = Layout()
-    ids: Probe | None = None
     left_out: tuple[str, ...] = ()
     near: tuple[Near, ...] = ()
 

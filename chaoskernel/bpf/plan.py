@@ -53,6 +53,7 @@ class Kernel(NamedTuple):
         cgroups (enum cgroup_subsys_id); v2 has none.
     :param has_task_pt_regs: programs can ask where a thread's registers are.
     :param text: where the pages of the kernel's text are counted from, for sites.
+    :param cache_size: bytes of the objects that slab caches are.
     :param system_calls: the address of the table of system calls; 0 where it is not known.
     """
 
@@ -60,6 +61,7 @@ class Kernel(NamedTuple):
     has_task_pt_regs: bool = False
     text: int = 0
     system_calls: int = 0
+    cache_size: int = 0
 
 
 class Plan(NamedTuple):
@@ -105,8 +107,8 @@ def _switches(fault: Fault, placement: Placement, kernel: Kernel) -> abi.Switche
     switches.thread_size = max(_THREAD_SIZE, mmap.PAGESIZE)
     switches.by_place = bool(fault.where.named)
     switches.nr_frames = len(placement.frames)
-    for slot, (_, named) in enumerate(functions(placement)):
-        switches.named[slot] = named
+    for _, named in functions(placement):
+        switches.named[_first(named)] = named
     switches.scope = _scope(fault)
     switches.cgroup_hierarchy = placement.layout.cgroup_hierarchy
     switches.cgroup_subsystem = kernel.cgroup_subsystem
@@ -123,6 +125,7 @@ def _switches(fault: Fault, placement: Placement, kernel: Kernel) -> abi.Switche
         switches.undone[number] = abi.Function(*span)
     switches.hold_page_faults = fault.holds_page_faults
     switches.stacks = _STACKS[fault.stacks]
+    switches.cache_size = kernel.cache_size
     peers = [peer for peer in map(peer_of, fault.where.peers) if not peer.name]
     switches.nr_peers = len(peers)
     for number, peer in enumerate(peers):
@@ -174,8 +177,16 @@ def functions(placement: Placement) -> list[tuple[Probe, int]]:
     return list(named.items())
 
 
+def _first(named: int) -> int:
+    """Return the first of the frames that name a function: the number of its entry points.
+
+    Where it is the only one, a program knows its frame when it is compiled.
+    """
+    return (named & -named).bit_length() - 1
+
+
 def _entries(fault: Fault, placement: Placement) -> list[Entry]:
-    chain = list(enumerate(probe for probe, _ in functions(placement)))
+    chain = [(_first(named), probe) for probe, named in functions(placement)]
     leaves = (_entry("leave", Attach.FEXIT, Attach.KRETPROBE, probe, n) for n, probe in chain)
     wide = "wide_" if fault.scope.system_wide else ""
     enters = (
@@ -188,13 +199,11 @@ def _entries(fault: Fault, placement: Placement) -> list[Entry]:
         )
         for number, probe in chain
     )
-    swap = filter(None, [placement.ids])
-    ids = (_entry("track_ids", Attach.FENTRY, Attach.KPROBE, probe) for probe in swap)
     hooks = (
         _entry(f"{wide}hook", Attach.FMOD_RET, Attach.KPROBE, placed.probe, number)
         for number, placed in enumerate(placement.hooks)
     )
-    return [*_trackers(fault), *ids, *leaves, *enters, *hooks]
+    return [*_trackers(fault), *leaves, *enters, *hooks]
 
 
 def _scope(fault: Fault) -> int:

@@ -23,7 +23,7 @@ from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement, Span
 from chaoskernel.bpf.text import HERE
 from chaoskernel.engine import Progress
 from chaoskernel.engine.arming import Armed, arm, full
-from chaoskernel.engine.place import SWAPS_IDS, with_offsets
+from chaoskernel.engine.place import with_offsets
 from chaoskernel.engine.tables import MapCalls, ProgramTables, Table, in_memory
 from chaoskernel.errors import (
     ChaosKernelError,
@@ -126,13 +126,6 @@ class _Module(ProgramTables):
 
     def attach(self, entry: Entry) -> Callable[[], None]:
         """Attach an entry point; return what detaches it."""
-        if entry.symbol == SWAPS_IDS:  # a kernel that has it inlined follows all but that
-            with contextlib.suppress(EngineError):
-                return self._attached(entry)
-            return lambda: None
-        return self._attached(entry)
-
-    def _attached(self, entry: Entry) -> Callable[[], None]:
         program = self.load(entry)
         library, symbol = self._bcc.lib, entry.symbol.encode()
         with _bcc_errors(f"{entry.attach.value} on {entry.symbol} failed"):

@@ -13,6 +13,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from chaoskernel.bpf import abi
@@ -31,7 +32,6 @@ from chaoskernel.bpf.plan import (
 from chaoskernel.bpf.text import file, object_name
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
-from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.engine.sites import Memory, SiteTable, running_text
 from chaoskernel.engine.tables import LISTED, ProgramTables, Table
 from chaoskernel.errors import (
@@ -42,12 +42,15 @@ from chaoskernel.errors import (
     UnsupportedKernel,
 )
 from chaoskernel.fault.checks import unpacked
+from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.origin import origin
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import bpf, btf, files, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 from chaoskernel.kernel.text import Text
+
+_CACHE_SIZE = Path("/sys/kernel/slab/kmem_cache/object_size")
 
 
 class CoreEngine:
@@ -173,8 +176,17 @@ def planned(fault: Fault, placement: Placement, text: Text | None = None) -> Pla
         and bpf.has_task_pt_regs(),
         text=text.base if text else 0,
         system_calls=symbols.running().address("sys_call_table") if text else 0,
+        cache_size=_cache_size() if fault.kind is Kind.SLAB else 0,
     )
     return plan(fault, placement, kernel)
+
+
+def _cache_size() -> int:
+    """Return how many bytes a slab cache has itself; 0 where the kernel does not show that."""
+    try:
+        return int(_CACHE_SIZE.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _subsystem(placement: Placement) -> int:
@@ -278,13 +290,6 @@ class CoreModule(ProgramTables):
 
     def attach(self, entry: Entry) -> Callable[[], object]:
         """See `Module.attach`."""
-        if entry.symbol == SWAPS_IDS:  # a kernel that has it inlined follows all but that
-            with contextlib.suppress(libbpf.Refused):
-                return self._attached(entry)
-            return lambda: None
-        return self._attached(entry)
-
-    def _attached(self, entry: Entry) -> Callable[[], object]:
         if entry.attach in (Attach.KPROBE, Attach.KRETPROBE):
             return self._object.attach_kprobe(
                 entry.function, entry.symbol, at_return=entry.attach is Attach.KRETPROBE

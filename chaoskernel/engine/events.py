@@ -72,6 +72,7 @@ def to_json(
             "arguments": arguments_of(kind, event),
             "hook": hooks[int(event.hook)],
             "stack": _stack(event, hooks[int(event.hook)], text),
+            "stack_kept": event.stack_size != 0,
         }
         for event in events
     ]

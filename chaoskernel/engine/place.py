@@ -34,9 +34,6 @@ not given back, but used again: nobody can open anything on that mount from then
 
 _LISTS_ALL = "a kernel with CONFIG_KALLSYMS_ALL lists it"
 
-SWAPS_IDS = "exchange_tids"
-"""Called when a thread that is not the leader calls exec; Linux 5.8."""
-
 _WITHOUT_ERRNO = {"NULL": "0", "TRUE": "1"}
 
 
@@ -73,7 +70,6 @@ def placements(
             ),
             frames=frames,
             layout=_layout(fault, frames, symbols, features, hierarchy),
-            ids=_swap_of_ids(features) if frames else None,
             left_out=left_out,
             near=beside,
         )
@@ -86,14 +82,6 @@ def _near(fault: Fault, symbols: Symbols) -> dict[str, str]:
     own = call_of(fault.function)
     entries = ((call, symbols.entry_point(call)) for call in near_calls(fault.kind, own))
     return dict([(call, symbol) for call, symbol in entries if symbol][: abi.MAX_NEAR])
-
-
-def _swap_of_ids(features: Features) -> Probe | None:
-    # A kprobe where there is one: only so many trampoline programs fit one function, and its
-    # absence is found out by attaching, without a search of the types.
-    if features.kprobe_events:
-        return Probe(SWAPS_IDS, Mechanism.KPROBE)
-    return Probe(SWAPS_IDS, Mechanism.FMOD_RET) if features.has_trampoline(SWAPS_IDS) else None
 
 
 def _frames(fault: Fault, symbols: Symbols, types: Types) -> Iterator[str]:

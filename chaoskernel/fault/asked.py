@@ -7,7 +7,7 @@ from typing import Any
 
 from chaoskernel.fault.error_numbers import error_text
 from chaoskernel.fault.sites import Sites
-from chaoskernel.fault.spec import Fault, Frame
+from chaoskernel.fault.spec import Fault, Frame, Stacks
 from chaoskernel.fault.syntax import duration_text
 
 _LISTED = 3
@@ -39,6 +39,7 @@ def asked(fault: Fault) -> dict[str, Any]:
         "stand_in": fault.stand_in,
         **_sites(fault.sites),
         "page_faults": fault.page_faults,
+        "stacks": "" if fault.stacks is Stacks.SAMPLE else fault.stacks.value,
     }
     return {
         "fault": fault.kind.value,
@@ -49,7 +50,6 @@ def asked(fault: Fault) -> dict[str, Any]:
         "duration": duration_text(limits.duration),
         "mechanism": fault.mechanism.value,
         "engine": fault.engine.value,
-        "stacks": fault.stacks.value,
     }
 
 

@@ -120,7 +120,8 @@ def _not_followed(counters: Mapping[str, Any]) -> str | None:
 
 def _last(events: list[Mapping[str, Any]]) -> str | None:
     """Return where in the kernel the last injection was, the innermost function first."""
-    return next((_inwards(event["stack"]) for event in events[-1:]), None) or None
+    found = [event["stack"] for event in events if event.get("stack_kept", True)]
+    return next(map(_inwards, found[-1:]), None) or None
 
 
 def _inwards(stack: list[object]) -> str:
@@ -140,7 +141,7 @@ def left_out(fault: Record) -> str:
     """Return of how many injections the stacks are; nothing where they are of all."""
     kept = _number(fault.get("stacks_of"))
     injected = _number(fault.get("counters", {}).get("injected"))
-    return f"(of the latest {kept})" if kept < injected else ""
+    return f"(of {kept} whose stacks were kept)" if kept < injected else ""
 
 
 def _held_back(counters: Mapping[str, Any]) -> str:

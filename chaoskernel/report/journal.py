@@ -158,7 +158,7 @@ def _rate(points: Sequence[object], start: float) -> list[Rate]:
 
 def _stacks(record: Document) -> tuple[list[Stack], int]:
     """Return the stacks that were failed most, and of how many injections they are."""
-    events = [*objects(record.get("events"))]
+    events = [each for each in objects(record.get("events")) if each.get("stack_kept", True)]
     if count(record.get("stacks_of")) >= len(events):
         found = [
             Stack(_outwards(each.get("stack"), each.get("hook")), count(each.get("count")))

@@ -19,7 +19,7 @@ _MAX_COUNT = 2**64
 _LONGEST = 10_000
 """Characters of one text that are shown."""
 
-_OF_AN_EVENT = ("at", "command", "pid", "hook", "node")
+_OF_AN_EVENT = ("at", "command", "pid", "hook", "node", "stack_kept")
 
 JOURNAL = "the journal that `chaos run` wrote; it is journal.json by default"
 JOURNAL_OR_RESULTS = "a journal of `chaos run`, or the results of `chaoskernel explore`"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf import abi
+from chaoskernel.engine import ArmedFault
 from chaoskernel.engine.events import KEPT
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
-from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism, Stacks
 from tests.functional.conftest import Arm
 from tests.victim import Victim
 
@@ -77,6 +79,56 @@ def test_the_latest_are_kept_and_the_others_counted(arm: Arm, victim: Victim) ->
         event["at"] for event in found["events"]
     )
     assert fault.events(5)["events"] == found["events"][-5:]
+
+
+def kept_of(fault: ArmedFault) -> list[bool]:
+    """Of each of the latest injections whether its stack was kept; where it was, it is there."""
+    found = fault.events(KEPT)["events"]
+    assert [bool(event["stack"]) for event in found] == [event["stack_kept"] for event in found]
+    return [event["stack_kept"] for event in found]
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+def test_of_many_injections_the_first_and_a_sample_have_their_stacks(
+    arm: Arm, victim: Victim, mechanism: Mechanism
+) -> None:
+    fault = arm(fault_of(victim, Kind.PAGE, "pipe_write", mechanism=mechanism))
+    first = abi.NR_WHOLE - 4
+    victim.does("pipe", first)
+    assert kept_of(fault) == [True] * first
+    victim.does("pipe", 4 + KEPT)
+    assert fault.counters()["injected"] == abi.NR_WHOLE + KEPT  # exact, whatever is kept
+    kept = kept_of(fault)
+    assert len(kept) == KEPT
+    assert KEPT // 16 - 4 <= kept.count(True) <= KEPT // 16 + 4
+    assert fault.disarm() == []
+
+
+def test_a_request_of_another_sort_has_its_stack_however_late_it_comes(
+    arm: Arm, victim: Victim
+) -> None:
+    fault = arm(fault_of(victim, Kind.SLAB, dry_run=True))
+    victim.does("mount", 100)
+    assert fault.counters()["held_dry_run"] > abi.NR_WHOLE
+    victim.does("open", __file__, 1)
+    stacks = [str(event["stack"]) for event in fault.events(KEPT)["events"] if event["stack_kept"]]
+    assert any("openat" in stack for stack in stacks)
+    assert fault.disarm() == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
+@pytest.mark.parametrize(("stacks", "kept"), [(Stacks.ALL, True), (Stacks.NONE, False)])
+def test_each_injection_has_its_stack_or_none_has(
+    arm: Arm, victim: Victim, stacks: Stacks, kept: bool, mechanism: Mechanism
+) -> None:
+    times = abi.NR_WHOLE + 20
+    fault = arm(fault_of(victim, Kind.PAGE, "pipe_write", stacks=stacks, mechanism=mechanism))
+    victim.does("pipe", times)
+    assert kept_of(fault) == [kept] * times
+    counters = fault.counters()
+    assert counters["injected"] == counters["matched"] == times
+    assert [hit["injected"] for hit in counters["processes"]] == [times]
+    assert fault.disarm() == []
 
 
 def test_counters_tell_where_a_chain_ends_and_whom_it_hit(arm: Arm, victim: Victim) -> None:

@@ -18,11 +18,12 @@ static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
 
 static __always_inline bool drawn(void)
 {
-	return (u64)bpf_get_prandom_u32() < switches.probability_of_2_32;
+	return switches.probability_of_2_32 >> 32 ||
+	       (u64)bpf_get_prandom_u32() < switches.probability_of_2_32;
 }
 
 /*
- * Where the frames that are active lie on a thread's stack; how many they are is in `depths`.
+ * Where the frames that are active lie on a thread's stack.
  *
  * It is followed by stack position: an activation that lies below the position of a later
  * event is known to have ended, even when its return was not seen.  A kretprobe misses
@@ -36,6 +37,7 @@ static __always_inline bool drawn(void)
  */
 struct chaos_walk {
 	u64 task;	      /* address of the owner; 0 where there is none */
+	u64 depth;	      /* leading frames of the chain that are active, in order */
 	u64 chosen;	      /* what was drawn when the outermost was entered */
 	u64 entry;	      /* see entry_of() */
 	u64 at[MAX_FRAMES];   /* position of each one's activation */
@@ -54,19 +56,39 @@ static __always_inline struct chaos_walk *place_of(u64 task, u32 way)
 	return find(walks, &slot);
 }
 
-/* The one that a task with active frames has claimed. */
-static __always_inline struct chaos_walk *walk_of(u64 task)
+/*
+ * How many tasks whose address leads here have active frames.  With none, the task at hand is not
+ * among them: that is all that most returns of a frame's function have to know.
+ */
+static __always_inline u32 *busy_of(u64 task)
+{
+	return &shared()->busy[task >> 6 & (NR_BUSY - 1)]; /* lies at a multiple of 64 */
+}
+
+/* Which of its places is the one that a task has claimed?  WAYS: none. */
+static __noinline u32 way_of(u64 task)
 {
 	struct chaos_walk *walk;
 	u32 way;
 
-#pragma unroll
-	for (way = 0; way < WAYS; way++) {
+	for (way = 1; way < WAYS; way++) {
 		walk = place_of(task, way);
 		if (walk && walk->task == task)
-			return walk;
+			break;
 	}
-	return NULL;
+	return way;
+}
+
+/* The one that a task with active frames has claimed: the first, as a rule. */
+static __always_inline struct chaos_walk *walk_of(u64 task)
+{
+	struct chaos_walk *walk = place_of(task, 0);
+	u32 way;
+
+	if (walk && walk->task == task)
+		return walk;
+	way = way_of(task);
+	return way < WAYS ? place_of(task, way) : NULL;
 }
 
 /* One for a task that has none; NULL where others have them all. */
@@ -78,37 +100,55 @@ static __always_inline struct chaos_walk *claim_walk(u64 task)
 #pragma unroll
 	for (way = 0; way < WAYS; way++) {
 		walk = place_of(task, way);
-		if (walk && !__sync_val_compare_and_swap(&walk->task, 0, task))
+		if (walk && !__sync_val_compare_and_swap(&walk->task, 0, task)) {
+			__sync_fetch_and_add(busy_of(task), 1);
 			return walk;
+		}
 	}
 	return NULL;
 }
 
 /* Keep how many frames are active: with none, the place is given back. */
-static __always_inline void set_depth(u8 *kept, struct chaos_walk *walk, u32 depth)
+static __always_inline void set_depth(struct chaos_walk *walk, u64 task, u64 depth)
 {
-	*kept = depth;
-	if (!depth)
-		walk->task = 0;
+	walk->depth = depth;
+	if (depth)
+		return;
+	walk->task = 0;
+	__sync_fetch_and_add(busy_of(task), -1);
 }
 
 /* Forget the activations that lie below a position: they have ended. */
-static __always_inline u32 unwound(struct chaos_walk *walk, u32 depth, u64 position)
+static __always_inline u64 unwound(struct chaos_walk *walk, u64 position)
+{
+	u64 depth = walk->depth;
+	u32 i;
+
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (!depth || walk->at[(depth - 1) % MAX_FRAMES] >= position)
+			break;
+		depth--;
+	}
+	return depth;
+}
+
+/* Is the one frame that a function is the next, below all that are active? */
+static __always_inline bool in_place(struct chaos_walk *walk, u64 position, u32 named)
 {
 	u32 i;
 
 #pragma unroll
-	for (i = MAX_FRAMES; i-- > 0;)
-		if (i < switches.nr_frames && depth > i && walk->at[i] < position)
-			depth = i;
-	return depth;
+	for (i = 1; i < MAX_FRAMES; i++)
+		if (named == 1U << i)
+			return walk->depth == i && walk->at[i - 1] >= position;
+	return false;
 }
 
 /* entry_of() is the number of the system call that the thread is in; ~0 in an exception. */
 #if defined(__TARGET_ARCH_x86)
 static __always_inline u64 entry_of(struct task_struct *task)
 {
-	return BPF_CORE_READ(registers_of(task), orig_ax);
+	return REGISTER(task, orig_ax);
 }
 
 /* For a kprobe: a function is entered with its return address on top of the stack. */
@@ -123,7 +163,7 @@ static __always_inline u64 return_of(u64 position)
 #elif defined(__TARGET_ARCH_arm64)
 static __always_inline u64 entry_of(struct task_struct *task)
 {
-	return (s64)BPF_CORE_READ(registers_of(task), syscallno);
+	return (s64)REGISTER(task, syscallno);
 }
 #define return_of(position) 0
 #else
@@ -151,33 +191,38 @@ static __always_inline bool still_there(struct task_struct *task, struct chaos_w
 }
 
 /*
- * A function of the chain is entered.
+ * A task in scope enters a function of the chain.
  * @back: return_of(position), or 0 where the return is sure to be seen;
  * @named: the frames that name it; @matched: those whose predicate holds.
  */
-static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 matched)
+static __always_inline int follow(struct task_struct *task, u64 address, u64 position, u64 back,
+				  u32 named, u32 matched)
 {
-	struct task_struct *task = this_task();
-	u8 *kept = depth_of(id);
-	struct chaos_counts *counts = here();
-	struct chaos_walk *walk;
-	u64 address = bpf_get_current_task();
-	u32 depth = *kept, i;
+	struct chaos_counts *counts;
+	struct chaos_walk *walk = NULL;
+	u64 depth = 0;
+	u32 i;
 
-	if (!counts || !in_scope(id >> 32) || !on_own_stack(task, position))
+	if (!on_own_stack(task, position))
+		return 0;
+	counts = here();
+	if (!counts)
 		return 0;
 #pragma unroll
 	for (i = 0; i < MAX_FRAMES; i++)
 		if (named & (1U << i))
 			counts->entered[i]++;
-	if (!depth && !(matched & 1))
-		return 0;
-	walk = depth ? walk_of(address) : claim_walk(address);
-	if (!walk) {
-		count(COUNT_UNTRACKED);
-		return 0;
+	if (*busy_of(address))
+		walk = walk_of(address);
+	if (walk) {
+		depth = in_place(walk, position, named) ? walk->depth : unwound(walk, position);
+	} else if (matched & 1) {
+		walk = claim_walk(address);
+		if (!walk)
+			count(COUNT_UNTRACKED);
 	}
-	depth = unwound(walk, depth, position);
+	if (!walk)
+		return 0;
 #pragma unroll
 	for (i = 0; i < MAX_FRAMES; i++) {
 		if (!(named & (1U << i)))
@@ -189,7 +234,8 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 			continue;
 		if (matched & (1U << i)) {
 			walk->at[i] = position;
-			walk->back[i] = back;
+			if (!__builtin_constant_p(back)) /* else it is 0 in all walks */
+				walk->back[i] = back;
 			depth = i + 1;
 			counts->matched[i]++;
 			if (i == 0) {
@@ -199,41 +245,76 @@ static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 match
 		}
 		break;
 	}
-	set_depth(kept, walk, depth);
+	set_depth(walk, address, depth);
 	return 0;
 }
 
-/* A function of the chain returns to whoever called it: what lies there or below has ended. */
-static __noinline int leave(u32 tid, u64 position)
+/* The same of a task that may be in scope, and a function that any frames name. */
+static __noinline int enter(u64 id, u64 position, u64 back, u32 named, u32 matched)
 {
-	struct chaos_walk *walk = walk_of(bpf_get_current_task());
-	u8 *depth = depth_of(tid);
+	if (!in_scope(id >> 32))
+		return 0;
+	return follow(this_task(), bpf_get_current_task(), position, back, named, matched);
+}
 
-	if (walk)
-		set_depth(depth, walk, unwound(walk, *depth, position + 1));
+/*
+ * A function of the chain returns to whoever called it: what lies there or below has ended.
+ * As a rule it is the innermost.  An interrupt's stack tells nothing of the thread's.
+ */
+static __always_inline int leave_by(struct task_struct *task, u64 address, u64 position)
+{
+	struct chaos_walk *walk = walk_of(address);
+	u64 depth = walk ? walk->depth : 0;
+
+	if (!depth)
+		return 0;
+	if (walk->at[(depth - 1) % MAX_FRAMES] == position)
+		set_depth(walk, address, depth - 1);
+	else if (on_own_stack(task, position))
+		set_depth(walk, address, unwound(walk, position + 1));
 	return 0;
+}
+
+static __noinline int leave(u64 position)
+{
+	return leave_by(this_task(), bpf_get_current_task(), position);
+}
+
+/* Have all the frames been entered, as far as is known? */
+static __always_inline bool may_be_active(void)
+{
+	u64 task = bpf_get_current_task();
+	struct chaos_walk *walk;
+
+	if (switches.nr_frames == 0)
+		return true;
+	if (!*busy_of(task))
+		return false;
+	walk = walk_of(task);
+	return walk && walk->depth == switches.nr_frames;
 }
 
 static __always_inline bool chain_active(struct task_struct *task, u64 position, bool *chosen)
 {
-	u8 *depth = depth_of(FIELD(task, pid));
+	u64 address = bpf_get_current_task(), depth;
 	struct chaos_walk *walk;
 
 	if (switches.nr_frames == 0) {
 		*chosen = drawn();
 		return true;
 	}
-	walk = walk_of(bpf_get_current_task());
+	walk = walk_of(address);
 	if (!walk)
 		return false;
-	set_depth(depth, walk, unwound(walk, *depth, position));
+	depth = unwound(walk, position);
 	*chosen = walk->chosen;
-	if (*depth != switches.nr_frames)
-		return false;
-	if (still_there(task, walk))
-		return true;
-	count(COUNT_MISSED_RETURNS);
-	set_depth(depth, walk, 0);
+	if (depth == switches.nr_frames) {
+		if (still_there(task, walk))
+			return true;
+		count(COUNT_MISSED_RETURNS);
+		depth = 0;
+	}
+	set_depth(walk, address, depth);
 	return false;
 }
 

@@ -3,7 +3,17 @@
 #ifndef CHAOSKERNEL_LOGIC_DECIDE_H
 #define CHAOSKERNEL_LOGIC_DECIDE_H
 
-/* A task that may be in scope makes a request: is it, and may its call chain be active? */
+/* A task in scope makes a request: is the fault in force, and may its call chain be active? */
+static __always_inline bool reaches(struct chaos_counts *counts, u32 hook)
+{
+	if (!*(volatile u64 *)&shared()->deadline)
+		return false;
+	counts->counters[COUNT_REACHED]++;
+	counts->hooks[hook].reached++;
+	return may_be_active();
+}
+
+/* The same of a task that may be in scope. */
 static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 {
 	struct chaos_counts *counts = here();
@@ -14,11 +24,7 @@ static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 		counts->counters[COUNT_PROVOKED]++;
 		counts->hooks[hook].provoked++;
 	}
-	if (!in_scope(id >> 32) || !*(volatile u64 *)&shared()->deadline)
-		return false;
-	counts->counters[COUNT_REACHED]++;
-	counts->hooks[hook].reached++;
-	return *depth_of(id) == switches.nr_frames;
+	return in_scope(id >> 32) && reaches(counts, hook);
 }
 
 /*
@@ -29,11 +35,13 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 {
 	const u64 *arguments = registers ?: ctx;
 	struct task_struct *task = this_task();
-	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx) : position_of(ctx, task);
+	u64 position = registers ? PT_REGS_SP((struct pt_regs *)ctx)
+				 : position_of(ctx, task, bpf_get_current_task());
 	struct chaos_counts *counts = here();
 	bool chosen = false;
 	u32 callers = 0;
 	enum chaos_counter held;
+	u64 now;
 
 	if (!counts || (switches.nr_frames > 0 && !on_own_stack(task, position)))
 		return false;
@@ -43,7 +51,8 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 		return false;
 	counts->counters[COUNT_MATCHED]++;
 	counts->hooks[hook].matched++;
-	held = what_holds(task, position, chosen, arguments, hook);
+	now = bpf_ktime_get_boot_ns();
+	held = what_holds(task, position, now, chosen, arguments, hook, !registers);
 	if (held == NR_COUNTERS)
 		callers = switches.by_site ? callers_at_site(ctx, task, arguments, hook)
 					   : callers_of(ctx, task);
@@ -65,7 +74,7 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 		counts->counters[COUNT_PAGE_FAULTS]++;
 	count_hit(task);
 	count_pod();
-	keep_event(ctx, task, position, arguments, hook);
+	keep_event(ctx, task, position, now, arguments, hook, !registers);
 	return !switches.dry_run;
 }
 

@@ -39,11 +39,42 @@ static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
 	       fails_in_kprobe(ctx, hook);
 }
 
-static __always_inline void enter_by_fentry(u64 *ctx, u64 id, u32 named)
+/* What is known of a process that is listed need not be asked again. */
+static __always_inline bool concerns_trampoline(u64 *ctx, u32 membership, u32 hook)
 {
-	u64 position = position_of(ctx, this_task());
+	struct chaos_counts *counts;
 
-	enter(id, position, 0, named, frames_matched(ctx, named));
+	if (membership != CHAOS_IN_SCOPE)
+		return concerns(bpf_get_current_pid_tgid(), ctx, hook);
+	counts = here();
+	return counts && is_meant(ctx, hook) && reaches(counts, hook);
+}
+
+static __noinline int enter_any(u64 *ctx, u32 named)
+{
+	u64 position = position_of(ctx, this_task(), bpf_get_current_task());
+
+	return enter(bpf_get_current_pid_tgid(), position, 0, named, frames_matched(ctx, named));
+}
+
+/*
+ * Most functions are one frame of the chain: then all that depends on its number is settled when
+ * this is compiled.
+ */
+static __always_inline int enter_by_fentry(u64 *ctx, u32 membership, const u32 frame)
+{
+	const u32 named = 1U << frame;
+	struct task_struct *task;
+	u64 address;
+
+	if (membership != CHAOS_IN_SCOPE || switches.named[frame] != named)
+		return may_be_in_scope(bpf_get_current_pid_tgid() >> 32)
+			       ? enter_any(ctx, switches.named[frame])
+			       : 0;
+	task = this_task();
+	address = bpf_get_current_task();
+	return follow(task, address, position_of(ctx, task, address), 0, named,
+		      frames_matched(ctx, named));
 }
 
 static __always_inline void enter_by_kprobe(struct pt_regs *ctx, u64 id, u32 named)
@@ -57,29 +88,16 @@ static __always_inline void enter_by_kprobe(struct pt_regs *ctx, u64 id, u32 nam
 static __always_inline int exited(void)
 {
 	struct task_struct *task = this_task();
-	u8 *depth = depth_of(FIELD(task, pid));
-	struct chaos_walk *walk = *depth ? walk_of(bpf_get_current_task()) : NULL;
+	u64 address = bpf_get_current_task();
+	struct chaos_walk *walk;
 
-	*depth = 0;
-	if (walk)
-		walk->task = 0;
+	if (switches.nr_frames > 0 && *busy_of(address)) {
+		walk = walk_of(address);
+		if (walk)
+			set_depth(walk, address, 0);
+	}
 	if (FIELD(FIELD(task, signal), live.counter) == 0)
 		*membership_of(FIELD(task, tgid)) = 0;
-	return 0;
-}
-
-/*
- * A thread that calls exec and is not the leader takes the leader's id, in the middle of it:
- * sched_process_exec comes when the chain has been left.  Runs before they are swapped.
- */
-static __always_inline int ids_swapped(struct task_struct *one, struct task_struct *other)
-{
-	u8 *first = depth_of(BPF_CORE_READ(one, pid)),
-	   *second = depth_of(BPF_CORE_READ(other, pid));
-	u8 kept = *first;
-
-	*first = *second;
-	*second = kept;
 	return 0;
 }
 

@@ -70,13 +70,14 @@ static __always_inline void count_hit(struct task_struct *task)
 		count(COUNT_UNLISTED);
 }
 
-static __always_inline void describe_slab(struct chaos_event *event, const u64 *arguments)
+static __always_inline void describe_slab(struct chaos_event *event, const u64 *arguments,
+					  const bool typed)
 {
 	struct kmem_cache *cache = (void *)arguments[0];
 
 	event->arguments[0] = (u32)arguments[1];
-	event->arguments[1] = object_size_of(cache);
-	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), name_of(cache));
+	event->arguments[1] = object_size_of(cache, typed);
+	bpf_probe_read_kernel_str(event->cache, sizeof(event->cache), name_of(cache, typed));
 }
 
 static __always_inline void describe_bio(struct chaos_event *event, const u64 *arguments)
@@ -89,14 +90,15 @@ static __always_inline void describe_bio(struct chaos_event *event, const u64 *a
 	event->arguments[3] = BPF_CORE_READ(bio, bi_iter.bi_size);
 }
 
-static __always_inline void describe(struct chaos_event *event, const u64 *arguments, u32 hook)
+static __always_inline void describe(struct chaos_event *event, const u64 *arguments, u32 hook,
+				     const bool typed)
 {
 	u32 kind = switches.hooks[hook].kind;
 
 	event->cache[0] = 0;
 	event->hook = hook;
 	if (kind == HOOK_SLAB) {
-		describe_slab(event, arguments);
+		describe_slab(event, arguments, typed);
 	} else if (kind == HOOK_PAGE) {
 		event->arguments[0] = (u32)arguments[0];
 		event->arguments[1] = (u32)arguments[1];
@@ -105,50 +107,53 @@ static __always_inline void describe(struct chaos_event *event, const u64 *argum
 	}
 }
 
-/*
- * Is the stack of a request kept, which costs ten times all else?  With a sample, that of the
- * first request of each sort is, as far as can be told without the stack: by the hook, the entry
- * to the kernel, how deep it is on the stack, and what is asked for.  Sorts that share a place
- * take turns there, at worst.
- * @number: of the event; an even share of the numbers is in the sample.
- */
-static __always_inline bool keeps_stack(struct task_struct *task, u64 position,
-					const u64 *arguments, u32 hook, u64 number)
+/* @typed: whether the verifier knows the types of the arguments; a constant. */
+static __always_inline void write_event(struct chaos_event *event, struct task_struct *task,
+					u64 now, const u64 *arguments, u32 hook, const bool typed)
 {
-	u32 kind = switches.hooks[hook].kind, *met;
-	u64 sort;
-
-	if (switches.stacks != STACKS_SAMPLE)
-		return switches.stacks == STACKS_ALL;
-	sort = entry_of(task) * MAX_HOOKS + hook;
-	sort = sort * GOLDEN_RATIO ^ (position - (u64)FIELD(task, stack)) >> 8;
-	if (kind == HOOK_SLAB || kind == HOOK_PAGE)
-		sort = sort * GOLDEN_RATIO ^ arguments[0] ^ arguments[1] << 32;
-	sort *= GOLDEN_RATIO;
-	met = &shared()->sorts[sort >> STACK_SHIFT];
-	if (*met == ((u32)sort | 1))
-		return number * GOLDEN_RATIO >> SAMPLE_SHIFT == 0;
-	*met = (u32)sort | 1;
-	return true;
-}
-
-static __always_inline void write_event(void *ctx, struct chaos_event *event,
-					struct task_struct *task, const u64 *arguments, u32 hook,
-					bool with_stack)
-{
-	event->at = bpf_ktime_get_boot_ns();
+	event->at = now;
 	event->cgroup = bpf_get_current_cgroup_id();
 	event->pid = FIELD(task, tgid);
 	event->tid = FIELD(task, pid);
 	bpf_get_current_comm(&event->command, sizeof(event->command));
-	describe(event, arguments, hook);
-	event->stack_size =
-		with_stack ? bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0) : 0;
+	describe(event, arguments, hook, typed);
+}
+
+static __always_inline void write_stack(void *ctx, struct chaos_event *event)
+{
+	event->stack_size = bpf_get_stack(ctx, event->stack, sizeof(event->stack), 0);
+}
+
+/*
+ * Is the stack of a request kept, which costs ten times all else?  With a sample, those of the
+ * first requests are, and that of the first one of each sort, as far as can be told without the
+ * stack: by the hook, the entry to the kernel, how deep it is on the stack, and what is asked for.
+ * Sorts that share a place take turns there, at worst.
+ */
+static __always_inline bool keeps_stack(const struct chaos_event *event, struct task_struct *task,
+					u64 position, u32 hook)
+{
+	u64 sort, number = event->begun;
+	u32 kind, *met;
+
+	if (switches.stacks != STACKS_SAMPLE)
+		return switches.stacks == STACKS_ALL;
+	sort = (entry_of(task) * MAX_HOOKS + hook) * GOLDEN_RATIO;
+	sort ^= (position - (u64)FIELD(task, stack)) >> 8;
+	kind = switches.hooks[hook].kind;
+	if (kind == HOOK_SLAB || kind == HOOK_PAGE)
+		sort = sort * GOLDEN_RATIO ^ event->arguments[0] ^ event->arguments[1] << 32;
+	sort *= GOLDEN_RATIO;
+	met = &shared()->sorts[sort >> SORT_SHIFT];
+	if (*met == ((u32)sort | 1))
+		return number <= NR_WHOLE || number * GOLDEN_RATIO >> SAMPLE_SHIFT == 0;
+	*met = (u32)sort | 1;
+	return true;
 }
 
 /* Take the next slot; readers know by its numbers that it is being written. */
-static __always_inline void keep_event(void *ctx, struct task_struct *task, u64 position,
-				       const u64 *arguments, u32 hook)
+static __always_inline void keep_event(void *ctx, struct task_struct *task, u64 position, u64 now,
+				       const u64 *arguments, u32 hook, const bool typed)
 {
 	u64 sequence = __sync_fetch_and_add(&shared()->last_event, 1) + 1;
 	u32 slot = sequence % MAX_EVENTS;
@@ -157,8 +162,11 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, u64 
 	if (!event)
 		return;
 	event->begun = sequence;
-	write_event(ctx, event, task, arguments, hook,
-		    keeps_stack(task, position, arguments, hook, sequence));
+	write_event(event, task, now, arguments, hook, typed);
+	if (keeps_stack(event, task, position, hook))
+		write_stack(ctx, event);
+	else
+		event->stack_size = 0;
 	barrier();
 	event->sequence = sequence;
 }

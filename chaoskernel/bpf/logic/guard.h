@@ -8,7 +8,8 @@
  * there and in should_fail(): they are made here.  Returned is the counter of the guard that
  * holds the injection back, or NR_COUNTERS.
  */
-static __always_inline enum chaos_counter guard_of_request(const u64 *arguments, u32 hook)
+static __always_inline enum chaos_counter guard_of_request(const u64 *arguments, u32 hook,
+							   const bool typed)
 {
 	u32 kind = switches.hooks[hook].kind;
 
@@ -18,7 +19,7 @@ static __always_inline enum chaos_counter guard_of_request(const u64 *arguments,
 		return NR_COUNTERS;
 	if (arguments[1] & GFP_NOFAIL)
 		return COUNT_HELD_NOFAIL;
-	return is_cache_of_caches((void *)arguments[0]) ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
+	return is_cache_of_caches((void *)arguments[0], typed) ? COUNT_HELD_BOOTSTRAP : NR_COUNTERS;
 }
 
 static __always_inline enum chaos_counter guard_of_task(struct task_struct *task, u64 position)
@@ -41,15 +42,16 @@ static __always_inline bool ticket_left(void)
 
 /* What stands in the way of a request that the fault is about; NR_COUNTERS: nothing. */
 static __always_inline enum chaos_counter what_holds(struct task_struct *task, u64 position,
-						     bool chosen, const u64 *arguments, u32 hook)
+						     u64 now, bool chosen, const u64 *arguments,
+						     u32 hook, const bool typed)
 {
-	enum chaos_counter guard = guard_of_request(arguments, hook);
+	enum chaos_counter guard = guard_of_request(arguments, hook, typed);
 
 	if (guard == NR_COUNTERS)
 		guard = guard_of_task(task, position);
 	if (guard != NR_COUNTERS)
 		return guard;
-	if (bpf_ktime_get_boot_ns() >= *(volatile u64 *)&shared()->deadline)
+	if (now >= *(volatile u64 *)&shared()->deadline)
 		return COUNT_HELD_DEADLINE;
 	return chosen ? NR_COUNTERS : COUNT_HELD_PROBABILITY;
 }

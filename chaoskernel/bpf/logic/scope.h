@@ -69,11 +69,6 @@ static __always_inline void unmark_by_group(u32 tgid)
 	__sync_fetch_and_and(word_of(tgid), ~by_group_in_word(tgid));
 }
 
-static __always_inline u8 *depth_of(u32 tid)
-{
-	return &shared()->depths[tid % NR_IDS];
-}
-
 /* A task's control group in the hierarchy that the scope names groups of. */
 static __always_inline u64 cgroup_of(struct task_struct *task)
 {

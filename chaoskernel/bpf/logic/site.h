@@ -64,7 +64,8 @@ static __always_inline void describe_site(void *ctx, struct chaos_site *site,
 	u64 entry = entry_of(task);
 	u32 callers;
 
-	write_event(ctx, &site->first, task, arguments, hook, true);
+	write_event(&site->first, task, bpf_ktime_get_boot_ns(), arguments, hook, false);
+	write_stack(ctx, &site->first);
 	site->entry = entry;
 	if (switches.system_calls && entry < 1024)
 		bpf_probe_read_kernel(&site->call, sizeof(site->call),

@@ -34,9 +34,11 @@ enum chaos_limit {
 	MAX_PARAMETERS = 6,
 	COMMAND_LENGTH = 16,
 	NR_PLACES = (1 << 12),
-	STACK_SHIFT = 54, /* what tells sorts of requests apart is above */
-	NR_SORTS = (1 << (64 - STACK_SHIFT)),
-	SAMPLE_SHIFT = 58,	   /* one stack in 64 is in the sample */
+	NR_BUSY = (1 << 12),
+	SORT_SHIFT = 54, /* what tells sorts of requests apart is above */
+	NR_SORTS = (1 << (64 - SORT_SHIFT)),
+	NR_WHOLE = 64,		   /* of a sample: the first events all have their stacks, */
+	SAMPLE_SHIFT = 60,	   /* and one in 16 of the others */
 	NR_WALKED = 64,		   /* stacks that may be looked at in one moment */
 	NR_TEXT_PAGES = (1 << 19), /* of 4 kB: modules are no farther from the kernel */
 	NR_IDS = (1 << 22),	   /* PID_MAX_LIMIT of 64-bit kernels */
@@ -167,7 +169,8 @@ struct chaos_switches {
 	struct chaos_function page_fault; /* handle_mm_fault(); else they are not told apart */
 	struct chaos_function undone[MAX_UNDONE]; /* what must not fail; the first ones */
 	u32 hold_page_faults;
-	u32 stacks; /* enum chaos_stacks */
+	u32 stacks;	/* enum chaos_stacks */
+	u32 cache_size; /* of the objects that caches are, or 0: see is_cache_of_caches() */
 	struct chaos_hook_switches hooks[MAX_HOOKS];
 	struct chaos_peer peers[MAX_PEERS];
 };
@@ -197,10 +200,10 @@ struct chaos_state {
 	u64 described;	/* sites so far, which tells the owner when to look for new ones */
 	u64 sparing;	/* look at no more requests than it takes to fail, until one has failed */
 	struct chaos_failed failed[MAX_FAILED];
+	u32 busy[NR_BUSY];   /* by the address of a task: how many of those are in the chain */
 	u32 sorts[NR_SORTS]; /* what was met last of the sorts that share a place; see keeps_stack()
 			      */
 	u8 members[NR_IDS];  /* by thread group: enum chaos_membership */
-	u8 depths[NR_IDS];   /* by thread: leading frames of the chain that are active, in order */
 	u8 places[NR_PLACES]; /* by address: 0 says for sure that none of them is listed */
 };
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.backend.outcome import injection_times, top_stacks, verdict
+from chaoskernel.backend.outcome import injection_times, top_stacks, verdict, with_stacks
 
 
 def event(at: int, *stack: str) -> dict[str, Any]:
@@ -23,6 +23,14 @@ def test_the_stacks_of_most_injections_come_first_by_the_names_of_functions() ->
     found = top_stacks(events)
     assert found[0] == {"count": 2, "hook": "h", "stack": ["h", "b"]}
     assert len(found) == 10
+
+
+def test_injections_whose_stacks_were_not_kept_are_of_no_stack() -> None:
+    without = {**event(1, "h+0x1"), "stack": [], "stack_kept": False}
+    kept = {**event(2, "h+0x1", "a+0x2"), "stack_kept": True}
+    assert top_stacks([without, kept, without]) == [{"count": 1, "hook": "h", "stack": ["h", "a"]}]
+    assert top_stacks([without]) == []
+    assert with_stacks([without, kept]) == [kept]
 
 
 def test_the_first_injection_is_known_while_none_was_dropped() -> None:

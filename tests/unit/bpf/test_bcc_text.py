@@ -115,8 +115,8 @@ def test_a_function_that_is_named_twice_is_attached_once_for_both_frames() -> No
     program = rendered("a", "b", "a")
     entries = [entry.symbol for entry in program.entries if entry.attach is Attach.FENTRY]
     assert entries == ["a", "b"]
-    assert "enter(id, position_of(ctx, this_task()), 0, 0x5, matched);" in program.text
-    assert "enter(id, position_of(ctx, this_task()), 0, 0x2, matched);" in program.text
+    assert "enter(id, position_of(ctx, this_task(), 0), 0, 0x5, matched);" in program.text
+    assert "enter(id, position_of(ctx, this_task(), 0), 0, 0x2, matched);" in program.text
 
 
 def test_forks_are_not_followed_system_wide() -> None:

@@ -22,7 +22,7 @@ from chaoskernel.fault.chain import MAX_FRAMES
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import MAX_COMMANDS, MAX_PID, Scope
 from chaoskernel.fault.sites import MAX_FAILED, MAX_SITES
-from chaoskernel.fault.spec import MAX_EVENTS, Fault, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import MAX_EVENTS, Fault, Limits, Mechanism, Stacks, frames_of
 from chaoskernel.fault.where import MAX_PEERS, UNIX_PATH_MAX, Where
 from tests.unit.placed import hook_at
 
@@ -154,22 +154,39 @@ def test_the_hook_comes_last_and_returns_before_entries() -> None:
     ]
 
 
-@pytest.mark.parametrize("mechanism", [Mechanism.KPROBE, Mechanism.FMOD_RET])
-def test_ids_that_are_swapped_are_followed_before_any_frame(mechanism: Mechanism) -> None:
-    frames = (Probe("f", Mechanism.FMOD_RET),)
-    ids = Probe("exchange_tids", mechanism)
-    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), frames, ids=ids)
-    entries = plan.plan(Fault("x", Kind.SLAB, ONE, frames_of(["f"])), placement).entries
-    way = "fentry" if mechanism is Mechanism.FMOD_RET else "kprobe"
-    assert [entry.function for entry in entries] == [
-        "track_exit",
-        "track_fork",
-        f"track_ids_{way}",
+def test_the_programs_of_a_function_have_the_number_of_its_first_frame() -> None:
+    frames = tuple(Probe(name, Mechanism.FMOD_RET) for name in "ffg")
+    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), frames)
+    planned = plan.plan(Fault("x", Kind.SLAB, ONE, frames_of(list("ffg"))), placement)
+    assert [entry.function for entry in planned.entries if entry.symbol in "fg"] == [
         "leave_fexit_0",
+        "leave_fexit_2",
         "enter_fentry_0",
-        "hook_fmod_ret_0",
+        "enter_fentry_2",
     ]
-    assert {f"track_ids_{way}"} <= {t["name"] for t in types() if t["kind"] == "FUNC"}
+    assert list(planned.switches.named[:3]) == [0b011, 0, 0b100]
+
+
+def test_frames_are_entered_wherever_the_scope_is_the_whole_system() -> None:
+    probes = (Probe("f", Mechanism.FMOD_RET), Probe("g", Mechanism.KPROBE))
+    placement = Placement((hook_at("hook", Mechanism.FMOD_RET),), probes)
+    fault = Fault("x", Kind.SLAB, Scope(system_wide=True), frames_of(list("fg")))
+    made = {t["name"] for t in types() if t["kind"] == "FUNC"}
+    entries = [entry.function for entry in plan.plan(fault, placement).entries]
+    assert entries[-3:] == ["wide_enter_fentry_0", "enter_kprobe_1", "wide_hook_fmod_ret_0"]
+    assert set(entries) <= made
+
+
+@pytest.mark.parametrize(
+    ("stacks", "switched_to"),
+    [
+        (Stacks.ALL, abi.STACKS_ALL),
+        (Stacks.SAMPLE, abi.STACKS_SAMPLE),
+        (Stacks.NONE, abi.STACKS_NONE),
+    ],
+)
+def test_which_stacks_are_kept_is_switched(stacks: Stacks, switched_to: int) -> None:
+    assert switched(stacks=stacks).stacks == switched_to
 
 
 def instructions() -> str:

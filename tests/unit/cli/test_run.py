@@ -17,7 +17,7 @@ from chaoskernel.errors import InvalidFault, InvalidManifest
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Hits, Sites
-from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
+from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism, Stacks
 from tests.unit.chaosmesh.manifest.documents import SEED
 from tests.unit.fakes import FakeBackend
 
@@ -80,6 +80,7 @@ BTRFS = (Frame("btrfs_mount"), Frame("mount_subtree"))
         (["-P", "0.25"], fault(limits=Limits(25))),
         (["--probability", "0.5"], fault(limits=Limits(0.5))),
         (["-c", "-1"], fault()),
+        (["--stacks", "none"], fault(stacks=Stacks.NONE)),
         (["-c", "7"], fault(limits=Limits(times=7))),
         (["--count", "7"], fault(limits=Limits(times=7))),
         (["--times", "7", "--duration", "90s"], fault(limits=Limits(times=7, duration=90))),

@@ -93,7 +93,7 @@ def test_a_record_shows_what_was_asked_for_where_it_was_most_often_and_what_came
     assert seen["most often in"] == "(9) caller9 → h"
     assert "(2) caller2 → h" in output
     assert "caller1" not in output
-    assert "(of the latest 3)" in output
+    assert "(of 3 whose stacks were kept)" in output
     assert "last one" not in seen
     assert output.rstrip().splitlines()[-1] == "completed: fine"
 
@@ -120,6 +120,15 @@ def test_each_fact_of_a_fault_has_a_row(tmp_path: Path) -> None:
         "in force": "8.2 s, 2026-01-01 from 00:00:00 to 00:00:08 UTC",
         "ended by": "stop (ended)",
     }
+
+
+def test_the_last_injection_with_a_stack_is_shown(tmp_path: Path) -> None:
+    without = {"stack": [], "stack_kept": False}
+    fault = FAULT | {"events": [*FAULT["events"], without]}
+    output = shown(journal(tmp_path, chaoskernel={"faults": [fault]}))
+    assert rows(output)["last one"] == "should_failslab ← __kmalloc ← path_mount"
+    output = shown(journal(tmp_path, chaoskernel={"faults": [FAULT | {"events": [without]}]}))
+    assert "last one" not in rows(output)
 
 
 def test_what_a_fault_did_not_see_has_rows(tmp_path: Path) -> None:

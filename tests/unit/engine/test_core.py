@@ -6,11 +6,9 @@ import ctypes
 import errno
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.placement import Attach, Entry
 from chaoskernel.engine import choice, core, libbpf
 from chaoskernel.engine.bcc import BccEngine
 from chaoskernel.engine.core import CoreEngine
@@ -145,23 +143,6 @@ def test_a_kernel_without_what_core_builds_on_is_reported(monkeypatch: pytest.Mo
         core.require_core()
     monkeypatch.setattr(bpf, "has_fetching_atomics", lambda: True)
     core.require_core()
-
-
-@pytest.mark.parametrize(("symbol", "optional"), [("exchange_tids", True), ("f", False)])
-def test_a_kernel_that_lacks_the_swap_of_ids_follows_the_rest(symbol: str, optional: bool) -> None:
-    class Object:
-        def attach_kprobe(self, *_: object, at_return: bool) -> object:
-            raise libbpf.Refused("no such function", "", errno.ENOENT)
-
-    module = core.CoreModule.__new__(core.CoreModule)
-    monkey: Any = module
-    monkey._object = Object()
-    entry = Entry("track_ids_kprobe", Attach.KPROBE, symbol)
-    if optional:
-        assert module.attach(entry)() is None
-    else:
-        with pytest.raises(libbpf.Refused):
-            module.attach(entry)
 
 
 def test_a_library_that_cannot_be_loaded_is_reported_with_the_linkers_words(

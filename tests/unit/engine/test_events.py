@@ -108,6 +108,14 @@ def test_a_stack_that_could_not_be_walked_is_empty() -> None:
     assert stack_of(event(1, stack_size=-14)) == []
 
 
+@pytest.mark.parametrize(("size", "kept"), [(-14, True), (0, False), (8, True)])
+def test_an_event_says_whether_its_stack_was_kept(size: int, kept: bool) -> None:
+    left = event(1, stack_size=size, stack=stack(HOOK)["stack"])  # of the slot's event before
+    (told,) = to_json([left], Kind.FUNCTION, ["should_failslab"], TEXT, boot=0)
+    assert told["stack_kept"] is kept
+    assert len(told["stack"]) == (size > 0)
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "arguments"),
     [

@@ -190,20 +190,6 @@ def test_callers_that_get_past_a_system_call_are_reported_once() -> None:
     assert next(placements(fault, SYMBOLS, EVERYTHING)).left_out == ()
 
 
-@pytest.mark.parametrize(
-    ("kprobe_events", "mechanism"), [(True, Mechanism.KPROBE), (False, Mechanism.FMOD_RET)]
-)
-def test_a_chain_follows_threads_that_change_their_ids(
-    kprobe_events: bool, mechanism: Mechanism
-) -> None:
-    types = types_of("should_failslab", "__x64_sys_mount", "exchange_tids")
-    features = only(types=types, kprobe_events=kprobe_events)
-    ids = Probe("exchange_tids", mechanism)
-    assert placed(features, "sys_mount")[0].ids == ids
-    assert placed(features)[0].ids is None
-    assert placed(only(kprobe_events=False), "sys_mount")[0].ids is None
-
-
 def test_an_unknown_frame_is_refused() -> None:
     with pytest.raises(InvalidFault, match="__x64_sys_mount"):
         placed(EVERYTHING, "sys_moun")

@@ -55,7 +55,7 @@ def fault(**arguments: Any) -> Fault:
             "slab fails with ENOMEM at site 0123456789, abcdef0123 for commands db; always, for 5m",
         ),
         (
-            {"fault": "bio", "system_wide": True},
+            {"fault": "bio", "system_wide": True, "stacks": "none"},
             "bio fails with EIO for the whole system; always, for 5m",
         ),
     ],

@@ -13,7 +13,15 @@ from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import Sites
-from chaoskernel.fault.spec import EngineName, Fault, Frame, Limits, Mechanism, frames_of
+from chaoskernel.fault.spec import (
+    EngineName,
+    Fault,
+    Frame,
+    Limits,
+    Mechanism,
+    Stacks,
+    frames_of,
+)
 
 FULL = Fault(
     name="a-b.c_1",
@@ -304,6 +312,21 @@ def test_page_faults_are_held_back_where_they_would_be_tried_for_ever(
 ) -> None:
     assert fault.holds_page_faults is held
     assert Fault.from_json(fault.to_json()) == fault
+
+
+@pytest.mark.parametrize("stacks", Stacks)
+def test_which_stacks_are_kept_is_said_to_the_agent(stacks: Stacks) -> None:
+    document = Fault("x", Kind.SLAB, Scope(pids=(42,)), stacks=stacks).to_json()
+    assert document["stacks"] == stacks.value
+    assert Fault.from_json(document).stacks is stacks
+    del document["stacks"]  # of an earlier version
+    assert Fault.from_json(document).stacks is Stacks.SAMPLE
+
+
+def test_stacks_have_names() -> None:
+    document = Fault("x", Kind.SLAB, Scope(pids=(42,))).to_json()
+    with pytest.raises(InvalidFault, match="stacks: 'some' is not .*sample"):
+        Fault.from_json({**document, "stacks": "some"})
 
 
 def test_page_faults_are_of_memory() -> None:

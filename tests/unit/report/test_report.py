@@ -78,6 +78,27 @@ def test_events_are_counted_by_stack_from_the_system_call_to_the_hook() -> None:
     assert all(stack.functions[-1] == "should_failslab" for stack in fault.stacks)
 
 
+def test_events_without_a_stack_are_counted_with_no_stack() -> None:
+    fault = made.fault(events=500)
+    for number, event in enumerate(fault["events"]):
+        event["stack_kept"] = number % 5 == 0
+        event["stack"] = event["stack"] if event["stack_kept"] else []
+    (read,) = journal.journal(made.journal(fault), "j").faults
+    assert read.stacks_of == sum(stack.count for stack in read.stacks) == 100
+    assert all(stack.functions[-1] == "should_failslab" for stack in read.stacks)
+    assert all(len(stack.functions) > 1 for stack in read.stacks)
+
+
+@pytest.mark.parametrize("stacks_of", [0, 3])
+def test_a_fault_without_stacks_has_none(stacks_of: int) -> None:
+    fault = made.fault(events=20)
+    for event in fault["events"]:
+        event.update(stack=[], stack_kept=False)
+    fault |= {"stacks": [], "stacks_of": stacks_of}
+    (read,) = journal.journal(made.journal(fault), "j").faults
+    assert read.stacks == []
+
+
 def test_a_tree_of_stacks_adds_up_and_puts_single_calls_on_one_line() -> None:
     found = [Stack(("a", "b", "c"), 2), Stack(("a", "b", "d", "e"), 1), Stack(("x",), 5)]
     root = stacks.tree(found).short_below()
