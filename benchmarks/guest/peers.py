@@ -34,7 +34,7 @@ def peers(*attached: tuple[str, str], frames: int = 0) -> Iterator[None]:
     module = libbpf.Object(Path("/bench/peers.bpf.o").read_bytes())
     with contextlib.ExitStack() as undo:
         undo.callback(module.close)
-        module.initial(".rodata.chain", Chain).nr_frames = frames
+        module.initial(".rodata.chain", Chain)[0].nr_frames = frames
         for program, function in attached:
             module.want(program, function if _by_trampoline(program) else "")
         module.load()

@@ -35,6 +35,7 @@ MAX_PARAMETERS = 6
 COMMAND_LENGTH = 16
 NR_PLACES = 4096
 NR_BUSY = 4096
+NR_CLEANING = 1024
 SORT_SHIFT = 54
 NR_SORTS = 1024
 NR_WHOLE = 64
@@ -213,9 +214,11 @@ class State(ctypes.Structure):
         ("phase", ctypes.c_uint64),
         ("phases", ctypes.c_uint64),
         ("described", ctypes.c_uint64),
+        ("cleanups", ctypes.c_uint64),
         ("sparing", ctypes.c_uint64),
         ("failed", Failed * 2),
         ("busy", ctypes.c_uint32 * 4096),
+        ("cleaning", ctypes.c_uint32 * 1024),
         ("sorts", ctypes.c_uint32 * 1024),
         ("members", ctypes.c_uint8 * 4194304),
         ("places", ctypes.c_uint8 * 4096),

@@ -200,6 +200,24 @@ FRAME(13)
 FRAME(14)
 FRAME(15)
 
+/*
+ * What must not fail is entered, and returns.  A return that is not seen costs walks of stacks
+ * that need not have been, and no more.
+ */
+SEC("kprobe")
+int begin_cleanup(struct pt_regs *ctx)
+{
+	__sync_fetch_and_add(cleaning_of(bpf_get_current_task()), 1);
+	return 0;
+}
+
+SEC("kretprobe")
+int end_cleanup(struct pt_regs *ctx)
+{
+	__sync_fetch_and_add(cleaning_of(bpf_get_current_task()), -1);
+	return 0;
+}
+
 #define NEAR(n)                                                        \
 	SEC("fentry")                                                  \
 	int near_fentry_##n(u64 *ctx)                                  \

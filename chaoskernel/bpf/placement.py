@@ -84,6 +84,7 @@ class Placement(NamedTuple):
     """Where the parts of a fault attach on one kernel; frames outermost first.
 
     :param near: what is counted, and does not fail.
+    :param cleanups: the functions of `Layout.undone`, by name.
     """
 
     hooks: tuple[PlacedHook, ...]
@@ -91,6 +92,7 @@ class Placement(NamedTuple):
     layout: Layout = Layout()
     left_out: tuple[str, ...] = ()
     near: tuple[Near, ...] = ()
+    cleanups: tuple[str, ...] = ()
 
     @property
     def mechanism(self) -> Mechanism:

@@ -71,6 +71,9 @@ class Plan(NamedTuple):
         entries are, so that no activation is taken for an active one for ever; the hook comes
         last and goes first.
     :param sizes: of those maps whose size depends on the fault.
+    :param cleanups: entry points that follow what must not fail; without all of them, each
+        request's stack is looked at.  Entries come before returns: one return too many would hide
+        a task.
     :param near: entry points that count what is near; the fault does without those that are
         refused.
     """
@@ -79,6 +82,7 @@ class Plan(NamedTuple):
     entries: tuple[Entry, ...]
     sizes: Mapping[str, int]
     near: tuple[Entry, ...] = ()
+    cleanups: tuple[Entry, ...] = ()
 
 
 def plan(fault: Fault, placement: Placement, kernel: Kernel | None = None) -> Plan:
@@ -96,7 +100,16 @@ def plan(fault: Fault, placement: Placement, kernel: Kernel | None = None) -> Pl
         _entry("near", Attach.FENTRY, Attach.KPROBE, each.probe, number)
         for number, each in enumerate(placement.near)
     )
-    return Plan(switches, tuple(_entries(fault, placement)), sizes, tuple(near))
+    cleanups = [
+        Entry(function, attach, name)
+        for function, attach in (
+            ("begin_cleanup", Attach.KPROBE),
+            ("end_cleanup", Attach.KRETPROBE),
+        )
+        for name in placement.cleanups
+    ]
+    entries = tuple(_entries(fault, placement))
+    return Plan(switches, entries, sizes, tuple(near), tuple(cleanups))
 
 
 def _switches(fault: Fault, placement: Placement, kernel: Kernel) -> abi.Switches:

@@ -46,6 +46,10 @@ class Module(Witness, Places, Protocol):
         """Those that count what is near the fault's calls: of each of `Placement.near`, or none."""
 
     @property
+    def cleanups(self) -> Sequence[Entry]:
+        """Those that follow what must not fail; see `trust_cleanups`."""
+
+    @property
     def programs(self) -> Sequence[int]:
         """Ids of the loaded programs."""
 
@@ -57,6 +61,9 @@ class Module(Witness, Places, Protocol):
 
     def set_deadline(self, until: int) -> None:
         """Let the program inject until then (CLOCK_BOOTTIME, ns); 0 ends it."""
+
+    def trust_cleanups(self) -> None:
+        """Let the program ask no stack while nothing is known to be in what must not fail."""
 
     def counters(self) -> Mapping[str, int]:
         """Return the counters, summed over the CPUs."""
@@ -157,6 +164,7 @@ def _arm_at(
             module.sites.set_phase(Phase.WORK)
             module.sites.begin(fault.sites)
         near = _counted(module, placement, undo)
+        _follow_cleanups(module, undo)
         for entry in probes:
             undo.callback(module.attach(entry))
         progress("proving that the hook is alive")
@@ -180,6 +188,17 @@ def _counted(
             undo.callback(module.attach(entry))
             found.append((number, near.call))
     return found
+
+
+def _follow_cleanups(module: Module, undo: contextlib.ExitStack) -> None:
+    """Follow what must not fail where all of it can be; else each request's stack tells."""
+    if not module.cleanups or ftrace.kprobes_are_off():
+        return
+    with contextlib.suppress(EngineError, UnsupportedKernel), contextlib.ExitStack() as attached:
+        for entry in module.cleanups:
+            attached.callback(module.attach(entry))
+        module.trust_cleanups()
+        undo.push(attached.pop_all())
 
 
 def _of_host(fault: Fault) -> Where:

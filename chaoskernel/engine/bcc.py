@@ -99,6 +99,7 @@ class _Module(ProgramTables):
 
     sites = None
     near = ()
+    cleanups = ()
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -183,7 +184,8 @@ def on_this_kernel(placement: Placement) -> Placement:
     count what is near.
     """
     found = with_offsets(placement, symbols.running(), btf.running())
-    return found._replace(layout=found.layout._replace(page_fault=Span(), undone=()), near=())
+    layout = found.layout._replace(page_fault=Span(), undone=())
+    return found._replace(layout=layout, near=(), cleanups=())
 
 
 @contextlib.contextmanager

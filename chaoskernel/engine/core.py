@@ -144,7 +144,7 @@ def loaded(
         module = libbpf.Object(image)
         undo.callback(module.close)
         module.initial(".rodata.switches", abi.Switches)[0] = wanted.switches
-        for entry in (*entries, *wanted.near):
+        for entry in (*entries, *wanted.near, *wanted.cleanups):
             traced = entry.attach in (Attach.FENTRY, Attach.FEXIT, Attach.FMOD_RET)
             module.want(entry.function, entry.symbol if traced else "")
         if fault.where.named or fault.where.sockets:
@@ -159,7 +159,7 @@ def loaded(
             names[name] = LISTED
         undo.pop_all()
     try:
-        yield CoreModule(module, entries, wanted.near, fault, placement, text)
+        yield CoreModule(module, wanted._replace(entries=entries), fault, placement, text)
     finally:
         module.close()
 
@@ -244,8 +244,7 @@ class CoreModule(ProgramTables):
     def __init__(
         self,
         module: libbpf.Object,
-        entries: Sequence[Entry],
-        near: Sequence[Entry],
+        planned: Plan,
         fault: Fault,
         placement: Placement,
         text: Text | None,
@@ -254,7 +253,7 @@ class CoreModule(ProgramTables):
         super().__init__(state, module.table, libbpf.possible_cpus())
         self._object = module
         self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
-        self.entries, self.near = entries, near
+        self.entries, self.near, self.cleanups = planned.entries, planned.near, planned.cleanups
         self._places = module.table("places", ctypes.c_uint64, ctypes.c_uint8)
         self.sites = self._sites(fault, placement, text) if text else None
 

@@ -72,6 +72,7 @@ def placements(
             layout=_layout(fault, frames, symbols, features, hierarchy),
             left_out=left_out,
             near=beside,
+            cleanups=_cleanups(fault, symbols, features),
         )
 
 
@@ -143,15 +144,20 @@ def _layout(
 ) -> Layout:
     by_kprobe = any(frame.mechanism is Mechanism.KPROBE for frame in frames)
     returned_to = map(symbols.address, _RETURN_TRAMPOLINES if by_kprobe else ())
-    undone = _UNDONE_OF_9P if features.has_9p and fault.meets_page_faults else ()
-    spans = (Span(*symbols.span(name)) for name in undone)
+    undone = tuple(Span(*symbols.span(name)) for name in _cleanups(fault, symbols, features))
     return Layout(
         cgroup_controller=hierarchy.controller if hierarchy else "",
         cgroup_hierarchy=hierarchy.number if hierarchy else 0,
         return_trampoline=next(filter(None, returned_to), 0),
         page_fault=Span(*symbols.span(_OF_PAGE_FAULTS)) if fault.tells_page_faults else Span(),
-        undone=tuple(span for span in spans if span.size),
+        undone=undone,
     )
+
+
+def _cleanups(fault: Fault, symbols: Symbols, features: Features) -> tuple[str, ...]:
+    """Return the functions that must not fail, as far as the kernel has them."""
+    known = _UNDONE_OF_9P if features.has_9p and fault.meets_page_faults else ()
+    return tuple(name for name in known if Span(*symbols.span(name)).size)
 
 
 def _hooks(fault: Fault, symbols: Symbols, features: Features) -> Iterator[PlacedHook]:

@@ -105,6 +105,10 @@ class ProgramTables:
         """See `Module.set_deadline`."""
         self._state.deadline = until
 
+    def trust_cleanups(self) -> None:
+        """See `Module.trust_cleanups`."""
+        self._state.cleanups = 1
+
     def counters(self) -> dict[str, int]:
         """Return the counters, summed over the CPUs."""
         each = self._counts[0]

@@ -43,10 +43,24 @@ enum chaos_caller {
 
 #define LIES_IN(function, address) ((address) - (function).begin < (function).size)
 
-/* Which of the callers that matter are on the stack of a task that made this request, if any? */
-static __always_inline u32 callers_possible(struct task_struct *task)
+/*
+ * How many tasks whose address leads here are in a function that must not fail.  Where none is,
+ * the stack, whose walk costs ten times all else, need not be asked.
+ */
+static __always_inline u32 *cleaning_of(u64 task)
 {
-	u32 possible = switches.undone[0].size ? CALLER_UNDONE : 0;
+	return &shared()->cleaning[task >> 6 & (NR_CLEANING - 1)];
+}
+
+static __always_inline bool may_clean_up(void)
+{
+	return !*(volatile u64 *)&shared()->cleanups || *cleaning_of(bpf_get_current_task());
+}
+
+/* Which of the callers that matter are on the stack of a task that made this request, if any? */
+static __always_inline u32 callers_possible(struct task_struct *task, bool cleans_up)
+{
+	u32 possible = switches.undone[0].size && cleans_up ? CALLER_UNDONE : 0;
 
 	if (switches.page_fault.size && entry_of(task) == NO_SYSTEM_CALL)
 		possible |= CALLER_PAGE_FAULT;
@@ -76,7 +90,7 @@ static __always_inline u32 callers_in(const u64 *stack, s64 size)
  */
 static __noinline u32 callers_of(void *ctx, struct task_struct *task)
 {
-	u32 possible = callers_possible(task), found;
+	u32 possible = callers_possible(task, may_clean_up()), found;
 	struct chaos_walked *mine;
 
 	if (!possible)

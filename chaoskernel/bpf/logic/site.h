@@ -37,7 +37,7 @@ static __always_inline u64 place_in_text(u64 address)
 }
 
 /* What identifies the stack of a request; 0 where it cannot be looked at. */
-static __noinline u64 key_of_stack(void *ctx)
+static __always_inline u64 key_of_stack(void *ctx)
 {
 	struct chaos_walked *mine = take_walked();
 	u64 key = 0, place;
@@ -70,7 +70,8 @@ static __always_inline void describe_site(void *ctx, struct chaos_site *site,
 	if (switches.system_calls && entry < 1024)
 		bpf_probe_read_kernel(&site->call, sizeof(site->call),
 				      (void *)(switches.system_calls + entry * sizeof(u64)));
-	callers = callers_possible(task) & callers_in(site->first.stack, site->first.stack_size);
+	callers = callers_possible(task, true) &
+		  callers_in(site->first.stack, site->first.stack_size);
 	*(volatile u64 *)&site->callers = callers | CALLERS_KNOWN;
 	barrier();
 	site->complete = !(callers & CALLER_UNDONE);
@@ -142,10 +143,11 @@ static __always_inline bool is_spared(u64 entry)
 
 /*
  * Record the site of a request that would fail otherwise; return its callers that matter, and
- * whether it is to fail.  The stack is walked once: what is on it is known of a site.
+ * whether it is to fail.  The stack is walked once: what is on it is known of a site.  None of it
+ * is a function of its own, for the kernel would walk over that, too.
  */
-static __noinline u32 callers_at_site(void *ctx, struct task_struct *task, const u64 *arguments,
-				      u32 hook)
+static __always_inline u32 callers_at_site(void *ctx, struct task_struct *task,
+					   const u64 *arguments, u32 hook)
 {
 	u64 entry = entry_of(task), key;
 	struct chaos_site *site;

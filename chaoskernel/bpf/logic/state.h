@@ -35,6 +35,7 @@ enum chaos_limit {
 	COMMAND_LENGTH = 16,
 	NR_PLACES = (1 << 12),
 	NR_BUSY = (1 << 12),
+	NR_CLEANING = (1 << 10),
 	SORT_SHIFT = 54, /* what tells sorts of requests apart is above */
 	NR_SORTS = (1 << (64 - SORT_SHIFT)),
 	NR_WHOLE = 64,		   /* of a sample: the first events all have their stacks, */
@@ -198,9 +199,11 @@ struct chaos_state {
 	u64 phase;	/* a bit for what the program is doing, as its owner says */
 	u64 phases;	/* requests fail in these */
 	u64 described;	/* sites so far, which tells the owner when to look for new ones */
+	u64 cleanups;	/* `cleaning` is kept; else each request's stack tells */
 	u64 sparing;	/* look at no more requests than it takes to fail, until one has failed */
 	struct chaos_failed failed[MAX_FAILED];
-	u32 busy[NR_BUSY];   /* by the address of a task: how many of those are in the chain */
+	u32 busy[NR_BUSY]; /* by the address of a task: how many of those are in the chain */
+	u32 cleaning[NR_CLEANING]; /* likewise: how many of those are in what must not fail */
 	u32 sorts[NR_SORTS]; /* what was met last of the sorts that share a place; see keeps_stack()
 			      */
 	u8 members[NR_IDS];  /* by thread group: enum chaos_membership */
