@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chaoskernel.bpf import abi
@@ -13,6 +15,8 @@ from chaoskernel.engine import events
 from chaoskernel.errors import EngineError
 
 LISTED = 1
+
+_POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
 
 class MapCalls(NamedTuple):
@@ -77,6 +81,12 @@ class Table:
         )
 
 
+def _cpu_numbers() -> range:
+    """Return the numbers that CPUs of this host may have; the last of its list is the highest."""
+    listed = _POSSIBLE.read_text(encoding="ascii").strip()
+    return range(min(int(re.split("[-,]", listed)[-1]) + 1, abi.MAX_CPUS))
+
+
 def in_memory(descriptor: int, kind: type[Any]) -> Any:
     """Return the value of a map, in memory that its programs have too."""
     # The structure keeps the mapping, and a mapping keeps its map: both go when it does.
@@ -98,7 +108,7 @@ class ProgramTables:
         self._table = table
         self._cpus = cpus
         self._unlisted = 0
-        self._counts = table("counts", ctypes.c_uint32, abi.Counts * cpus)
+        self._counts = [state.counts[number] for number in _cpu_numbers()]
         self._cgroups = table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
 
     def set_deadline(self, until: int) -> None:
@@ -111,31 +121,28 @@ class ProgramTables:
 
     def counters(self) -> dict[str, int]:
         """Return the counters, summed over the CPUs."""
-        each = self._counts[0]
         return {
-            name: sum(cpu.counters[number] for cpu in each)
+            name: sum(cpu.counters[number] for cpu in self._counts)
             for number, name in enumerate(abi.COUNTERS)
         }
 
     def hook(self, number: int) -> dict[str, int]:
         """See `Witness.hook`."""
-        each = self._counts[0]
         return {
-            name: sum(getattr(cpu.hooks[number], name) for cpu in each)
+            name: sum(getattr(cpu.hooks[number], name) for cpu in self._counts)
             for name in abi.HOOK_COUNTERS
         }
 
     def frame(self, number: int) -> dict[str, int]:
         """See `Module.frame`."""
-        each = self._counts[0]
         return {
-            "entered": sum(cpu.entered[number] for cpu in each),
-            "matched": sum(cpu.matched[number] for cpu in each),
+            "entered": sum(cpu.entered[number] for cpu in self._counts),
+            "matched": sum(cpu.matched[number] for cpu in self._counts),
         }
 
     def calls_near(self, number: int) -> int:
         """See `Module.calls_near`."""
-        return sum(cpu.near[number] for cpu in self._counts[0])
+        return sum(cpu.near[number] for cpu in self._counts)
 
     def pod(self, number: int) -> int:
         """See `Module.pod`."""
