@@ -237,7 +237,7 @@ describing_a_fault = _together(
         default=Stacks.SAMPLE.value,
         show_default=True,
         help="Which of the kept injections have the kernel's stack, most of what one costs: "
-        "the first of each sort and a sample, all, or none.",
+        "the first ones and a sample, all, or none.",
     ),
     in_scope,
 )

@@ -104,8 +104,8 @@ def start_injection(
     :param page_faults: true fails requests of page faults too, where every request of slab or
         page fails; the kernel tries such a page fault again, until the fault ends.
     :param stacks: which of the injections that are kept as events have the kernel's stack, which
-        is most of what one costs: sample is the first of each sort and some of the others,
-        all is each one, and none is none.  Counters are exact in any case.
+        is most of what one costs: sample, the first ones and those of each sort, and some of the
+        others; all; or none.  Counters are exact in any case.
     :param site: the id of a site, as the probe `sites` tells it: requests fail there alone.
         Two ids with a comma between them fail both.
     :param hits: which requests at the site fail: once is the first one, persistent is all of

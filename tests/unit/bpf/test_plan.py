@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import functools
 import json
@@ -165,6 +166,25 @@ def test_the_programs_of_a_function_have_the_number_of_its_first_frame() -> None
         "enter_fentry_2",
     ]
     assert list(planned.switches.named[:3]) == [0b011, 0, 0b100]
+
+
+def test_what_must_not_fail_is_entered_before_its_returns_are_watched() -> None:
+    names = ("p9_client_clunk", "p9_client_flush")
+    placement = Placement((hook_at("hook"),), (), cleanups=names)
+    found = plan.plan(Fault("x", Kind.SLAB, ONE), placement).cleanups
+    assert [(entry.function, entry.symbol) for entry in found] == [
+        *(("begin_cleanup", name) for name in names),
+        *(("end_cleanup", name) for name in names),
+    ]
+    assert {entry.function for entry in found} <= {
+        t["name"] for t in types() if t["kind"] == "FUNC"
+    }
+
+
+def test_the_memory_that_the_owner_shares_begins_with_the_state() -> None:
+    (section,) = (t for t in types() if t["kind"] == "DATASEC" and t["name"] == ".bss")
+    (state,) = (v for v in section["vars"] if v["offset"] == 0)
+    assert state["size"] == ctypes.sizeof(abi.State)
 
 
 def test_frames_are_entered_wherever_the_scope_is_the_whole_system() -> None:

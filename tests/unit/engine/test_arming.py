@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from chaoskernel.bpf.placement import Attach, Entry, Near, Placement, Probe
-from chaoskernel.engine.arming import Armed, Follows, _counted, full
+from chaoskernel.engine.arming import Armed, Follows, _counted, _follow_cleanups, full
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Mechanism
-from chaoskernel.kernel import bpf
+from chaoskernel.kernel import bpf, ftrace
 from tests.unit.placed import hook_at
 
 
@@ -120,6 +120,60 @@ def test_where_it_gives_none_a_pause_is_made(monkeypatch: pytest.MonkeyPatch, re
         monkeypatch.setitem(bpf._MEMBARRIER_NUMBERS, os.uname().machine, 100_000)
     assert not bpf.wait_for_programs()
     assert pauses == [0.1]
+
+
+class Cleaned(RacingModule):
+    """A module whose program follows what must not fail, where the kernel lets it."""
+
+    def __init__(self, refused: str = "") -> None:
+        super().__init__()
+        self.followed: list[str] = []
+        self.trusted = False
+        self.refused = refused
+        self.cleanups = tuple(
+            Entry(f"{way}_cleanup", attach, f"p9_client_{name}")
+            for way, attach in (("begin", Attach.KPROBE), ("end", Attach.KRETPROBE))
+            for name in ("clunk", "remove")
+        )
+
+    def attach(self, entry: Entry) -> Callable[[], object]:
+        if f"{entry.function} {entry.symbol}" == self.refused:
+            raise full(entry.symbol)
+        assert not self.trusted
+        self.followed.append(f"{entry.function} {entry.symbol}")
+        return lambda: self.followed.remove(f"{entry.function} {entry.symbol}")
+
+    def trust_cleanups(self) -> None:
+        self.trusted = True
+
+
+@pytest.fixture
+def kprobes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    return lambda off: monkeypatch.setattr(ftrace, "kprobes_are_off", lambda: off)
+
+
+def test_what_must_not_fail_is_followed_until_the_end(kprobes: Callable[[bool], None]) -> None:
+    kprobes(False)
+    module, undo = Cleaned(), contextlib.ExitStack()
+    _follow_cleanups(module, undo)  # type: ignore[arg-type]
+    assert module.trusted
+    assert module.followed[0] == "begin_cleanup p9_client_clunk"
+    assert len(module.followed) == 4
+    undo.close()
+    assert module.followed == []
+
+
+def test_what_cannot_be_followed_as_a_whole_is_told_by_each_stack(
+    kprobes: Callable[[bool], None],
+) -> None:
+    kprobes(False)
+    module, undo = Cleaned(refused="end_cleanup p9_client_remove"), contextlib.ExitStack()
+    _follow_cleanups(module, undo)  # type: ignore[arg-type]
+    assert (module.trusted, module.followed) == (False, [])
+    kprobes(True)  # they would be attached, and never run
+    module = Cleaned()
+    _follow_cleanups(module, undo)  # type: ignore[arg-type]
+    assert (module.trusted, module.followed) == (False, [])
 
 
 def test_calls_near_that_the_kernel_lets_nobody_count_are_left_out() -> None:
