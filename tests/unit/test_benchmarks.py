@@ -35,7 +35,9 @@ def facts(**times: float) -> list[dict[str, Any]]:
 
 def test_added_cost_is_counted_in_instructions() -> None:
     assert report.added(facts())[report.FLOOR] == 1000
-    assert report.added(facts(**{"core, out of scope": 2}))["core, out of scope"] == 2300
+    ratio = report.EXPECTED[0]
+    twice = report.added(facts(**{ratio.name: 2}))[ratio.name]
+    assert twice == pytest.approx(2 * ratio.times * 1000)
 
 
 def test_ratios_as_they_were_are_not_off() -> None:
