@@ -23,7 +23,7 @@ from chaoskernel.lab.progress import Lines
 from chaoskernel.lab.stock import DEFAULT_PACKAGE
 
 ROOT = HERE.parent
-PARTS = ("cost", "growth", "threads", "start", "place")
+PARTS = ("cost", "growth", "threads", "start", "work", "place")
 ON_STOCK = ("place",)
 """Those that need security hooks, which the lab's own kernel lacks."""
 

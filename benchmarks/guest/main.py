@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, "/bench")
 
-from benchmarks.guest import places, starts
+from benchmarks.guest import places, starts, work
 from benchmarks.guest.contenders import (
     SHORT,
     Arm,
@@ -107,6 +107,11 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
         yield from growth(bystander)
     if "threads" in asked:
         yield from threads()
+    for each in work.ALL:
+        for name, arm in work.contenders(each, bystander) if asked & {"short", "work"} else ():
+            if "work" in asked or name in work.SHORT:
+                measure = functools.partial(work.measure, each, arm)
+                yield Step(f"work: {each.name}", name, measure)
     if "start" in asked:
         for name, measure in starts.all_of_them(bystander).items():
             yield Step("start", name, measure)

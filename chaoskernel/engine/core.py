@@ -33,7 +33,7 @@ from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
 from chaoskernel.engine.sites import Memory, SiteTable, running_text
-from chaoskernel.engine.tables import LISTED, ProgramTables, Table
+from chaoskernel.engine.tables import LISTED, ProgramTables, Table, state_in
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -150,6 +150,7 @@ def loaded(
             module.want(MARKER)
         for table, size in sizes.items():
             module.resize(table, size)
+        module.share(".bss")
         module.load()
         names = module.table("names", abi.Name, ctypes.c_uint8)
         for name in names_of(fault.where):
@@ -238,8 +239,7 @@ class CoreModule(ProgramTables):
         placement: Placement,
         text: Text | None,
     ) -> None:
-        state = module.shared(".bss", abi.State)
-        super().__init__(state, module.table, libbpf.possible_cpus())
+        super().__init__(state_in(module.map_descriptor(".bss")), module.table, libbpf.possible_cpus())
         self._object = module
         self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
         self.entries, self.near = entries, near
@@ -248,7 +248,7 @@ class CoreModule(ProgramTables):
 
     def _sites(self, fault: Fault, placement: Placement, text: Text) -> SiteTable:
         memory = Memory(
-            self._state,
+            self._state.head,
             self._object.shared("sites", abi.Site * abi.MAX_SITES),
             self._object.shared("text", ctypes.c_uint64 * abi.NR_TEXT_PAGES),
         )
@@ -318,9 +318,9 @@ class CoreModule(ProgramTables):
         return found
 
     def _address(self, place: Place) -> int:
-        self._state.whole, self._state.learned = place.whole, 0
+        self._state.head.whole, self._state.head.learned = place.whole, 0
         files.identity(place.descriptor)
-        if address := int(self._state.learned):
+        if address := int(self._state.head.learned):
             return address
         raise UnsupportedKernel(
             f"this kernel does not tell where a file lies: {LEARNED_AT} was not called",

@@ -42,7 +42,7 @@ _PORTABLE = {"newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newfs
 class Memory(NamedTuple):
     """What a program and its owner share of sites.
 
-    :param state: an abi.State.
+    :param state: the head of an abi.State.
     :param records: MAX_SITES of abi.Site.
     :param text: the program's table of pages.
     """

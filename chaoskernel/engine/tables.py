@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,9 @@ from chaoskernel.engine import events
 from chaoskernel.errors import EngineError
 
 LISTED = 1
+
+WINDOW = 1 << 17
+"""Bytes that are mapped at a time: the ids of most hosts, and a multiple of any page."""
 
 
 class MapCalls(NamedTuple):
@@ -83,6 +87,60 @@ def in_memory(descriptor: int, kind: type[Any]) -> Any:
     return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
 
 
+class Head(ctypes.Structure):
+    """What `struct chaos_state` has before its tables."""
+
+    _fields_ = tuple(itertools.takewhile(lambda field: field[0] != "members", abi.State._fields_))
+
+
+class Bytes:
+    """A table of bytes in a map of one value: what is written to is mapped, a window at a time.
+
+    All pages of a mapping of a map are resident from the start, and these tables have a byte for
+    each id that a process can have.
+
+    :param descriptor: of the map, which is as long-lived as this.
+    :param begin: where the table is in the value.
+    :param end: where the value ends.
+    """
+
+    def __init__(self, descriptor: int, begin: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._begin, self._end = begin, end
+        self._windows: dict[int, mmap.mmap] = {}
+
+    def __setitem__(self, number: int, value: int) -> None:
+        window, place = divmod(self._begin + number, WINDOW)
+        if window not in self._windows:
+            offset = window * WINDOW
+            self._windows[window] = mmap.mmap(
+                self._descriptor, min(WINDOW, self._end - offset), offset=offset
+            )
+        self._windows[window][place] = value
+
+
+class State(NamedTuple):
+    """The memory that a program and its owner see: `struct chaos_state`.
+
+    :param members: by thread group.
+    :param places: by address.
+    """
+
+    head: Any
+    members: Bytes
+    places: Bytes
+
+
+def state_in(descriptor: int) -> State:
+    """Return the state that is the one value of a map."""
+    end = ctypes.sizeof(abi.State)
+    return State(
+        in_memory(descriptor, Head),
+        Bytes(descriptor, abi.State.members.offset, end),
+        Bytes(descriptor, abi.State.places.offset, end),
+    )
+
+
 class ProgramTables:
     """What a program and its owner share; see `arming.Module`.
 
@@ -92,7 +150,7 @@ class ProgramTables:
     """
 
     def __init__(
-        self, state: abi.State, table: Callable[[str, type[Any], type[Any]], Table], cpus: int
+        self, state: State, table: Callable[[str, type[Any], type[Any]], Table], cpus: int
     ) -> None:
         self._state = state
         self._table = table
@@ -103,7 +161,7 @@ class ProgramTables:
 
     def set_deadline(self, until: int) -> None:
         """See `Module.set_deadline`."""
-        self._state.deadline = until
+        self._state.head.deadline = until
 
     def counters(self) -> dict[str, int]:
         """Return the counters, summed over the CPUs."""
@@ -154,7 +212,7 @@ class ProgramTables:
     def events(self, limit: int) -> tuple[Sequence[abi.Event], int]:
         """See `Module.events`."""
         table = self._table("events", ctypes.c_uint32, abi.Event)
-        return events.latest(int(self._state.last_event), limit, lambda slot: bytes(table[slot]))
+        return events.latest(int(self._state.head.last_event), limit, lambda slot: bytes(table[slot]))
 
     def list_processes(self, pids: Iterable[int], membership: int) -> None:
         """See `Tables.list_processes`."""
