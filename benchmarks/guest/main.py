@@ -110,8 +110,7 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
     for each in work.ALL:
         for name, arm in work.contenders(each, bystander) if asked & {"short", "work"} else ():
             if "work" in asked or name in work.SHORT:
-                measure = functools.partial(work.measure, each, arm)
-                yield Step(f"work: {each.name}", name, measure)
+                yield Step(f"work: {each.name}", name, functools.partial(work.measure, each, arm))
     if "start" in asked:
         for name, measure in starts.all_of_them(bystander).items():
             yield Step("start", name, measure)

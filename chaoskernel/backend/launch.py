@@ -38,7 +38,7 @@ _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 # Python, built for it, win over those beside this package.
 _BOOTSTRAP = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from chaoskernel.agent.main import main; raise SystemExit(main(int(sys.argv[2])))"
+    "from chaoskernel.agent.start import main; raise SystemExit(main(int(sys.argv[2])))"
 )
 _LOOK = (
     "import importlib.machinery, os, sys; "

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from chaoskernel.bpf import abi
 from chaoskernel.bpf.bcc_text import Program, render
 from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement, Span
 from chaoskernel.bpf.text import HERE

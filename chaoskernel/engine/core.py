@@ -13,7 +13,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.abi import EXEMPT, WITNESS
@@ -32,7 +32,6 @@ from chaoskernel.bpf.text import file, object_name
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import SWAPS_IDS
-from chaoskernel.engine.sites import Memory, SiteTable, running_text
 from chaoskernel.engine.tables import LISTED, ProgramTables, Table, state_in
 from chaoskernel.errors import (
     EngineError,
@@ -48,6 +47,13 @@ from chaoskernel.kernel import bpf, btf, files, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 from chaoskernel.kernel.text import Text
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.engine import sites
+    from chaoskernel.engine.sites import SiteTable
+else:
+    sites = Lazy("chaoskernel.engine.sites")  # of faults with sites
 
 
 class CoreEngine:
@@ -133,7 +139,7 @@ def loaded(
     :raises ChaosKernelError: the kernel does not take it.
     """
     image = unpacked(packed) if packed else shipped_object()
-    text = running_text() if fault.sites else None
+    text = sites.running_text() if fault.sites else None
     wanted = planned(fault, placement, text)
     entries = (*wanted.entries, *watchers)
     sizes = {**wanted.sizes, **(WATCHING if watchers else {})}
@@ -239,7 +245,8 @@ class CoreModule(ProgramTables):
         placement: Placement,
         text: Text | None,
     ) -> None:
-        super().__init__(state_in(module.map_descriptor(".bss")), module.table, libbpf.possible_cpus())
+        state = state_in(module.map_descriptor(".bss"))
+        super().__init__(state, module.table, libbpf.possible_cpus())
         self._object = module
         self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
         self.entries, self.near = entries, near
@@ -247,12 +254,12 @@ class CoreModule(ProgramTables):
         self.sites = self._sites(fault, placement, text) if text else None
 
     def _sites(self, fault: Fault, placement: Placement, text: Text) -> SiteTable:
-        memory = Memory(
+        memory = sites.Memory(
             self._state.head,
             self._object.shared("sites", abi.Site * abi.MAX_SITES),
             self._object.shared("text", ctypes.c_uint64 * abi.NR_TEXT_PAGES),
         )
-        return SiteTable(
+        return sites.SiteTable(
             memory,
             text,
             hooks=[placed.probe.symbol for placed in placement.hooks],

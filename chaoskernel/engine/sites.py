@@ -15,7 +15,8 @@ from chaoskernel.bpf.abi import IN_SCOPE
 from chaoskernel.engine import stack
 from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import InvalidFault, NotPermitted
-from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
+from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Run, Site, Sites
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel import addresses, processes, symbols
 from chaoskernel.kernel.text import Text
 

@@ -212,7 +212,8 @@ class ProgramTables:
     def events(self, limit: int) -> tuple[Sequence[abi.Event], int]:
         """See `Module.events`."""
         table = self._table("events", ctypes.c_uint32, abi.Event)
-        return events.latest(int(self._state.head.last_event), limit, lambda slot: bytes(table[slot]))
+        last = int(self._state.head.last_event)
+        return events.latest(last, limit, lambda slot: bytes(table[slot]))
 
     def list_processes(self, pids: Iterable[int], membership: int) -> None:
         """See `Tables.list_processes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,6 @@ def test_what_a_scope_does_not_reach_is_not_mapped(memory: int) -> None:
 
 def mapped() -> int:
     """Return how many bytes of memfds this process has mapped."""
-    with open("/proc/self/maps", encoding="ascii") as maps:
-        ranges = [line.split()[0].split("-") for line in maps if "/memfd:state" in line]
+    maps = Path("/proc/self/maps").read_text(encoding="ascii").splitlines()
+    ranges = [line.split()[0].split("-") for line in maps if "/memfd:state" in line]
     return sum(int(end, 16) - int(begin, 16) for begin, end in ranges)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.sites import Place
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel import symbols as symbols_module
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.symbols import Symbols
