@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from benchmarks import work
+from benchmarks.guest.work import ALL, group_of
 from benchmarks.report import (
     COMPARED,
     FLOOR,
@@ -43,7 +45,8 @@ def _cost(facts: Facts) -> str:
 
 
 def _growth(facts: Facts) -> str:
-    names = [group for group in groups(facts) if group not in (*COMPARED, "start")]
+    others = (*COMPARED, "start", *map(group_of, ALL))
+    names = [group for group in groups(facts) if group not in others]
     return "\n".join(_table(rows(facts, group)) for group in names)
 
 
@@ -67,6 +70,14 @@ def _each_place_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     least, most = min(off), max(off)
     each = (off[most] - off[least]) / (most - least)
     yield "at most 40 instructions for each level of the path", f"{each:.1f}", _met(each <= 40)
+
+
+def _work(facts: Facts) -> str:
+    return _table(work.rows(facts))
+
+
+def _work_targets(facts: Facts) -> str:
+    return _table([("target", "measured", ""), *work.targets(facts)])
 
 
 def _start(facts: Facts) -> str:
@@ -149,4 +160,6 @@ BLOCKS: Mapping[str, Callable[[Facts], str]] = {
     "steps": _steps,
     "repeats": _repeats,
     "targets": _targets,
+    "work": _work,
+    "work-targets": _work_targets,
 }

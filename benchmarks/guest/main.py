@@ -107,10 +107,8 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
         yield from growth(bystander)
     if "threads" in asked:
         yield from threads()
-    for each in work.ALL:
-        for name, arm in work.contenders(each, bystander) if asked & {"short", "work"} else ():
-            if "work" in asked or name in work.SHORT:
-                yield Step(f"work: {each.name}", name, functools.partial(work.measure, each, arm))
+    if asked & {"short", "work"}:
+        yield from (Step(*step) for step in work.steps(bystander, short="work" not in asked))
     if "start" in asked:
         for name, measure in starts.all_of_them(bystander).items():
             yield Step("start", name, measure)

@@ -7,9 +7,10 @@ starts are in scope with it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from benchmarks.guest.contenders import NEVER, Arm, armed, fault
@@ -20,6 +21,7 @@ NOTHING, OUT = "nothing attached", "core, out of scope"
 TECHNIQUE = "inject.py's technique, a frame is never entered"
 
 SHORT = (NOTHING, OUT)
+SHORT_JOBS = ("null_blk: reads of 4 KiB", "a build: fork and exec")
 """What is enough to see that the ratios are as they were."""
 
 _HOOKS = {Kind.SLAB: "should_failslab", Kind.BIO: "should_fail_bio"}
@@ -89,6 +91,21 @@ ALL = (
         "i=0; while [ $i -lt $n ]; do i=$((i + 1)); sed s/1/2/ source >object; done",
     ),
 )
+
+
+def group_of(work: Work) -> str:
+    """Return what the facts of a job are called."""
+    return f"work: {work.name}"
+
+
+def steps(
+    bystander: int, *, short: bool
+) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
+    """Yield what is measured: group, name, and what measures it."""
+    for each in ALL:
+        for name, arm in contenders(each, bystander):
+            if not short or (each.name in SHORT_JOBS and name in SHORT):
+                yield group_of(each), name, functools.partial(measure, each, arm)
 
 
 class _Shell:

@@ -143,6 +143,9 @@ def loaded(
     wanted = planned(fault, placement, text)
     entries = (*wanted.entries, *watchers)
     sizes = {**wanted.sizes, **(WATCHING if watchers else {})}
+    # libbpf has a copy of the types while it loads: the process is never larger than then.
+    symbols.running().forget()
+    btf.running().forget()
     with contextlib.ExitStack() as undo, _users_errors(fault, compiled=bool(packed)):
         module = libbpf.Object(image)
         undo.callback(module.close)

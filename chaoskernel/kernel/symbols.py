@@ -121,6 +121,10 @@ class Symbols:
     def _text(self) -> bytes:
         return self._read()
 
+    def forget(self) -> None:
+        """Give back the memory of names that will hardly be asked for."""
+        self.__dict__.pop("_text", None)
+
     @functools.cached_property
     def kernel_text(self) -> Text:
         """Where the kernel and its modules have these functions."""
