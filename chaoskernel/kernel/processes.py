@@ -39,7 +39,7 @@ class Process(NamedTuple):
 def snapshot(proc: Path = _PROC) -> dict[int, Process]:
     """Return the processes that run now, by pid."""
     found: dict[int, Process] = {}
-    for name in os.listdir(proc):
+    for name in os.listdir(proc):  # noqa: PTH208 - see _read
         if name.isdigit() and (process := _read(f"{proc}/{name}/stat", int(name))):
             found[process.pid] = process
     return found
