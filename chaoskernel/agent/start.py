@@ -5,6 +5,7 @@ All else is imported when that is done, and not before.
 
 from __future__ import annotations
 
+import gc
 import os
 
 from chaoskernel import lazy
@@ -15,17 +16,22 @@ UNUSED = ("inspect", "ipaddress")
 
 def main(owner: int, document: str = "") -> int:
     """See chaoskernel.agent.main."""
-    for name in UNUSED:
-        lazy.defer(name)
+    _prepare()
     from chaoskernel.agent.main import main as serve  # noqa: PLC0415 - now it costs less
 
+    gc.enable()
     return serve(owner, document)
 
 
 def main_on_a_node() -> int:
     """Serve the fault that is in the environment."""
-    for name in UNUSED:
-        lazy.defer(name)
+    _prepare()
     from chaoskernel.fault.assignment import FAULT_VARIABLE  # noqa: PLC0415 - see above
 
     return main(0, os.environ.get(FAULT_VARIABLE, ""))
+
+
+def _prepare() -> None:
+    gc.disable()  # what is imported stays
+    for name in UNUSED:
+        lazy.defer(name)
