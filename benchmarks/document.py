@@ -134,6 +134,9 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     yield "core armed in a tenth of bcc's time", f"{part:.3f} of it", _met(part <= 0.1)
     part = started["core"]["memory"] / started["bcc"]["memory"]
     yield "in a third of its memory", f"{part:.3f} of it", _met(part <= 1 / 3)
+    seconds, size = min(started["core"]["seconds"]), started["core"]["memory"] / 1e6
+    yield "core armed in 0.55 s", f"{seconds:.2f} s", _met(seconds <= 0.55)
+    yield "in 20 MB", f"{size:.1f} MB", _met(size <= 20)
 
 
 def _beyond(facts: Facts, cost: float) -> float:

@@ -57,7 +57,7 @@ def targets(facts: Facts) -> Iterator[tuple[str, str, str]]:
     for job, parts in ratios(facts).items():
         part = parts[work.OUT]
         met = "met" if part >= TARGET else "missed"
-        yield f"out of scope at least {TARGET} of nothing: {job}", f"{part:.3f}", met
+        yield f"out of scope at least {TARGET} of nothing: {job}", f"{part:.4f}", met
 
 
 def off(facts: Facts) -> list[str]:
