@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmarks import document, report
+from benchmarks import document, report, work
 from benchmarks.machine import HERE, Machine, make_image
 from chaoskernel.compiler import objects
 from chaoskernel.fault import syntax
@@ -23,7 +23,7 @@ from chaoskernel.lab.progress import Lines
 from chaoskernel.lab.stock import DEFAULT_PACKAGE
 
 ROOT = HERE.parent
-PARTS = ("cost", "frames", "growth", "threads", "start", "place")
+PARTS = ("cost", "frames", "growth", "threads", "start", "work", "place")
 ON_STOCK = ("place",)
 """Those that need security hooks, which the lab's own kernel lacks."""
 
@@ -66,14 +66,21 @@ def main(
         Console().print(*report.tables(facts))
     if figures:
         figures.mkdir(parents=True, exist_ok=True)
+        facts = report.renewed(_known(figures), facts) if only else facts
         (figures / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         from benchmarks import plot  # noqa: PLC0415 - matplotlib is of the extra `bench` alone
 
         plot.write(facts, figures)
     if text:
         text.write_text(document.updated(text.read_text(encoding="utf-8"), facts), encoding="utf-8")
-    if short and (off := report.off(facts)):
+    if short and (off := [*report.off(facts), *work.off(facts)]):
         raise click.ClickException(f"the ratios are not what they were: {'; '.join(off)}")
+
+
+def _known(figures: Path) -> list[dict[str, Any]]:
+    """Return the facts that were measured before."""
+    place = figures / "facts.json"
+    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else []
 
 
 def _measured(

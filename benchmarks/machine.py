@@ -32,7 +32,13 @@ _COMMAND_LINE = (
 )
 _MARK = "@@"
 _PYTHON = Path("/usr/bin/python3")
-_PROGRAMS = (Path("/usr/sbin/inject-bpfcc"), Path("/usr/bin/bpftrace"))
+_PROGRAMS = (
+    *("/usr/sbin/inject-bpfcc", "/usr/bin/bpftrace"),
+    # Of guest/work.py: the jobs, and what their shells call.
+    *("/usr/bin/redis-server", "/usr/bin/redis-benchmark", "/usr/bin/sqlite3", "/usr/bin/dd"),
+    *("/bin/sh", "/usr/bin/mkdir", "/usr/bin/rm", "/usr/bin/sed", "/usr/bin/seq"),
+    *("/usr/bin/sleep", "/usr/bin/mount", "/usr/bin/umount", "/usr/sbin/mkfs.ext4"),
+)
 _SKIPPED = shutil.ignore_patterns(
     *("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*")
 )
@@ -127,7 +133,7 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     shutil.copytree(HERE, bench / "benchmarks", ignore=_SKIPPED)
     # As an installation has it: what is imported is compiled already.
     process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
-    for program in _PROGRAMS:
+    for program in map(Path, _PROGRAMS):
         programs.add(root, program)
     init = root / "init"
     main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")

@@ -67,6 +67,15 @@ def merged(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def renewed(
+    known: Sequence[dict[str, Any]], facts: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return facts of before, and those that were measured now in place of their groups."""
+    new = {group: [fact for fact in facts if fact["group"] == group] for group in groups(facts)}
+    kept = {group: [fact for fact in known if fact["group"] == group] for group in groups(known)}
+    return [fact for each in (kept | new).values() for fact in each]
+
+
 def instructions(fact: Mapping[str, Any]) -> float:
     """Return how many instructions an iteration took: the lesser of the runs."""
     return float(min(fact["ns"])) / NS_PER_INSTRUCTION

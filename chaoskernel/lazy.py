@@ -7,6 +7,8 @@ more than two hundred.  Standard library only.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 
@@ -26,3 +28,23 @@ class Lazy:
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(importlib.import_module(self._name), attribute)
+
+
+class _Deferred(ModuleType):
+    """Stands for a module in the list of those that are imported."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # the import statement looks at these
+            raise AttributeError(attribute)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), attribute)
+
+
+def defer(name: str) -> None:
+    """Have a module imported when something of it is first asked for, whoever has imported it.
+
+    For modules of the standard library that others of it import, and hardly ever use.
+    """
+    if name not in sys.modules:
+        sys.modules[name] = _Deferred(name)

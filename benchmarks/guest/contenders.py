@@ -107,12 +107,12 @@ def run_twice(arm: Arm, threads: int = 1, iterations: int = ITERATIONS, *file: s
 
 
 def fault(pids: Sequence[int], frames: Sequence[str] = (), **parts: Any) -> Fault:
-    """Return a fault of slab."""
+    """Return a fault, of slab where no kind is named."""
     scope = parts.pop("scope", None) or Scope(pids=tuple(pids))
     return Fault(
         name="bench",
         scope=scope,
-        kind=Kind.SLAB,
+        kind=parts.pop("kind", Kind.SLAB),
         callchain=tuple(map(Frame, frames)),
         limits=parts.pop("limits", Limits(duration=3600)),
         **{"mechanism": Mechanism.FMOD_RET, **parts},

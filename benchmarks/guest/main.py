@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, "/bench")
 
-from benchmarks.guest import places, starts
+from benchmarks.guest import places, starts, work
 from benchmarks.guest.contenders import (
     SHORT,
     Arm,
@@ -111,6 +111,8 @@ def steps(asked: set[str], bystander: int) -> Iterator[Step]:
         yield from growth(bystander)
     if "threads" in asked:
         yield from threads()
+    if asked & {"short", "work"}:
+        yield from (Step(*step) for step in work.steps(bystander, short="work" not in asked))
     if "start" in asked:
         for name, measure in starts.all_of_them(bystander).items():
             yield Step("start", name, measure)

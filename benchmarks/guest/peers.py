@@ -34,7 +34,7 @@ def peers(*attached: tuple[str, str], frames: int = 0) -> Iterator[None]:
     module = libbpf.Object(Path("/bench/peers.bpf.o").read_bytes())
     with contextlib.ExitStack() as undo:
         undo.callback(module.close)
-        module.initial(".rodata.chain", Chain)[0].nr_frames = frames
+        module.initial(".rodata.chain", Chain)[0] = Chain(frames)
         for program, function in attached:
             module.want(program, function if _by_trampoline(program) else "")
         module.load()
@@ -59,24 +59,26 @@ def floor_of_frames(frames: Sequence[str]) -> contextlib.AbstractContextManager[
     return peers(*leaves, *enters, ("floor_fmod_ret", HOOK))
 
 
-def like_inject_py(frames: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+def like_inject_py(
+    frames: Sequence[str], hook: str = HOOK
+) -> contextlib.AbstractContextManager[None]:
     """Hold what inject.py attaches for a chain, outermost first."""
     probes = [(f"{way}_{n}", name) for n, name in enumerate(frames) for way in ("enter", "leave")]
-    return peers(*probes, ("fail", HOOK), frames=len(frames))
+    return peers(*probes, ("fail", hook), frames=len(frames))
 
 
-def bpftrace_program(frame: str = "", test: str = "1") -> str:
-    """Return what makes the hook fail under a frame, in bpftrace's language.
+def bpftrace_program(frame: str = "", test: str = "1", *, hook: str = HOOK) -> str:
+    """Return what makes a hook fail under a frame, in bpftrace's language.
 
     :param frame: one function; empty for none.
     :param test: what else has to hold.
     """
     if not frame:
-        return f"kprobe:{HOOK} /{test}/ {{ override(-12); }}"
+        return f"kprobe:{hook} /{test}/ {{ override(-12); }}"
     return (
         f"kprobe:{frame} /{test}/ {{ @in[tid] = 1; }} "
         f"kretprobe:{frame} /@in[tid]/ {{ delete(@in[tid]); }} "
-        f"kprobe:{HOOK} /@in[tid]/ {{ override(-12); }}"
+        f"kprobe:{hook} /@in[tid]/ {{ override(-12); }}"
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from chaoskernel.agent.main import main
-from chaoskernel.fault.assignment import FAULT_VARIABLE
+from chaoskernel.agent.start import main_on_a_node
 
 if __name__ == "__main__":
-    sys.exit(main(0, os.environ.get(FAULT_VARIABLE, "")))
+    sys.exit(main_on_a_node())

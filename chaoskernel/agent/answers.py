@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.agent import protocol
 from chaoskernel.engine import ArmedFault, Recorder
 from chaoskernel.errors import AgentError, InvalidFault
 from chaoskernel.fault.checks import is_int, mapping
 from chaoskernel.fault.scope import MAX_PID
-from chaoskernel.fault.sites import MAX_SITES, phase_of, sites_of
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import sites as given
+else:
+    given = Lazy("chaoskernel.fault.sites")  # of faults with sites
 
 _SITES = 500
 """Most sites in one message: each may have 64 places."""
@@ -48,7 +53,7 @@ def _begin_run(armed: ArmedFault, message: Mapping[str, Any]) -> dict[str, Any]:
     ):
         raise AgentError(f"pids: {str(pids)[:60]!r} is not a list of up to {_MAX_PIDS} processes")
     try:
-        sites = sites_of(mapping("sites", message.get("sites", {})))
+        sites = given.sites_of(mapping("sites", message.get("sites", {})))
         _recorder(armed).begin(pids, sites)
     except InvalidFault as wrong:  # the fault stays; the owner hears why there is no run
         return {"refused": str(wrong)}
@@ -57,7 +62,7 @@ def _begin_run(armed: ArmedFault, message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _phase(armed: ArmedFault, message: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        _recorder(armed).set_phase(phase_of(message.get("phase")))
+        _recorder(armed).set_phase(given.phase_of(message.get("phase")))
     except InvalidFault as wrong:
         return {"refused": str(wrong)}
     return {}
@@ -76,7 +81,7 @@ def _end_run(armed: ArmedFault, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sites(armed: ArmedFault, message: Mapping[str, Any]) -> dict[str, Any]:
-    return sites_from(_recorder(armed), min(_number(message, "first"), MAX_SITES))
+    return sites_from(_recorder(armed), min(_number(message, "first"), given.MAX_SITES))
 
 
 def sites_from(recorder: Recorder, first: int = 0) -> dict[str, Any]:

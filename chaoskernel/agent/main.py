@@ -17,7 +17,7 @@ from chaoskernel.agent.answers import answer, sites_from
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
-from chaoskernel.agent.reports import Points, Reports, Teller, iso
+from chaoskernel.agent.reports import Points, Reports, Teller
 from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
 from chaoskernel.engine.stand_in import Started
@@ -26,6 +26,7 @@ from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.error_numbers import error_text
 from chaoskernel.fault.spec import Fault
 from chaoskernel.kernel import boottime, processes
+from chaoskernel.moment import iso
 
 FAILED = 1
 
@@ -186,6 +187,8 @@ def _armed_message(asked: Fault, started: Started) -> dict[str, Any]:
 
 def _nobody(fault: Fault) -> list[str]:
     """Return which of the commands in scope no process has now, a line for each."""
+    if not fault.scope.commands:
+        return []
     running = {process.command for process in processes.snapshot().values()}
     return [
         f"no process is named {command} now; those that take the name later are hit"

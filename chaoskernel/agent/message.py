@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaoskernel.agent import protocol, shapes
+from chaoskernel.agent import protocol
 from chaoskernel.fault.checks import is_int
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.agent import shapes
+else:
+    shapes = Lazy("chaoskernel.agent.shapes")  # for those who read a notice
 
 # Possessive, and content without a closing quote: linear in whatever a stranger writes.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)

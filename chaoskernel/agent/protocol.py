@@ -60,11 +60,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel import errors
-from chaoskernel.agent import shapes
-from chaoskernel.agent.shapes import Message
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.agent import shapes
+    from chaoskernel.agent.shapes import Message
+else:
+    shapes = Lazy("chaoskernel.agent.shapes")  # for those who listen to an agent
 
 PROGRESS = "progress"
 ARMED = "armed"

@@ -6,12 +6,12 @@ it: the log of a day stays below that, however many processes are hit.
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from chaoskernel.agent import protocol
+from chaoskernel.moment import iso
 
 KEPT = ("reached", "matched", "injected", "held_dry_run")
 """The counters that are kept over time."""
@@ -120,8 +120,3 @@ def _shortened(counters: Mapping[str, Any]) -> dict[str, Any]:
     most = sorted(hits, key=lambda hit: -int(hit["injected"]))[:MOST_HIT]
     left_out = len(hits) - MOST_HIT
     return {**counters, "processes": most, "processes_left_out": left_out}
-
-
-def iso(moment: float) -> str:
-    """Return seconds since the epoch as ISO 8601, UTC."""
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat()

@@ -38,7 +38,7 @@ _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 # Python, built for it, win over those beside this package.
 _BOOTSTRAP = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from chaoskernel.agent.main import main; raise SystemExit(main(int(sys.argv[2])))"
+    "from chaoskernel.agent.start import main; raise SystemExit(main(int(sys.argv[2])))"
 )
 _LOOK = (
     "import importlib.machinery, os, sys; "
@@ -73,7 +73,8 @@ def agent_command(python: str, *, owner: int) -> list[str]:
     :param owner: the process that starts it; the agent does not outlive that.
     """
     package_parent = str(Path(__file__).resolve().parents[2])
-    return [python, "-I", "-c", _BOOTSTRAP, package_parent, str(owner)]
+    # What is installed beside that Python is looked for where bcc is: engine/choice.py.
+    return [python, "-I", "-S", "-c", _BOOTSTRAP, package_parent, str(owner)]
 
 
 def needs_bcc(given: Assignment, *, types: Path = _TYPES, library: str = _LIBBPF) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chaoskernel.bpf.placement import Placement
-from chaoskernel.fault.sites import Phase, Run, Site, Sites
 from chaoskernel.fault.spec import Fault
+
+if TYPE_CHECKING:
+    from chaoskernel.fault.sites import Phase, Run, Site, Sites
 
 Progress = Callable[[str], None]
 

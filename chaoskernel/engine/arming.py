@@ -11,23 +11,32 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.placement import Attach, Entry, Placement
 from chaoskernel.engine import Progress, events
 from chaoskernel.engine.listing import Listing, Places
-from chaoskernel.engine.mounts import HostMounts
 from chaoskernel.engine.place import placements, warnings
 from chaoskernel.engine.prove import Witness, prove
 from chaoskernel.engine.seed import Follower, Groups, groups_of, seed
-from chaoskernel.engine.sites import Recorder, SiteTable
-from chaoskernel.engine.views import Container, ContainerPlaces
 from chaoskernel.errors import EngineError, UnsupportedKernel
-from chaoskernel.fault.sites import Phase
 from chaoskernel.fault.spec import Fault, Mechanism
 from chaoskernel.fault.where import Where
-from chaoskernel.kernel import boottime, bpf, features, files, ftrace, podgroups, processes, symbols
+from chaoskernel.kernel import boottime, bpf, features, files, ftrace, processes, symbols
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.engine import mounts, sites, views
+    from chaoskernel.engine.mounts import HostMounts
+    from chaoskernel.engine.sites import SiteTable
+    from chaoskernel.engine.views import Container, ContainerPlaces
+    from chaoskernel.fault import sites as given
+    from chaoskernel.kernel import podgroups
+else:  # of faults with paths, with sites, and with pods
+    mounts, views = Lazy("chaoskernel.engine.mounts"), Lazy("chaoskernel.engine.views")
+    sites, given = Lazy("chaoskernel.engine.sites"), Lazy("chaoskernel.fault.sites")
+    podgroups = Lazy("chaoskernel.kernel.podgroups")
 
 
 class Module(Witness, Places, Protocol):
@@ -154,14 +163,14 @@ def _arm_at(
         places, listing = undo.enter_context(files.opened(here)), Listing(module)
         listing.enter(places, "this host")
         targets = seed(module, fault.scope, groups.named, follower)
-        views = _views(fault, listing, groups, follower)
+        looked_at = _views(fault, listing, groups, follower)
         if here.paths:
-            views = HostMounts(listing, here.paths, places[: len(here.paths)])
-        if views:
-            undo.callback(views.close)
-            views.begin()
+            looked_at = mounts.HostMounts(listing, here.paths, places[: len(here.paths)])
+        if looked_at:
+            undo.callback(looked_at.close)
+            looked_at.begin()
         if module.sites and fault.sites:
-            module.sites.set_phase(Phase.WORK)
+            module.sites.set_phase(given.Phase.WORK)
             module.sites.begin(fault.sites)
         near = _counted(module, placement, undo)
         _follow_cleanups(module, undo)
@@ -171,7 +180,7 @@ def _arm_at(
         proof = prove(module, fault, placement)
         expires = boottime.now() + round(fault.limits.duration * 1e9)
         module.set_deadline(expires)
-        follows = Follows(follower, views, near)
+        follows = Follows(follower, looked_at, near)
         return Armed(fault, placement, targets, module, undo.pop_all(), expires, proof, follows)
 
 
@@ -217,7 +226,7 @@ def _views(
         return None
     # A scope of containers with paths names no other control groups.
     alone = [
-        Container(f"container {given}", group)
+        views.Container(f"container {given}", group)
         for given, group in zip(scope.containers, groups.named, strict=True)
     ]
 
@@ -225,10 +234,12 @@ def _views(
         yield from alone
         for pod, found in follower.found.items() if follower else ():
             for group in podgroups.containers_in(found):
-                yield Container(f"pod {pod}", group)
+                yield views.Container(f"pod {pod}", group)
 
     owners = [*(each.owner for each in alone), *(f"pod {pod}" for pod in scope.pods)]
-    return ContainerPlaces(listing, "peers" if sockets else "paths", paths, owners, containers)
+    return views.ContainerPlaces(
+        listing, "peers" if sockets else "paths", paths, owners, containers
+    )
 
 
 class Follows(NamedTuple):
@@ -269,7 +280,7 @@ class Armed:
         self._undo = undo
         self._final: dict[str, Any] | None = None
         self._last: tuple[Sequence[abi.Event], int] = ((), 0)
-        self.recorder = Recorder(module.sites, module) if module.sites else None
+        self.recorder = sites.Recorder(module.sites, module) if module.sites else None
 
     def counters(self) -> dict[str, Any]:
         """See `ArmedFault.counters`."""

@@ -17,14 +17,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-from chaoskernel.bpf import abi
 from chaoskernel.bpf.bcc_text import Program, render
 from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement, Span
 from chaoskernel.bpf.text import HERE
 from chaoskernel.engine import Progress
 from chaoskernel.engine.arming import Armed, arm, full
 from chaoskernel.engine.place import with_offsets
-from chaoskernel.engine.tables import MapCalls, ProgramTables, Table, in_memory
+from chaoskernel.engine.tables import MapCalls, ProgramTables, Table, state_in
 from chaoskernel.errors import (
     ChaosKernelError,
     EngineError,
@@ -88,7 +87,7 @@ class _Module(ProgramTables):
             next_key=bcc.lib.bpf_get_next_key,
         )
         super().__init__(
-            in_memory(fd("memory"), abi.State),
+            state_in(fd("memory")),
             lambda name, key, value: Table(calls, fd(name), key, value),
             len(bcc.utils.get_possible_cpus()),
         )

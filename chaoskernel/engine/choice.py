@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from chaoskernel.engine import Engine
 from chaoskernel.engine.core import CoreEngine, require_core
 from chaoskernel.errors import MissingTool, UnsupportedKernel
@@ -21,6 +23,10 @@ def engine_for(fault: Fault, image: str = "") -> Engine:
         return RehearsalEngine()
     if chosen is EngineName.CORE:
         return CoreEngine(image)
+    if sys.flags.no_site:
+        import site  # noqa: PLC0415 - the distribution's packages, bcc among them
+
+        site.main()
     from chaoskernel.engine.bcc import BccEngine  # noqa: PLC0415 - nobody else pays for it
 
     return BccEngine()

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.bpf import abi
 from chaoskernel.bpf.abi import EXEMPT, WITNESS
@@ -32,8 +32,7 @@ from chaoskernel.bpf.plan import (
 from chaoskernel.bpf.text import file, object_name
 from chaoskernel.engine import Progress, events, libbpf
 from chaoskernel.engine.arming import Armed, arm, full
-from chaoskernel.engine.sites import Memory, SiteTable, running_text
-from chaoskernel.engine.tables import LISTED, ProgramTables, Table
+from chaoskernel.engine.tables import LISTED, ProgramTables, Table, state_in
 from chaoskernel.errors import (
     EngineError,
     InvalidFault,
@@ -49,6 +48,13 @@ from chaoskernel.kernel import bpf, btf, files, symbols
 from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 from chaoskernel.kernel.text import Text
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.engine import sites
+    from chaoskernel.engine.sites import SiteTable
+else:
+    sites = Lazy("chaoskernel.engine.sites")  # of faults with sites
 
 _CACHE_SIZE = Path("/sys/kernel/slab/kmem_cache/object_size")
 
@@ -136,10 +142,13 @@ def loaded(
     :raises ChaosKernelError: the kernel does not take it.
     """
     image = unpacked(packed) if packed else shipped_object()
-    text = running_text() if fault.sites else None
+    text = sites.running_text() if fault.sites else None
     wanted = planned(fault, placement, text)
     entries = (*wanted.entries, *watchers)
     sizes = {**wanted.sizes, **(WATCHING if watchers else {})}
+    # libbpf has a copy of the types while it loads: the process is never larger than then.
+    symbols.running().forget()
+    btf.running().forget()
     with contextlib.ExitStack() as undo, _users_errors(fault, compiled=bool(packed)):
         module = libbpf.Object(image)
         undo.callback(module.close)
@@ -153,6 +162,7 @@ def loaded(
             module.want(MARKER)
         for table, size in sizes.items():
             module.resize(table, size)
+        module.share(".bss")
         module.load()
         names = module.table("names", abi.Name, ctypes.c_uint8)
         for name in names_of(fault.where):
@@ -249,7 +259,7 @@ class CoreModule(ProgramTables):
         placement: Placement,
         text: Text | None,
     ) -> None:
-        state = module.shared(".bss", abi.State)
+        state = state_in(module.map_descriptor(".bss"))
         super().__init__(state, module.table, libbpf.possible_cpus())
         self._object = module
         self._unlisted = abi.BY_GROUP if fault.scope.by_cgroup else 0
@@ -258,12 +268,12 @@ class CoreModule(ProgramTables):
         self.sites = self._sites(fault, placement, text) if text else None
 
     def _sites(self, fault: Fault, placement: Placement, text: Text) -> SiteTable:
-        memory = Memory(
-            self._state,
+        memory = sites.Memory(
+            self._state.head,
             self._object.shared("sites", abi.Site * abi.MAX_SITES),
             self._object.shared("text", ctypes.c_uint64 * abi.NR_TEXT_PAGES),
         )
-        return SiteTable(
+        return sites.SiteTable(
             memory,
             text,
             hooks=[placed.probe.symbol for placed in placement.hooks],
@@ -322,9 +332,9 @@ class CoreModule(ProgramTables):
         return found
 
     def _address(self, place: Place) -> int:
-        self._state.whole, self._state.learned = place.whole, 0
+        self._state.head.whole, self._state.head.learned = place.whole, 0
         files.identity(place.descriptor)
-        if address := int(self._state.learned):
+        if address := int(self._state.head.learned):
             return address
         raise UnsupportedKernel(
             f"this kernel does not tell where a file lies: {LEARNED_AT} was not called",

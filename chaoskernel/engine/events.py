@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.kernel import cgroups
 from chaoskernel.kernel.addresses import UNKNOWN
 from chaoskernel.kernel.text import Text
+from chaoskernel.moment import iso
 
 KEPT = abi.MAX_EVENTS
 """How many of the latest ones a program keeps."""
@@ -64,7 +64,7 @@ def to_json(
     paths = cgroups.paths_of({int(event.cgroup) for event in events})
     return [
         {
-            "at": datetime.datetime.fromtimestamp(boot + event.at / 1e9, datetime.UTC).isoformat(),
+            "at": iso(boot + event.at / 1e9),
             "pid": int(event.pid),
             "tid": int(event.tid),
             "command": event.command.decode(errors="replace"),

@@ -20,6 +20,7 @@ _ERRORS = {524: "the kernel does not support that"}
 """Numbers that do not leave the kernel as a rule: ENOTSUPP, include/linux/errno.h."""
 
 _MESSAGE_BYTES = 1 << 16
+_ARRAY, _MMAPABLE = 2, 1 << 10  # BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE
 
 _Print = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _POINTER, _TEXT, _INT, _BOOL = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_bool
@@ -43,6 +44,9 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link__fd": (_INT, (_POINTER,)),
     "bpf_iter_create": (_INT, (_INT,)),
     "bpf_map__fd": (_INT, (_POINTER,)),
+    "bpf_map__value_size": (_U32, (_POINTER,)),
+    "bpf_map__reuse_fd": (_INT, (_POINTER, _INT)),
+    "bpf_map_create": (_INT, (_INT, _TEXT, _U32, _U32, _U32, _POINTER)),
     "bpf_map__set_max_entries": (_INT, (_POINTER, _U32)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
     "bpf_map_update_elem": (_INT, (_INT, _POINTER, _POINTER, _U64)),
@@ -50,6 +54,19 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_delete_elem": (_INT, (_INT, _POINTER)),
     "bpf_map_get_next_key": (_INT, (_INT, _POINTER, _POINTER)),
 }
+
+
+class _MapOptions(ctypes.Structure):
+    """`struct bpf_map_create_opts` of libbpf 1.0."""
+
+    _fields_ = (
+        ("sz", _SIZE),
+        *((name, _U32) for name in ("btf_fd", "btf_key_type_id", "btf_value_type_id")),
+        *((name, _U32) for name in ("btf_vmlinux_value_type_id", "inner_map_fd", "map_flags")),
+        ("map_extra", _U64),
+        ("numa_node", _U32),
+        ("map_ifindex", _U32),
+    )
 
 
 class _Library:
@@ -162,6 +179,30 @@ class Object:
         """Say how many values a table of an object that is not loaded yet has."""
         self._calls.bpf_map__set_max_entries(self._map(table), entries)
 
+    def share(self, section: str) -> None:
+        """Make the table of an object's variables, all of them 0, before the object is loaded.
+
+        libbpf would write its own copy of them to the table, which takes as much memory again.
+
+        :raises Refused: the kernel does not make it.
+        """
+        handle = self._map(section)
+        size = self._calls.bpf_map__value_size(handle)
+        options = _MapOptions(sz=ctypes.sizeof(_MapOptions), map_flags=_MMAPABLE)
+        descriptor = _checked(
+            "the kernel refused a table",
+            lambda: self._calls.bpf_map_create(
+                _ARRAY, f"inject{section}".encode(), 4, size, 1, ctypes.byref(options)
+            ),
+        )
+        try:
+            _checked(
+                "a table cannot be used",
+                lambda: self._calls.bpf_map__reuse_fd(handle, descriptor),
+            )
+        finally:
+            os.close(descriptor)
+
     def load(self) -> None:
         """Load the programs that are wanted, and the tables.
 
@@ -174,7 +215,11 @@ class Object:
 
         :param kind: its type, as ctypes has it.
         """
-        return in_memory(self._calls.bpf_map__fd(self._map(section)), kind)
+        return in_memory(self.map_descriptor(section), kind)
+
+    def map_descriptor(self, name: str) -> int:
+        """Return the descriptor of a table of a loaded object."""
+        return int(self._calls.bpf_map__fd(self._map(name)))
 
     def initial(self, section: str, kind: type[ctypes.Structure]) -> Any:
         """Return a pointer to what the variables of an object will be once it is loaded."""
@@ -191,7 +236,7 @@ class Object:
             delete=self._calls.bpf_map_delete_elem,
             next_key=self._calls.bpf_map_get_next_key,
         )
-        return Table(calls, self._calls.bpf_map__fd(self._map(name)), key, value)
+        return Table(calls, self.map_descriptor(name), key, value)
 
     def descriptor(self, program: str) -> int:
         """Return the descriptor of a loaded program."""

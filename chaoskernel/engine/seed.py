@@ -9,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chaoskernel.bpf.abi import EXEMPT, IN_SCOPE
-from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
-from chaoskernel.kernel import cgroups, podgroups, processes
+from chaoskernel.kernel import cgroups, processes
 from chaoskernel.kernel.cgroups import Cgroup, Hierarchy
 from chaoskernel.kernel.processes import Process
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault.pods import PodScope
+    from chaoskernel.kernel import podgroups
+else:
+    podgroups = Lazy("chaoskernel.kernel.podgroups")
 
 _ROUNDS = 20
 

@@ -15,7 +15,8 @@ from chaoskernel.bpf.abi import IN_SCOPE
 from chaoskernel.engine import stack
 from chaoskernel.engine.seed import Tables
 from chaoskernel.errors import InvalidFault, NotPermitted
-from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Place, Run, Site, Sites
+from chaoskernel.fault.sites import MAX_HITS, By, Hits, Phase, Run, Site, Sites
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel import addresses, processes, symbols
 from chaoskernel.kernel.text import Text
 
@@ -42,7 +43,7 @@ _PORTABLE = {"newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newfs
 class Memory(NamedTuple):
     """What a program and its owner share of sites.
 
-    :param state: an abi.State.
+    :param state: the head of an abi.State.
     :param records: MAX_SITES of abi.Site.
     :param text: the program's table of pages.
     """

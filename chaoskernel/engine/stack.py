@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from chaoskernel.bpf import abi
-from chaoskernel.fault.sites import Place
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel.text import Text
 
 

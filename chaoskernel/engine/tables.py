@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import os
 import re
@@ -17,6 +18,8 @@ from chaoskernel.errors import EngineError
 LISTED = 1
 
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
+WINDOW = 1 << 17
+"""Bytes that are mapped at a time: the ids of most hosts, and a multiple of any page."""
 
 
 class MapCalls(NamedTuple):
@@ -81,16 +84,75 @@ class Table:
         )
 
 
-def _cpu_numbers() -> range:
-    """Return the numbers that CPUs of this host may have; the last of its list is the highest."""
+def _possible_cpus() -> int:
+    """Return how many numbers CPUs of this host may have; the last of its list is the highest."""
     listed = _POSSIBLE.read_text(encoding="ascii").strip()
-    return range(min(int(re.split("[-,]", listed)[-1]) + 1, abi.MAX_CPUS))
+    return min(int(re.split("[-,]", listed)[-1]) + 1, abi.MAX_CPUS)
 
 
-def in_memory(descriptor: int, kind: type[Any]) -> Any:
-    """Return the value of a map, in memory that its programs have too."""
+def in_memory(descriptor: int, kind: type[Any], offset: int = 0) -> Any:
+    """Return the value of a map, or a part of it, in memory that its programs have too."""
+    inside = offset % mmap.ALLOCATIONGRANULARITY
     # The structure keeps the mapping, and a mapping keeps its map: both go when it does.
-    return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
+    mapping = mmap.mmap(descriptor, inside + ctypes.sizeof(kind), offset=offset - inside)
+    return kind.from_buffer(mapping, inside)
+
+
+class Head(ctypes.Structure):
+    """What `struct chaos_state` has before its tables."""
+
+    _fields_ = tuple(itertools.takewhile(lambda field: field[0] != "members", abi.State._fields_))
+
+
+class Bytes:
+    """A table of bytes in a map of one value: what is written to is mapped, a window at a time.
+
+    All pages of a mapping of a map are resident from the start, and these tables have a byte for
+    each id that a process can have.
+
+    :param descriptor: of the map, which is as long-lived as this.
+    :param begin: where the table is in the value.
+    :param end: where the value ends.
+    """
+
+    def __init__(self, descriptor: int, begin: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._begin, self._end = begin, end
+        self._windows: dict[int, mmap.mmap] = {}
+
+    def __setitem__(self, number: int, value: int) -> None:
+        window, place = divmod(self._begin + number, WINDOW)
+        if window not in self._windows:
+            offset = window * WINDOW
+            self._windows[window] = mmap.mmap(
+                self._descriptor, min(WINDOW, self._end - offset), offset=offset
+            )
+        self._windows[window][place] = value
+
+
+class State(NamedTuple):
+    """The memory that a program and its owner see: `struct chaos_state`.
+
+    :param members: by thread group.
+    :param counts: by CPU.
+    :param places: by address.
+    """
+
+    head: Any
+    members: Bytes
+    counts: Sequence[abi.Counts]
+    places: Bytes
+
+
+def state_in(descriptor: int) -> State:
+    """Return the state that is the one value of a map."""
+    end = ctypes.sizeof(abi.State)
+    return State(
+        in_memory(descriptor, Head),
+        Bytes(descriptor, abi.State.members.offset, end),
+        in_memory(descriptor, abi.Counts * _possible_cpus(), abi.State.counts.offset),
+        Bytes(descriptor, abi.State.places.offset, end),
+    )
 
 
 class ProgramTables:
@@ -102,47 +164,46 @@ class ProgramTables:
     """
 
     def __init__(
-        self, state: abi.State, table: Callable[[str, type[Any], type[Any]], Table], cpus: int
+        self, state: State, table: Callable[[str, type[Any], type[Any]], Table], cpus: int
     ) -> None:
         self._state = state
         self._table = table
         self._cpus = cpus
         self._unlisted = 0
-        self._counts = [state.counts[number] for number in _cpu_numbers()]
         self._cgroups = table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
 
     def set_deadline(self, until: int) -> None:
         """See `Module.set_deadline`."""
-        self._state.deadline = until
+        self._state.head.deadline = until
 
     def trust_cleanups(self) -> None:
         """See `Module.trust_cleanups`."""
-        self._state.cleanups = 1
+        self._state.head.cleanups = 1
 
     def counters(self) -> dict[str, int]:
         """Return the counters, summed over the CPUs."""
         return {
-            name: sum(cpu.counters[number] for cpu in self._counts)
+            name: sum(cpu.counters[number] for cpu in self._state.counts)
             for number, name in enumerate(abi.COUNTERS)
         }
 
     def hook(self, number: int) -> dict[str, int]:
         """See `Witness.hook`."""
         return {
-            name: sum(getattr(cpu.hooks[number], name) for cpu in self._counts)
+            name: sum(getattr(cpu.hooks[number], name) for cpu in self._state.counts)
             for name in abi.HOOK_COUNTERS
         }
 
     def frame(self, number: int) -> dict[str, int]:
         """See `Module.frame`."""
         return {
-            "entered": sum(cpu.entered[number] for cpu in self._counts),
-            "matched": sum(cpu.matched[number] for cpu in self._counts),
+            "entered": sum(cpu.entered[number] for cpu in self._state.counts),
+            "matched": sum(cpu.matched[number] for cpu in self._state.counts),
         }
 
     def calls_near(self, number: int) -> int:
         """See `Module.calls_near`."""
-        return sum(cpu.near[number] for cpu in self._counts)
+        return sum(cpu.near[number] for cpu in self._state.counts)
 
     def pod(self, number: int) -> int:
         """See `Module.pod`."""
@@ -165,7 +226,8 @@ class ProgramTables:
     def events(self, limit: int) -> tuple[Sequence[abi.Event], int]:
         """See `Module.events`."""
         table = self._table("events", ctypes.c_uint32, abi.Event)
-        return events.latest(int(self._state.last_event), limit, lambda slot: bytes(table[slot]))
+        last = int(self._state.head.last_event)
+        return events.latest(last, limit, lambda slot: bytes(table[slot]))
 
     def list_processes(self, pids: Iterable[int], membership: int) -> None:
         """See `Tables.list_processes`."""

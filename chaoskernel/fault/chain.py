@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaoskernel.fault.c_text import check_expression, check_parameters
 from chaoskernel.fault.checks import check_count, check_function, only, sequence_of
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import c_text
+else:
+    c_text = Lazy("chaoskernel.fault.c_text")
 
 MAX_FRAMES = 16
 """Longest call chain: bpfki and inject.py keep as many."""
@@ -29,8 +34,10 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_function("callchain.funcname", self.funcname)
-        check_parameters("callchain.parameters", self.parameters)
-        check_expression("callchain.predicate", self.predicate)
+        if self.parameters != "":
+            c_text.check_parameters("callchain.parameters", self.parameters)
+        if self.predicate != "":
+            c_text.check_expression("callchain.predicate", self.predicate)
 
 
 def check_frames(key: str, number: int) -> None:

@@ -5,17 +5,22 @@ Standard library only, for the agent makes them too.
 
 from __future__ import annotations
 
-import base64
-import difflib
 import enum
 import json
 import math
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from chaoskernel.errors import InvalidFault
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    import base64
+    import difflib
+    import zlib
+else:
+    base64, difflib, zlib = Lazy("base64"), Lazy("difflib"), Lazy("zlib")
 
 MAX_OBJECT = 8 << 20
 """Largest object file, in bytes."""

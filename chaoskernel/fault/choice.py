@@ -7,14 +7,13 @@ go by the same rule.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 from chaoskernel.fault.spec import EngineName, Fault
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the choice depends on, beside the fault.
 
     :param compiled: whether an object with the fault's predicates is there, or can be.

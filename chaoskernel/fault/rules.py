@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.c_text import check_expression, check_header, check_parameters
 from chaoskernel.fault.chain import Frame
 from chaoskernel.fault.checks import check_count, check_flag, check_function, is_int
 from chaoskernel.fault.error_numbers import MAX_ERRNO, error_text, without_sign
@@ -14,6 +13,12 @@ from chaoskernel.fault.hooks import STAND_INS, TABLE, Kind
 from chaoskernel.fault.refused import takes_uninitialised, why_refused
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.where import Where
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import c_text
+else:
+    c_text = Lazy("chaoskernel.fault.c_text")
 
 MAX_HEADERS = 32
 
@@ -133,11 +138,13 @@ def check_c(
 
     :raises InvalidFault: some of it is not canonical, or a function has two lists of parameters.
     """
-    check_parameters("parameters", parameters)
-    check_expression("predicate", predicate)
+    if parameters != "":
+        c_text.check_parameters("parameters", parameters)
+    if predicate != "":
+        c_text.check_expression("predicate", predicate)
     check_headers("headers", len(headers))
     for header in headers:
-        check_header("headers", header)
+        c_text.check_header("headers", header)
     known: dict[str, str] = {}
     for frame in callchain:
         if known.setdefault(frame.funcname, frame.parameters) != frame.parameters:

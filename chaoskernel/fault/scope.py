@@ -8,11 +8,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.checks import check_count, check_flag, is_int, only, sequence_of
-from chaoskernel.fault.pods import PodScope, pods_of
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import pods
+    from chaoskernel.fault.pods import PodScope
+else:
+    pods = Lazy("chaoskernel.fault.pods")
 
 MAX_PID = 2**22
 """PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
@@ -158,4 +164,5 @@ def scope_of(scope: Mapping[str, Any]) -> Scope:
         key: value if key in ("system_wide", "later") else sequence_of(key, value)
         for key, value in scope.items()
     }
-    return Scope(**{**parts, "pods": pods_of(parts.get("pods", ()))})
+    given = parts.get("pods", ())
+    return Scope(**{**parts, "pods": () if given in ((), []) else pods.pods_of(given)})

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.checks import check_count, check_flag, is_int, only, sequence_of
+from chaoskernel.fault.text_place import Place
 
 MAX_SITES = 4096
 """How many sites a program keeps; MAX_SITES of the program."""
@@ -66,23 +67,6 @@ class By(enum.StrEnum):
     PAGE_FAULT = "page fault"
     SIGNAL = "signal"
     OTHER = "other"
-
-
-class Place(NamedTuple):
-    """A place in the kernel's text.
-
-    :param function: its name; `[unknown]` where the kernel lists none.
-    :param offset: from where the function begins, in bytes.
-    :param module: which has the function; empty for the kernel itself.
-    """
-
-    function: str
-    offset: int
-    module: str = ""
-
-    def __str__(self) -> str:
-        module = f" [{self.module}]" if self.module else ""
-        return f"{self.function}+{self.offset:#x}{module}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

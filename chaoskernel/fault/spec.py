@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import errno
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaoskernel.errors import InvalidFault
 from chaoskernel.fault.chain import Frame, check_frames, frames_of
@@ -36,8 +36,14 @@ from chaoskernel.fault.rules import (
     check_stand_in,
 )
 from chaoskernel.fault.scope import Scope, scope_of
-from chaoskernel.fault.sites import Sites, sites_of
 from chaoskernel.fault.where import Where, where_of
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.fault import sites
+    from chaoskernel.fault.sites import Sites
+else:
+    sites = Lazy("chaoskernel.fault.sites")
 
 __all__ = [
     "MAX_EVENTS",
@@ -301,7 +307,7 @@ class Fault:
             engine=engine_named(body.get("engine", EngineName.AUTO.value)),
             where=where_of(mapping("where", body.get("where", {}))),
             stand_in=body.get("stand_in", False),
-            sites=None if body.get("sites") is None else sites_of(mapping("sites", body["sites"])),
+            sites=_sites_of(body.get("sites")),
             page_faults=body.get("page_faults", False),
             stacks=stacks_named(body.get("stacks", Stacks.SAMPLE.value)),
         )
@@ -337,3 +343,7 @@ def stacks_named(name: Any) -> Stacks:
     :raises InvalidFault: there is none.
     """
     return member("stacks", name, Stacks)
+
+
+def _sites_of(document: Any) -> Sites | None:
+    return None if document is None else sites.sites_of(mapping("sites", document))

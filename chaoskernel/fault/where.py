@@ -25,7 +25,7 @@ UNIX_PATH_MAX = 108
 _LONGEST_PEER = 128
 _UNIX = "unix:"
 _EXAMPLES = "write 10.0.0.0/8, 10.0.0.5:5432, :5432, [2001:db8::/32]:443 or unix:/run/x.sock"
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_MAPPED = "::ffff:0:0/96"
 _IN_BRACKETS = re.compile(r"\[(?P<network>[^][]*)\](?::(?P<port>.*))?")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?")
 _MAX_BYTES = 4096  # PATH_MAX, include/uapi/linux/limits.h
@@ -188,9 +188,11 @@ def _network(text: str, network: str) -> ipaddress.IPv4Network | ipaddress.IPv6N
             raise InvalidFault("peers", text, "a network: it has bits after its prefix", hint=hint)
     except ValueError as wrong:
         raise InvalidFault("peers", text, "an address", hint=_EXAMPLES) from wrong
-    if isinstance(found, ipaddress.IPv6Network) and found.subnet_of(_MAPPED):
-        address = found.network_address.ipv4_mapped
-        return ipaddress.IPv4Network((int(address or 0), found.prefixlen - _MAPPED.prefixlen))
+    if isinstance(found, ipaddress.IPv6Network):
+        mapped = ipaddress.IPv6Network(_MAPPED)
+        if found.subnet_of(mapped):
+            address = found.network_address.ipv4_mapped
+            return ipaddress.IPv4Network((int(address or 0), found.prefixlen - mapped.prefixlen))
     return found
 
 

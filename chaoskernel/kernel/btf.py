@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _MAGIC = struct.pack("<H", 0xEB9F)
@@ -66,10 +66,12 @@ class Types:
     """The types of one kernel.
 
     :param raw: the contents of /sys/kernel/btf/vmlinux; empty for a kernel without them.
+    :param again: reads them again; what is forgotten is read where it is asked for.
     """
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, again: Callable[[], bytes] | None = None) -> None:
         whole = raw.startswith(_MAGIC) and len(raw) >= _HEADER.size
+        self._again = again or (lambda: raw)
         self._raw = raw if whole else b""
         self._records: list[int] = [0]  # offsets, by id; 0 is void
         self._named: dict[tuple[int, int], int] = {}  # ids, by kind and name
@@ -80,7 +82,18 @@ class Types:
         self._indexed = False
 
     def __bool__(self) -> bool:
-        return bool(self._raw)
+        return bool(self._strings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "_raw":
+            raise AttributeError(name)
+        self._raw = self._again()
+        return self._raw
+
+    def forget(self) -> None:
+        """Give back the memory of types that will hardly be asked for."""
+        if self._strings:
+            self.__dict__.pop("_raw", None)
 
     def has_function(self, name: str) -> bool:
         """Tell whether a function of that name is among the types.
@@ -244,7 +257,7 @@ NOTHING = Types(b"")
 @functools.cache
 def running() -> Types:
     """Return the types of the running kernel; none where it has none."""
-    return Types(_BTF.read_bytes()) if present() else NOTHING
+    return Types(_BTF.read_bytes(), _BTF.read_bytes) if present() else NOTHING
 
 
 def present() -> bool:

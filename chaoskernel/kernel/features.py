@@ -6,11 +6,17 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
-from chaoskernel.kernel import advice, bpf, btf, ftrace, symbols
+from chaoskernel.kernel import bpf, btf, ftrace, symbols
 from chaoskernel.kernel.btf import Types
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.kernel import advice
+else:
+    advice = Lazy("chaoskernel.kernel.advice")  # for what the kernel does not have
 
 _INJECTABLE = Path("/sys/kernel/debug/error_injection/list")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")

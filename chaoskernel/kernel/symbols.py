@@ -15,12 +15,18 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.kernel import advice, btf
+from chaoskernel.kernel import btf
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.text import Text, functions_of
+from chaoskernel.lazy import Lazy
+
+if TYPE_CHECKING:
+    from chaoskernel.kernel import advice
+else:
+    advice = Lazy("chaoskernel.kernel.advice")  # for names that the kernel does not have
 
 _KALLSYMS = Path("/proc/kallsyms")
 _NEAR = 3
@@ -114,6 +120,10 @@ class Symbols:
     @functools.cached_property
     def _text(self) -> bytes:
         return self._read()
+
+    def forget(self) -> None:
+        """Give back the memory of names that will hardly be asked for."""
+        self.__dict__.pop("_text", None)
 
     @functools.cached_property
     def kernel_text(self) -> Text:

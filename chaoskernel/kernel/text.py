@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from chaoskernel.fault.sites import Place
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel.addresses import UNKNOWN
 
 PAGE = 12

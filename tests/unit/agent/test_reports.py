@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chaoskernel.agent import protocol
-from chaoskernel.agent.reports import ALIVE_SECONDS, MOST_HIT, Points, Reports, iso
+from chaoskernel.agent.reports import ALIVE_SECONDS, MOST_HIT, Points, Reports
+from chaoskernel.moment import iso
 
 HOUR = 3600
 CONTAINER_LOG_MAX_SIZE = 10 << 20

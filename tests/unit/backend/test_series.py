@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chaoskernel.agent.protocol import checked
-from chaoskernel.agent.reports import iso
 from chaoskernel.backend.series import MOST, MOST_OF_A_PART, MOST_PARTS, Series
+from chaoskernel.moment import iso
 
 BEGIN = 1_800_000_000.0
 DAY = 24 * 3600

@@ -9,7 +9,8 @@ import pytest
 from chaoskernel.bpf import abi
 from chaoskernel.engine.sites import Memory, SiteTable, entered
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.sites import MAX_HITS, MAX_SITES, By, Hits, Phase, Place, Sites
+from chaoskernel.fault.sites import MAX_HITS, MAX_SITES, By, Hits, Phase, Sites
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel.text import PAGES, Function, Text
 
 BASE = 0xFFFFFFFF81000000

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from chaoskernel.explore.observation import Baseline, Ending, Observation
-from chaoskernel.fault.sites import By, Place, Site
+from chaoskernel.fault.sites import By, Site
+from chaoskernel.fault.text_place import Place
 
 
 def site(name: str, *, call: str = "openat", by: By = By.SYSTEM_CALL, module: str = "") -> Site:

@@ -14,7 +14,6 @@ from chaoskernel.fault.sites import (
     By,
     Hits,
     Phase,
-    Place,
     Site,
     Sites,
     hits_of,
@@ -22,6 +21,7 @@ from chaoskernel.fault.sites import (
     sites_of,
 )
 from chaoskernel.fault.spec import EngineName, Fault
+from chaoskernel.fault.text_place import Place
 
 ID = "00ab54c0de"
 SITE = Site(

@@ -55,3 +55,28 @@ def test_a_kernel_without_types_knows_nothing_of_them(raw: bytes) -> None:
     assert not types.has_function("look")
     assert types.offset("kmem_cache", "name") == 0
     assert types.named("gfp_t") is None
+
+
+def test_types_that_were_forgotten_are_read_again() -> None:
+    reads: list[int] = []
+
+    def again() -> bytes:
+        reads.append(1)
+        return kernel()
+
+    types = Types(kernel(), again)
+    assert types.has_function("look")
+    assert not reads
+    for _ in range(2):
+        types.forget()
+        assert types
+    assert [str(each) for each in types.parameters("look") or ()][1] == "int flags"
+    assert types.has_function("nothing")
+    assert len(reads) == 1
+
+
+def test_a_kernel_without_types_has_none_to_forget() -> None:
+    types = Types(b"")
+    types.forget()
+    assert not types
+    assert not types.has_function("look")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.sites import Place
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel import symbols as symbols_module
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.symbols import Symbols
@@ -347,3 +347,18 @@ def test_a_line_of_another_form_is_passed_over(line: bytes) -> None:
     ]
     with pytest.raises(InvalidFault):
         symbols.resolve("f")
+
+
+def test_names_that_were_forgotten_are_read_again() -> None:
+    reads: list[int] = []
+
+    def read() -> bytes:
+        reads.append(1)
+        return TEXT
+
+    symbols = Symbols(read, "x86_64")
+    symbols.forget()
+    assert "mount_subtree" in symbols
+    symbols.forget()
+    assert "btrfs_mount" in symbols
+    assert len(reads) == 2

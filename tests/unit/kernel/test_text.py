@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaoskernel.fault.sites import Place
+from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel.text import PAGE, Text, functions_of
 
 KALLSYMS = """\
