@@ -101,6 +101,12 @@ def test_a_pod_of_the_benchmark_can_be_selected_once_its_status_is_set() -> None
     assert list(seen.running) == ["db"]
 
 
+def test_a_pod_with_a_probe_is_ready_when_the_probe_says_so() -> None:
+    for ready in (True, False):
+        status = documents.running(documents.pod(42), ready=ready)
+        assert [each["ready"] for each in status["containerStatuses"]] == [ready]
+
+
 def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  100 kB\n")
