@@ -36,7 +36,7 @@ class Opening(FakeCluster):
         self.may_end = threading.Event()
         self.refused: list[Exception] = []
         self._all_open = threading.Event()
-        self._logs = logs
+        self._expected = logs
         self._counting = threading.Lock()
 
     def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
@@ -49,7 +49,7 @@ class Opening(FakeCluster):
             if self.refused:
                 raise self.refused.pop()
             self.opened += 1
-            if self.opened == self._logs:
+            if self.opened == self._expected:
                 self._all_open.set()
         return self._lines()
 
