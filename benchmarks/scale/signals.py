@@ -13,7 +13,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.cluster import images
+
+WAYS = ("log", "readiness", "termination")
 
 _SPACE = "default"
 _LABEL = "chaoskernel/signal"
@@ -46,7 +48,8 @@ def _container(name: str, script: str) -> Document:
     }
 
 
-def _pod(name: str, node: str, way: str, seconds: float) -> Document:
+def pod(name: str, node: str, way: str, seconds: float) -> Document:
+    """Return a pod that says in some way that it is armed, after so many seconds."""
     agent = _container(_AGENT, _WORK % f"{seconds:.2f}")
     containers = [agent]
     if way == "readiness":
@@ -109,7 +112,7 @@ class Hearing:
             if running and name not in self._read:
                 self._read.add(name)
                 threading.Thread(target=self._listen, args=(name,), daemon=True).start()
-        elif _SIGNS[self._way](statuses):
+        elif gives_signal(self._way, statuses):
             self._note(name)
 
     def _listen(self, pod: str) -> None:
@@ -125,19 +128,12 @@ class Hearing:
             self._news.notify_all()
 
 
-def _is_ready(statuses: Sequence[Mapping[str, Any]]) -> bool:
-    return any(each["ready"] for each in statuses)
-
-
-def _has_told(statuses: Sequence[Mapping[str, Any]]) -> bool:
-    return any(each["state"].get("terminated", {}).get("message") for each in statuses)
-
-
-_SIGNS: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], bool]] = {
-    "log": lambda _: False,
-    "readiness": _is_ready,
-    "termination": _has_told,
-}
+def gives_signal(way: str, statuses: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the status of a pod's containers says that it is armed."""
+    if way == "readiness":
+        return any(each["ready"] for each in statuses)
+    told = (each["state"].get("terminated", {}).get("message") for each in statuses)
+    return way == "termination" and any(told)
 
 
 def _lines(stream: Any) -> Iterator[str]:
@@ -148,13 +144,13 @@ def _lines(stream: Any) -> Iterator[str]:
 
 def _measured(core: Any, nodes: Sequence[str], pods: int, chance: random.Random) -> Document:
     """Return the seconds from `armed` to heard, and from the request to heard, of each way."""
-    hearing = {way: Hearing(core, way) for way in _SIGNS}
-    found: Document = {way: {"armed": [], "asked": []} for way in _SIGNS}
+    hearing = {way: Hearing(core, way) for way in WAYS}
+    found: Document = {way: {"armed": [], "asked": []} for way in WAYS}
     for number in range(pods):
-        for way in _SIGNS:
+        for way in WAYS:
             name, node = f"{way}-{number}", nodes[number % len(nodes)]
             asked = time.time()
-            core.create_namespaced_pod(_SPACE, _pod(name, node, way, chance.random()))
+            core.create_namespaced_pod(_SPACE, pod(name, node, way, chance.random()))
             heard = hearing[way].await_word(name)
             log = core.read_namespaced_pod_log(name, _SPACE, container=_AGENT)
             found[way]["armed"].append(round(heard - float(log.split()[0]), 3))
