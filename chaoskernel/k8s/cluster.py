@@ -39,7 +39,7 @@ class ApiCluster:
         source = source_of(given)
         self._core, self._batch = apis(given)
         self._ask = Requests(lambda what: raised(what, source))
-        self._last_words = threading.Lock()  # of agents: 120 kB each, all at once
+        self._last_words = streams.Turns()  # of agents: 120 kB each, all at once
 
     def pods(self, namespace: str, labels: str = "") -> Iterator[Document]:
         """Yield the pods of a namespace.

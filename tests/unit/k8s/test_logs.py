@@ -188,9 +188,9 @@ LONG = b"x" * 20_000
 
 
 def test_long_lines_of_many_streams_are_read_one_after_the_other() -> None:
-    turn, over = threading.Lock(), threading.Event()
+    turns, over = streams.Turns(1), threading.Event()
     first, second = (Stream(b"a\n", LONG, LONG, b"\n", b"b\n") for _ in range(2))
-    one, other = (streams.lines(each, over, turn) for each in (first, second))
+    one, other = (streams.lines(each, over, turns) for each in (first, second))
     assert next(one) == next(other) == "a"
     assert len(next(one)) == 40_000  # and its turn lasts as long as it is looked at
     found: list[int] = []
@@ -202,29 +202,52 @@ def test_long_lines_of_many_streams_are_read_one_after_the_other() -> None:
     assert next(one) == "b"
     waiting.join(5)
     assert found == [40_000, 1]
-    assert not turn.locked()
+    assert is_free(turns)
 
 
-def test_who_waits_too_long_for_a_turn_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_TURN_SECONDS", 0.01)
-    turn, over = threading.Lock(), threading.Event()
-    held = streams.lines(Stream(LONG, b"\n", b"end"), over, turn)
+def is_free(turns: streams.Turns) -> bool:
+    """Tell whether nobody has the only turn."""
+    given = turns.begin()
+    if given:
+        turns.end()
+    return given
+
+
+def test_nobody_waits_for_one_that_has_come_to_a_halt() -> None:
+    turns, over = streams.Turns(1, seconds=0.01), threading.Event()
+    held = streams.lines(Stream(LONG, b"\n", b"end"), over, turns)
     assert len(next(held)) == 20_000
-    assert [len(line) for line in streams.lines(Stream(LONG, LONG), over, turn)] == [40_000]
-    assert turn.locked()  # another's turn is not ended
+    assert [len(line) for line in streams.lines(Stream(LONG, LONG), over, turns)] == [40_000]
+    assert not is_free(turns)  # another's turn is not ended
     assert list(held) == ["end"]
-    assert not turn.locked()
+    assert is_free(turns)
+
+
+def test_many_wait_for_their_turn_for_as_long_as_others_come_to_an_end() -> None:
+    turns, given = streams.Turns(1, seconds=0.2), []
+
+    def take_turn() -> None:
+        given.append(turns.begin())
+        time.sleep(0.02)
+        turns.end()
+
+    threads = [threading.Thread(target=take_turn) for _ in range(30)]  # 0.6 s in all
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert given == [True] * 30
 
 
 @pytest.mark.parametrize("leave", ["close", "over"])
 def test_a_stream_that_is_left_ends_its_turn(leave: str) -> None:
-    turn, over = threading.Lock(), threading.Event()
-    lines = streams.lines(Stream(LONG, b"\n", LONG, b"\n"), over, turn)
+    turns, over = streams.Turns(1, seconds=0.01), threading.Event()
+    lines = streams.lines(Stream(LONG, b"\n", LONG, b"\n"), over, turns)
     next(lines)
-    assert turn.locked()
+    assert not is_free(turns)
     if leave == "close":
         lines.close()  # type: ignore[attr-defined]
     else:
         over.set()
         assert list(lines) == []
-    assert not turn.locked()
+    assert is_free(turns)
