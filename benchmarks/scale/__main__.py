@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.scale import cluster, report
-from benchmarks.scale.contenders import CONTENDERS, OURS
+from benchmarks.scale.contenders import CONTENDERS, FLOOR_WITH_STATUS, OURS
 from chaoskernel.errors import ChaosKernelError
 from chaoskernel.lab.progress import Lines
 from tools.cluster import spaces
@@ -28,6 +28,9 @@ _SHORT = (10,)
 @click.option("--figures", type=click.Path(path_type=Path), help="Where to write facts and plots.")
 @click.option("--nodes", multiple=True, type=click.IntRange(1, 999), help="Else 10, 100 and 500.")
 @click.option("--as-shipped", is_flag=True, help="Leave the controllers their own limits.")
+@click.option(
+    "--status", is_flag=True, help="Also a floor whose agents report by their pods' status."
+)
 @click.option("--runs", default=2, show_default=True, type=click.IntRange(1), help="Of each.")
 def main(
     short: bool,
@@ -35,6 +38,7 @@ def main(
     figures: Path | None,
     nodes: tuple[int, ...],
     as_shipped: bool,
+    status: bool,
     runs: int,
 ) -> None:
     """Measure faults on many nodes against the bare client; kubelets are played, the rest is real.
@@ -52,7 +56,8 @@ def main(
                 facts = list(_measured(console, here, _SHORT, [OURS], 1))
             else:
                 sizes = sorted(nodes or _NODES)
-                facts = list(_measured(console, here, sizes, list(CONTENDERS), runs))
+                wanted = [each for each in CONTENDERS if status or each != FLOOR_WITH_STATUS]
+                facts = list(_measured(console, here, sizes, wanted, runs))
     except ChaosKernelError as error:
         raise click.ClickException(str(error)) from error
     if as_json:

@@ -7,6 +7,7 @@ same client, whose answers are left as bytes where they can be; and one watch of
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -29,14 +30,22 @@ _LIMIT_SECONDS = 300.0
 _NAME, _RUN = "scale", "floor"
 
 
+class Word(enum.Enum):
+    """By what it is known that an agent is armed."""
+
+    NONE = enum.auto()
+    """Nothing: a pod that runs is enough."""
+    LOG = enum.auto()
+    """The log of each Job's pod is followed, each in a thread, until it says so."""
+    STATUS = enum.auto()
+    """The pod is ready, as a readiness probe tells its kubelet; the log is read once, for what
+    an agent says of it, over the connections that there are."""
+
+
 class Bare:
-    """The client alone.
+    """The client alone."""
 
-    :param logs: it also follows the log of each Job's pod, each in a thread, and is there once each
-        has said `armed`.
-    """
-
-    def __init__(self, nodes: int, *, logs: bool) -> None:
+    def __init__(self, nodes: int, word: Word) -> None:
         from kubernetes import client, config  # noqa: PLC0415
 
         settings = client.Configuration()
@@ -45,7 +54,12 @@ class Bare:
         api = client.ApiClient(settings)
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
         self._manifests = manifests(nodes)
-        self._logs = logs
+        self._word = word
+        if word is Word.STATUS:
+            for each in self._manifests:
+                (container,) = each["spec"]["template"]["spec"]["containers"]
+                container["readinessProbe"] = documents.READINESS
+        self._readers = ThreadPoolExecutor(AT_ONCE)
         self._news = threading.Condition()
         self._running: set[str] = set()
         self._armed: set[str] = set()
@@ -55,7 +69,7 @@ class Bare:
         """See `Contender.start`."""
         threading.Thread(target=self._watch, daemon=True).start()
         _each(self._create, self._manifests)
-        self._await(self._armed if self._logs else self._running)
+        self._await(self._running if self._word is Word.NONE else self._armed)
 
     def stop(self) -> None:
         """See `Contender.stop`."""
@@ -79,13 +93,20 @@ class Bare:
         )
         for line in _lines(stream):
             event = json.loads(line)
-            name, phase = event["object"]["metadata"]["name"], event["object"]["status"]["phase"]
+            name = event["object"]["metadata"]["name"]
             if event["type"] == "DELETED":
                 self._note(self._gone, name)
-            elif phase == "Running" and name not in self._running:
+            elif name not in self._running and self._is_there(event["object"]["status"]):
                 self._note(self._running, name)
-                if self._logs:
+                if self._word is Word.LOG:
                     threading.Thread(target=self._listen, args=(name,), daemon=True).start()
+                elif self._word is Word.STATUS:
+                    self._readers.submit(self._read, name)
+
+    def _is_there(self, status: Any) -> bool:
+        if self._word is Word.STATUS:
+            return any(each["ready"] for each in status.get("containerStatuses", ()))
+        return bool(status["phase"] == "Running")
 
     def _listen(self, pod: str) -> None:
         stream = self._core.read_namespaced_pod_log(
@@ -94,6 +115,17 @@ class Bare:
         for line in _lines(stream):
             if protocol.decode(line)["type"] == protocol.ARMED:
                 self._note(self._armed, pod)
+
+    def _read(self, pod: str) -> None:
+        text = self._core.read_namespaced_pod_log(
+            pod, documents.JOBS, container=CONTAINER, _preload_content=False
+        ).read()
+        if any(
+            protocol.decode(line)["type"] == protocol.ARMED
+            for line in text.decode().split("\n")
+            if line
+        ):
+            self._note(self._armed, pod)
 
     def _note(self, where: set[str], name: str) -> None:
         with self._news:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.scale import documents
-from benchmarks.scale.bare import Bare
+from benchmarks.scale.bare import Bare, Word
 from benchmarks.scale.calls import Calls
 from chaoskernel.actions import start_pod_injection, stop_pod_injection
 
@@ -23,6 +23,8 @@ FLOOR = "floor"
 """The bare client: as many Jobs, and one watch."""
 FLOOR_WITH_LOGS = "floor with logs"
 """And it follows the log of each, for only there `armed` is said."""
+FLOOR_WITH_STATUS = "floor with status"
+"""Or it waits until each is ready, and then reads its log once."""
 
 _LASTS_SECONDS = 3.0
 """How long the fault is in force: long enough for every agent to have counted."""
@@ -66,8 +68,9 @@ class ChaosKernel:
 
 
 CONTENDERS: Mapping[str, Callable[[int], Contender]] = {
-    FLOOR: lambda nodes: Bare(nodes, logs=False),
-    FLOOR_WITH_LOGS: lambda nodes: Bare(nodes, logs=True),
+    FLOOR: lambda nodes: Bare(nodes, Word.NONE),
+    FLOOR_WITH_LOGS: lambda nodes: Bare(nodes, Word.LOG),
+    FLOOR_WITH_STATUS: lambda nodes: Bare(nodes, Word.STATUS),
     OURS: ChaosKernel,
 }
 

@@ -21,6 +21,8 @@ JOBS = "chaoskernel"
 PODS_OF_A_NODE = 10
 CALLCHAIN = ("__x64_sys_pipe2", "do_pipe2", "alloc_file_pseudo")
 INJECTED_BY_A_NODE = 1000
+READINESS = {"exec": {"command": ["test", "-e", "/tmp/armed"]}, "periodSeconds": 1}  # noqa: S108
+"""A probe by which an agent's kubelet would know that it is armed."""
 
 _PROCESSES = 10
 _NEVER = {"effect": "NoExecute", "operator": "Exists"}
@@ -98,7 +100,7 @@ def pod(number: int) -> Document:
     }
 
 
-def running(document: Mapping[str, Any]) -> Document:
+def running(document: Mapping[str, Any], *, ready: bool = True) -> Document:
     """Return the status of a pod whose containers run."""
     now = _now()
     conditions = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -111,7 +113,7 @@ def running(document: Mapping[str, Any]) -> Document:
             {"type": kind, "status": "True", "lastTransitionTime": now} for kind in conditions
         ],
         "containerStatuses": [
-            _container(each, document, {"running": {"startedAt": now}})
+            {**_container(each, document, {"running": {"startedAt": now}}), "ready": ready}
             for each in document["spec"]["containers"]
         ],
     }

@@ -62,6 +62,10 @@ class Agent:
         self.ending = asyncio.Event()
         self._fault = documents.fault_of(document)
 
+    def said(self) -> bytes:
+        """Return what it has said when it has just been armed."""
+        return b"".join(documents.first_words(self._fault))
+
     async def say(self, seconds: float) -> AsyncIterator[bytes]:
         """Yield what it says, until its pod is deleted."""
         for line in documents.first_words(self._fault):
@@ -122,8 +126,11 @@ class Kubelets:
             raise web.HTTPNotFound(text="there is no such container")
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await answer.prepare(request)
-        async for line in agent.say(self._options.seconds):
-            await answer.write(line)
+        if request.query.get("follow") == "true":
+            async for line in agent.say(self._options.seconds):
+                await answer.write(line)
+        else:
+            await answer.write(agent.said())
         return answer
 
     def _see(self, kind: str, document: Document) -> None:
@@ -137,7 +144,18 @@ class Kubelets:
                 self._begin(self._end(agent))
         elif agent is None and document["status"]["phase"] == "Pending":
             self._agents[name] = agent = Agent(document)
-            self._begin(self._set_status(document, documents.running(document)))
+            self._begin(self._run(document))
+
+    async def _run(self, document: Document) -> None:
+        """Report that an agent runs, and, where a probe asks for it, that it is ready.
+
+        At once: a real kubelet asks once a second at most.
+        """
+        (container,) = document["spec"]["containers"]
+        probed = "readinessProbe" in container
+        await self._set_status(document, documents.running(document, ready=not probed))
+        if probed:
+            await self._set_status(document, documents.running(document))
 
     async def _end(self, agent: Agent) -> None:
         """Report what has ended, and let the API server forget it."""

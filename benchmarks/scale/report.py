@@ -15,7 +15,7 @@ Facts = Sequence[Mapping[str, Any]]
 
 MOST_OF_THE_FLOOR = 1.3
 MOST_CALLS = 3.0
-MOST_BYTES_OF_A_POD = 20_000
+MOST_BYTES_OF_A_POD = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -67,7 +67,9 @@ def check(value: Any, shape: Shape, path: str) -> None:
         if shape.most is not None and len(value) > shape.most:
             raise _wrong(value, f"a list of up to {shape.most} items", path)
         for number, item in enumerate(value):
-            check(item, shape.of, f"{path}[{number}]")
+            # Most are right, and need no path: it is written for those that may be wrong.
+            if not (isinstance(shape.of, _Value) and shape.of.fits(item)):
+                check(item, shape.of, f"{path}[{number}]")
     else:
         _check_object(value, shape, path)
 
@@ -80,7 +82,8 @@ def _check_object(value: Any, shape: _Object, path: str) -> None:
             raise _wrong(value, f"an object with {key}", path)
     for key, item in value.items():
         known = shape.keys.get(key) or shape.optional.get(key) or shape.others or _ANY
-        check(item, known, f"{path}.{key[:_SHOWN]}")
+        if not (isinstance(known, _Value) and known.fits(item)):
+            check(item, known, f"{path}.{key[:_SHOWN]}")
 
 
 def _wrong(value: Any, what: str, path: str) -> ValueError:

@@ -49,4 +49,4 @@ class Cluster(Protocol):
         """Yield what becomes of pods; what keeps it from seeing them comes as ERROR."""
 
     def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
-        """Yield the lines of a container's log until it ends."""
+        """Open a container's log; return its lines until it ends."""

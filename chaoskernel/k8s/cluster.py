@@ -39,6 +39,7 @@ class ApiCluster:
         source = source_of(given)
         self._core, self._batch = apis(given)
         self._ask = Requests(lambda what: raised(what, source))
+        self._last_words = streams.Turns()  # of agents: 120 kB each, all at once
 
     def pods(self, namespace: str, labels: str = "") -> Iterator[Document]:
         """Yield the pods of a namespace.
@@ -178,7 +179,7 @@ class ApiCluster:
                 yield "ERROR", {"message": str(error)}
 
     def log(self, namespace: str, pod: str, container: str, over: threading.Event) -> Iterator[str]:
-        """Yield the lines of a container's log, as they are written, until it ends.
+        """Open a container's log; return its lines, as they are written, until it ends.
 
         The stream is held open while the pod is deleted: what it says last is in it.
 
@@ -195,7 +196,7 @@ class ApiCluster:
             # An agent says something more often: a connection that is dead is made anew.
             _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
-        yield from streams.lines(stream, over)
+        return streams.lines(stream, over, self._last_words)
 
 
 def _text_of(status: Mapping[str, Any]) -> str:

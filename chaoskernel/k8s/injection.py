@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import secrets
 import socket
@@ -26,7 +25,6 @@ from chaoskernel.k8s import aggregate, removal
 from chaoskernel.k8s.api import Cluster, Document
 from chaoskernel.k8s.api_errors import event_trouble
 from chaoskernel.k8s.job import (
-    CONTAINER,
     LABEL_FAULT,
     LABEL_PART,
     LABEL_RUN,
@@ -35,6 +33,7 @@ from chaoskernel.k8s.job import (
     job,
     job_name,
 )
+from chaoskernel.k8s.logs import Logs
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.owner import owner_of
@@ -88,6 +87,7 @@ class Injection:
         self._refused = False
         self._blind = ""  # why the latest answer to the watch showed no pod
         self._log = SparingLog(logger)
+        self._logs = Logs(cluster, settings.namespace, self._over, waits.retry, self._log)
         self._told = False
         self._settled = False
         self._agents = [
@@ -298,17 +298,10 @@ class Injection:
                     for agent in self._agents:
                         agent.fail(str(error))
                     return
-                self._blind = self._trouble("the watch of pods", error)
+                self._blind = self._log.trouble("the watch of pods", error)
             except Exception as error:  # without a watch, no pod's end is seen
-                self._blind = self._trouble("the watch of pods", error)
+                self._blind = self._log.trouble("the watch of pods", error)
             self._over.wait(self._waits.retry)
-
-    def _trouble(self, where: str, error: Exception) -> str:
-        """Log what a thread came upon, and goes on from; return it in words."""
-        kind = type(error).__name__
-        text = str(error) if isinstance(error, ChaosKernelError) else f"{kind}: {error}"[:200]
-        self._log.warning(f"{where}{kind}", "Kernel faults: %s goes on after this: %s", where, text)
-        return f"{where} does not work: {text}"
 
     def _see(self, kind: str, document: Document) -> None:
         """Take in an event of the watch; one that is not understood costs itself alone."""
@@ -322,50 +315,16 @@ class Injection:
                 return
             seen = agent.see(kind, document)
         except Exception as error:
-            self._blind = self._trouble("the watch of pods", error)
+            self._blind = self._log.trouble("the watch of pods", error)
             return
         self._blind = ""
         if seen:
-            self._hear(agent)
+            self._logs.hear(agent)
 
     def _know(self, agent: NodeAgent, uid: str) -> None:
         """Have an agent know its Job, and look at the pods that came before it did."""
         if agent.belongs_to(uid):
-            self._hear(agent)
-
-    def _hear(self, agent: NodeAgent) -> None:
-        threading.Thread(target=self._listen, args=(agent,), daemon=True).start()
-
-    def _listen(self, agent: NodeAgent) -> None:
-        """Hear an agent until its last word, whatever becomes of the connection."""
-        pod_is_gone = False
-        for attempt in itertools.count():
-            last = agent.finished
-            try:
-                for line in self._cluster.log(
-                    self._settings.namespace, agent.pod, CONTAINER, self._over
-                ):
-                    self._take_in(agent, line)
-            except ClusterError as error:
-                pod_is_gone = error.status == 404
-            except ChaosKernelError as error:
-                if not agent.armed:
-                    agent.fail(str(error))
-                    break
-            except Exception as error:
-                agent.fail(self._trouble(f"reading the log of {agent.pod}", error))
-            if agent.over or last or pod_is_gone or self._over.is_set():
-                break
-            logger.debug("Log of %s broke off (%d)", agent.pod, attempt)
-            self._over.wait(self._waits.retry)
-        agent.log_ended(pod_is_gone=pod_is_gone)
-
-    def _take_in(self, agent: NodeAgent, line: str) -> None:
-        """Take in a line of an agent's log; one that is no message is passed over, and logged."""
-        if wrong := agent.hear(line):
-            self._log.warning(
-                wrong.partition(":")[0], "Kernel faults: node %s: %s", agent.node, wrong
-            )
+            self._logs.hear(agent)
 
 
 def _named_error(

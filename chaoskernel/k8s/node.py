@@ -24,6 +24,12 @@ LAST_WORDS_SECONDS = 5.0
 """How long the log of a pod that has ended is waited for: some kubelets leave the stream of one
 that says nothing more open when it is deleted."""
 
+_REPLACED: Mapping[str, Sequence[str]] = {
+    protocol.ARMED: (protocol.PROGRESS,),
+    protocol.DISARMED: (protocol.COUNTERS, protocol.ALIVE),
+}
+"""Messages of which nothing is left to be known once another has come: all nodes' are kept."""
+
 _TAIL = 200
 _MOST_EARLY = 16
 """Events of pods that are kept until the Job's uid is known: some milliseconds."""
@@ -218,6 +224,8 @@ class NodeAgent:
             if kind in (protocol.COUNTERS, protocol.DISARMED):
                 self._series.take(message, self.node)
             self._said[kind] = message
+            for other in _REPLACED.get(kind, ()):
+                self._said.pop(other, None)
             self._heard_at = self._clock()
             if kind not in (protocol.COUNTERS, protocol.ALIVE):  # which change nothing
                 self.note()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from chaoskernel.errors import ChaosKernelError
+
 _MOST_KINDS = 100
 
 
@@ -30,3 +32,10 @@ class SparingLog:
                 return
             self._kinds.add(kind)
         self._logger.warning(f"{text}; more of these are not logged", *arguments)
+
+    def trouble(self, where: str, error: Exception) -> str:
+        """Log what a thread came upon, and goes on from; return it in words."""
+        kind = type(error).__name__
+        text = str(error) if isinstance(error, ChaosKernelError) else f"{kind}: {error}"[:200]
+        self.warning(f"{where}{kind}", "Kernel faults: %s goes on after this: %s", where, text)
+        return f"{where} does not work: {text}"

@@ -14,6 +14,8 @@ MAX_BODY = 128 << 20
 """Longest body, in bytes: a page of 100 pods has some 2 MB."""
 
 _CHUNK = 1 << 16
+_CHUNK_OF_MANY = 1 << 13
+_LONG = 1 << 12
 _SHOWN = 200
 
 
@@ -47,16 +49,20 @@ def beginning(answer: Any, longest: int) -> bytes:
     return bytes(found[:longest])
 
 
-def lines(stream: Any, over: threading.Event) -> Iterator[str]:
+def lines(stream: Any, over: threading.Event, turns: Turns | None = None) -> Iterator[str]:
     """Yield the lines of an answer as they come; one that breaks off ends.
 
     Of a line that is too long its beginning is yielded, marked as such: it is not JSON.
+
+    :param turns: shared by the many streams that may each have a long line at the same time: a few
+        are read at once, and the others wait in the kernel.
     """
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client's own transport
 
+    size = _CHUNK_OF_MANY if turns else _CHUNK
     try:
         with contextlib.suppress(HTTPError, OSError, ValueError):
-            for line in _split(stream.stream(_CHUNK, decode_content=False)):
+            for line in _split(stream.stream(size, decode_content=False), turns):
                 if over.is_set():
                     return
                 if text := line.decode(errors="replace"):
@@ -67,21 +73,76 @@ def lines(stream: Any, over: threading.Event) -> Iterator[str]:
             stream.release_conn()
 
 
-def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _split(chunks: Iterator[bytes], turns: Turns | None) -> Iterator[bytes]:
     """Yield lines, also a last one without a line feed."""
     rest = bytearray()
     too_long = False
-    for chunk in chunks:
-        *ended, begun = chunk.split(b"\n")
-        for piece in ended:
-            rest += piece
-            yield _bounded(rest, too_long)
-            rest, too_long = bytearray(), False
-        rest += begun
-        if len(rest) > MAX_LINE:
-            del rest[_SHOWN:]
-            too_long = True
-    yield _bounded(rest, too_long)
+    with _Turn(turns) as mine:
+        for chunk in chunks:
+            *ended, begun = chunk.split(b"\n")
+            for piece in ended:
+                rest += piece
+                yield _bounded(rest, too_long)
+                rest, too_long = bytearray(), False
+                mine.end()
+            rest += begun
+            if len(rest) > _LONG:
+                mine.begin()
+            if len(rest) > MAX_LINE:
+                del rest[_SHOWN:]
+                too_long = True
+        yield _bounded(rest, too_long)
+
+
+class Turns:
+    """Lets a few at a time do something, and nobody wait for one that has come to a halt.
+
+    :param most: how many at a time; more than one, as each may wait for its network.
+    :param seconds: without anybody's end, after which the others go on.
+    """
+
+    def __init__(self, most: int = 4, seconds: float = 5.0) -> None:
+        self._free = threading.Semaphore(most)
+        self._seconds = seconds
+        self._ended = 0
+
+    def begin(self) -> bool:
+        """Wait for one's turn; return whether it was given, and is to be ended."""
+        while True:
+            before = self._ended
+            if self._free.acquire(timeout=self._seconds):
+                return True
+            if self._ended == before:
+                return False
+
+    def end(self) -> None:
+        """End one's turn."""
+        self._ended += 1
+        self._free.release()
+
+
+class _Turn:
+    """The turn of one stream, which it takes for a line and ends behind it."""
+
+    def __init__(self, turns: Turns | None) -> None:
+        self._turns = turns
+        self._asked = self._mine = False
+
+    def __enter__(self) -> _Turn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        if self._turns and not self._asked:
+            self._asked = True
+            self._mine = self._turns.begin()
+
+    def end(self) -> None:
+        if self._turns and self._mine:
+            self._turns.end()
+        self._asked = self._mine = False
 
 
 def _bounded(line: bytearray, too_long: bool) -> bytes:

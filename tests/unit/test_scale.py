@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scale import bare, documents, report
+from benchmarks.scale import bare, documents, report, signals
 from benchmarks.scale.calls import Calls, kind_of
 from benchmarks.scale.contenders import FLOOR, FLOOR_WITH_LOGS, OURS, peak_bytes
 from chaoskernel.agent import protocol
@@ -99,6 +99,25 @@ def test_a_pod_of_the_benchmark_can_be_selected_once_its_status_is_set() -> None
     seen = nodes.read(document)
     assert (seen.pod.node, seen.pod.phase.value, seen.system) == ("worker-004", "Running", "")
     assert list(seen.running) == ["db"]
+
+
+def test_a_pod_with_a_probe_is_ready_when_the_probe_says_so() -> None:
+    for ready in (True, False):
+        status = documents.running(documents.pod(42), ready=ready)
+        assert [each["ready"] for each in status["containerStatuses"]] == [ready]
+
+
+@pytest.mark.parametrize("way", signals.WAYS)
+def test_a_signal_of_a_pod_is_seen_when_it_is_given_and_not_before(way: str) -> None:
+    pod = signals.pod("p", "w", way, 0.5)
+    names = [each["name"] for each in pod["spec"]["containers"]]
+    assert names == (["agent", "armed"] if way == "termination" else ["agent"])
+    assert ("readinessProbe" in pod["spec"]["containers"][0]) == (way == "readiness")
+    runs = {"name": "agent", "ready": False, "state": {"running": {}}}
+    ended = {"name": "armed", "ready": False, "state": {"terminated": {"message": "1.5"}}}
+    assert not signals.gives_signal(way, [runs, {**ended, "state": {"terminated": {}}}])
+    given = [{**runs, "ready": True}] if way == "readiness" else [runs, ended]
+    assert signals.gives_signal(way, given) == (way != "log")
 
 
 def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:

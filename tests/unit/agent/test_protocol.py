@@ -176,6 +176,31 @@ def test_half_of_a_surrogate_pair_does_not_reach_a_journal() -> None:
     assert protocol.heard(line) == {"type": "armed", "targets": [{"cgroup": "/a?"}], "?": 1}
 
 
+@pytest.mark.parametrize("half", ["\udc80", r"\udc80", r"\uDC80", r"\ud83d"])
+def test_half_of_a_surrogate_pair_is_found_however_it_is_written(half: str) -> None:
+    message = protocol.decode(f'{{"type":"armed","name":"a{half}"}}')
+    assert message == {"type": "armed", "name": "a?"}
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "Zoë", "\\ud800"])
+def test_text_that_has_no_half_of_a_pair_comes_as_it_is(text: str) -> None:
+    assert protocol.decode(protocol.encode({"type": "armed", "name": text}))["name"] == text
+
+
+@pytest.mark.parametrize("more", ["", r"\ud83d\ude00"])
+@pytest.mark.parametrize("wrap", ["[%s]", '{"a":%s}'])
+def test_a_message_has_at_most_so_many_levels(wrap: str, more: str) -> None:
+    def nested(levels: int) -> str:
+        value = f'"{more}"'
+        for _ in range(levels):
+            value = wrap % value
+        return f'{{"type":"error","value":{value}}}'
+
+    assert protocol.decode(nested(protocol.MAX_DEPTH - 1))["type"] == "error"
+    with pytest.raises(AgentError, match=r"a message of more than 16 levels"):
+        protocol.decode(nested(protocol.MAX_DEPTH))
+
+
 @pytest.mark.parametrize("text", ["", "  ", "\n"])
 def test_an_error_without_a_text_says_that_much(text: str) -> None:
     error = protocol.error_of({"error": "EngineError", "message": text, "hint": "h"})

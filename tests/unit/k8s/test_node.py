@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from chaoskernel.backend.series import Series
 from chaoskernel.k8s.node import LAST_WORDS_SECONDS, NodeAgent
 from chaoskernel.k8s.progress import Roll
 from chaoskernel.k8s.recent_events import Latest
+from tests.unit.k8s.fake_cluster import armed, counted, disarmed
 
 OURS = {"kind": "Job", "name": "j", "uid": "u", "controller": True}
 RUNNING = {
@@ -125,3 +127,15 @@ def test_a_line_that_is_no_message_changes_nothing_and_is_named(line: str) -> No
     assert here.hear(line)
     assert (here.armed, here.disarmed, here.error()) == (False, False, None)
     assert len(here.waits_for()) < 300
+
+
+def test_of_what_an_agent_said_the_latest_is_kept_alone() -> None:
+    """With 500 agents, what nobody asks for any more is a quarter of the memory."""
+    here = agent(Clock())
+    here.hear(json.dumps({"type": "progress", "step": "loading"}))
+    here.hear(json.dumps(armed()))
+    here.hear(json.dumps({"type": "counters", "counters": counted(3)}))
+    assert (here.said("progress"), here.counters()["injected"]) == ({}, 3)
+    here.hear(json.dumps(disarmed(4)))
+    assert (here.said("counters"), here.counters()["injected"]) == ({}, 4)
+    assert here.armed and here.disarmed
