@@ -200,7 +200,8 @@ lab-without-btf: $(OBJECTS)
 
 # The wheel and the source distribution, built from a clone and installed; a minute or two.
 test-packaging: $(READY)
-	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging
+	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging \
+		--ignore tests/packaging/test_images.py
 
 test-core:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
@@ -235,12 +236,19 @@ check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 # The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
+# Then the hooks that no distribution has, on a kernel of the lab's own, which it builds.
+KERNEL_ARM64 := --arch arm64 --source 6.12 --config tests/kernels/arm64.config
 test-arm64: $(OBJECTS)
 	@tools/packages tools/lab/arm64.txt
+	@tools/packages tools/lab/packages.txt
+	@tools/packages tests/kernels/packages.txt
 	@$(BIN)/chaoskernel lab build --arch arm64
 	@$(BIN)/chaoskernel lab run --arch arm64 --timeout 7200 $(IN_LAB) -- \
 		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
 		tests/stock/test_hook_table.py
+	@$(BIN)/chaoskernel lab build $(KERNEL_ARM64)
+	@$(BIN)/chaoskernel lab run $(KERNEL_ARM64) --timeout 7200 $(IN_LAB) -- \
+		pytest -p no:cacheprovider --verbose tests/functional/test_hooks.py -k core
 
 # Some tests wait, so there are more processes than cores.
 check: $(OBJECTS)
@@ -279,28 +287,57 @@ BOTH_ENGINES := python3-minimal,python3-bpfcc,libbpf1,kmod,xz-utils
 CORE_ALONE := python3-minimal,libpython3-stdlib,libbpf1
 AGENT_FILES := $(shell find chaoskernel -name '*.py' -o -name '*.c')
 
-image: build/image/chaoskernel.tar image-slim
+# This machine's architecture, and the others that images are made for.
+HERE := $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
+THERE := $(filter-out $(HERE),amd64 arm64)
+
+# Both images, each for all architectures under one manifest list.
+image: build/image/chaoskernel-all.tar build/image/chaoskernel-slim-all.tar
+	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging/test_images.py
 
 image-slim: build/image/chaoskernel-slim.tar
 
 # Without a container engine: the chroot isolation asks for no namespaces of its own.
-build/image/%.tar: build/image/%.rootfs Containerfile .containerignore $(OBJECTS) $(AGENT_FILES)
-	@version=$$($(BIN)/python -c 'import chaoskernel; print(chaoskernel.__version__)'); \
-	tag=localhost/$*:$$version; rm -f $@; \
-	buildah bud --quiet --isolation chroot --build-arg VERSION=$$version \
-		--build-arg ROOTFS=$< --tag $$tag . >build/image/$*.id; \
+BUD = buildah bud --quiet --isolation chroot --build-arg VERSION=$$version
+IMAGE_OF = version=$$($(BIN)/python -c 'import chaoskernel; print(chaoskernel.__version__)'); \
+	tag=localhost/$*:$$version; rm -f $@
+IMAGE_FILES := Containerfile .containerignore $(OBJECTS) $(AGENT_FILES)
+
+build/image/%.tar: build/image/%.$(HERE).rootfs $(IMAGE_FILES)
+	@$(IMAGE_OF); \
+	$(BUD) --build-arg ROOTFS=$< --tag $$tag . >build/image/$*.id; \
 	buildah push --quiet $$tag oci-archive:$@:$$tag; \
 	echo "$$tag is in $@"
 
-build/image/chaoskernel.rootfs: WITH := $(BOTH_ENGINES)
-build/image/chaoskernel-slim.rootfs: WITH := $(CORE_ALONE)
-build/image/%.rootfs: Makefile
+# Nothing of another architecture is run for its image: its root is unpacked, and added.
+build/image/%-all.tar: $(foreach arch,$(HERE) $(THERE),build/image/%.$(arch).rootfs) $(IMAGE_FILES)
+	@$(IMAGE_OF); list=localhost/$*-all:$$version; \
+	buildah manifest rm $$list >/dev/null 2>&1 || true; \
+	for arch in $(HERE) $(THERE); do \
+		$(BUD) --arch $$arch --build-arg ROOTFS=build/image/$*.$$arch.rootfs \
+			--manifest $$list . >build/image/$*.$$arch.id; \
+	done; \
+	buildah manifest push --quiet --all $$list oci-archive:$@:$$tag; \
+	echo "$$tag for $(HERE) and $(THERE) is in $@"
+
+$(foreach arch,$(HERE) $(THERE),build/image/chaoskernel.$(arch).rootfs): WITH := $(BOTH_ENGINES)
+$(foreach arch,$(HERE) $(THERE),build/image/chaoskernel-slim.$(arch).rootfs): WITH := $(CORE_ALONE)
+NEEDS_IMAGE_TOOLS = command -v buildah mmdebstrap >/dev/null || \
+	{ echo "make image needs both: apt-get install buildah mmdebstrap" >&2; exit 1; }
+build/image/%.$(HERE).rootfs: Makefile
 	@mkdir -p $(@D)
-	@command -v buildah mmdebstrap >/dev/null || \
-		{ echo "make image needs both: apt-get install buildah mmdebstrap" >&2; exit 1; }
+	@$(NEEDS_IMAGE_TOOLS)
 	@mmdebstrap --quiet --variant=minbase --include=$(WITH) --format=tar \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' bookworm $@
+
+# As above, but that no package is configured: for Python and libraries that does nothing.
+$(foreach arch,$(THERE),build/image/%.$(arch).rootfs): Makefile
+	@mkdir -p $(@D)
+	@$(NEEDS_IMAGE_TOOLS)
+	@mmdebstrap --quiet --variant=extract --architectures=$(THERE) --include=base-files,$(WITH) \
+		--format=tar --extract-hook='cd "$$1" && rm -rf usr/share/doc/* usr/share/man/* \
+			usr/share/locale/* var/lib/apt/lists/* var/cache/apt/*' bookworm $@
 
 packages:
 	@tools/packages

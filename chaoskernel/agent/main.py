@@ -17,6 +17,7 @@ from chaoskernel.agent.answers import answer, sites_from
 from chaoskernel.agent.lifeline import DEADLINE, Lifeline, Requests
 from chaoskernel.agent.notice import posted
 from chaoskernel.agent.output import Output, never_block
+from chaoskernel.agent.own_types import say_types
 from chaoskernel.agent.reports import Points, Reports, Teller
 from chaoskernel.engine import ArmedFault, Engine, events, stand_in
 from chaoskernel.engine.choice import engine_for
@@ -53,6 +54,9 @@ def main(owner: int, document: str = "") -> int:
     status = 0
     try:
         given = Assignment.from_text(document) if document else _read_assignment(requests)
+        given.require_machine()
+        if given.types:
+            say_types(output)
         serve(given.fault, engine_for(given.fault, given.object), requests, output, given.object)
     except ChaosKernelError as error:
         output.say(protocol.error_message(error))

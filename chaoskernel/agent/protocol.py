@@ -5,6 +5,9 @@ In, on standard input: one Assignment (or a Fault alone), then any number of req
 `{"request": "stop"}`).  A request may have an `id`, a number that grows; its answer has the
 same.  Out, on standard output, one object a line, each with a `type`:
 
+`types`
+    a piece of the kernel's types (BTF), packed as an object is: `text`, its `number` from 0 on,
+    and how many there are `of` them.  Only where the Assignment asks for them, and before all else.
 `progress`
     `step`: what is being done; only before `armed`.
 `armed`
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
 else:
     shapes = Lazy("chaoskernel.agent.shapes")  # for those who listen to an agent
 
+TYPES = "types"
 PROGRESS = "progress"
 ARMED = "armed"
 ALIVE = "alive"

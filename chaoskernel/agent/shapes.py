@@ -184,6 +184,7 @@ _TARGET = _Object(
 )
 
 MESSAGES: Mapping[str, Shape] = {
+    "types": _Object({"text": _TEXT, "number": _COUNT, "of": _COUNT}),
     "progress": _Object(optional={"step": _TEXT}),
     "armed": _Object(
         optional={

@@ -210,10 +210,9 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         arch: str | None,
         **others: Any,
     ) -> Any:
-        if (package or suite or arch) and (source or config):
+        if (package or suite) and (source or config):
             raise click.UsageError(
-                "--package, --suite and --arch take a kernel as it is; leave out --source and "
-                "--config"
+                "--package and --suite take a kernel as it is; leave out --source and --config"
             )
         if suite and package and stock.is_file(package[0]):
             raise click.UsageError("--suite: a package's file is in none; leave out --suite")
@@ -241,8 +240,9 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         default=None,
         type=click.Choice([*ARCHITECTURES]),
         metavar="ARCH",
-        help="Boot the distribution's own kernel for another architecture, arm64, emulated, on a "
-        f"root made of Debian's packages.  [default package: {ARCHITECTURES['arm64'].package}]",
+        help="Boot a kernel for another architecture, arm64, emulated, on a root made of Debian's "
+        "packages: the distribution's own, or with --source or --config one that is built.  "
+        f"[default package: {ARCHITECTURES['arm64'].package}]",
     )
     version = click.option(
         "--source",

@@ -24,6 +24,20 @@ ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 _SECONDS = 240.0
 
 
+def architecture_of(machine: str) -> str:
+    """Return what bpf_tracing.h calls a machine.
+
+    :param machine: as `uname -m` prints it.
+    :raises UnsupportedKernel: the registers of this architecture are not known.
+    """
+    if machine not in ARCHITECTURES:
+        raise UnsupportedKernel(
+            f"the engine core does not know the registers of {machine}",
+            needs=f"it was made for {', '.join(ARCHITECTURES)}; the engine bcc knows others",
+        )
+    return ARCHITECTURES[machine]
+
+
 def compile_object(
     output: Path, options: Sequence[str] = (), *, source: Path = SOURCE, machine: str = ""
 ) -> None:
@@ -35,13 +49,7 @@ def compile_object(
     :raises CommandFailed: the program does not compile; `output` has what clang said.
     :raises UnsupportedKernel: the registers of this architecture are not known.
     """
-    machine = machine or platform.machine()
-    architecture = ARCHITECTURES.get(machine)
-    if architecture is None:
-        raise UnsupportedKernel(
-            f"the engine core does not know the registers of {machine}",
-            needs=f"it was made for {', '.join(ARCHITECTURES)}; the engine bcc knows others",
-        )
+    architecture = architecture_of(machine or platform.machine())
     with scratch.directory() as directory:
         raw = directory / "raw.o"
         process.run(

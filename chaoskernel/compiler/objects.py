@@ -1,21 +1,23 @@
 """A fault with predicates -> an object that has them, for the engine core.
 
-It is compiled where the experiment runs, on the types of this kernel, and travels beside the
-fault; where the nodes' kernels have the members elsewhere, libbpf sees to it.
+It is compiled where the experiment runs and travels beside the fault: on the types of this kernel,
+or, for nodes of another architecture, on those of one of their kernels.  Where the nodes' kernels
+have the members elsewhere, libbpf sees to it.
 """
 
 from __future__ import annotations
 
 import functools
+import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel import process, scratch
 from chaoskernel.compiler import clang
-from chaoskernel.errors import EngineError, InvalidFault, MissingTool
+from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.choice import Facts, choose
@@ -38,23 +40,50 @@ _MAX_PARAMETERS = 6
 _SECONDS = 60.0
 
 
-def assigned(fault: Fault) -> Assignment:
+class Target(NamedTuple):
+    """What an object is for.
+
+    :param machine: as `uname -m` prints it; empty for this one.
+    :param types: returns the types (BTF) of a kernel of that machine; None for this kernel's.
+    """
+
+    machine: str = ""
+    types: Callable[[], bytes] | None = None
+
+
+HERE = Target()
+
+
+def wants_object(fault: Fault) -> bool:
+    """Tell whether a fault is brought onto a kernel by an object of its own, where one can be made.
+
+    Core may work on the nodes, whatever this kernel is.
+    """
+    return fault.has_predicates and _engine(fault, compiled=True) is EngineName.CORE
+
+
+def _engine(fault: Fault, *, compiled: bool) -> EngineName:
+    return choose(fault, Facts(compiled, lambda: True))
+
+
+def assigned(fault: Fault, target: Target = HERE) -> Assignment:
     """Return a fault beside the object that it needs, if any.
 
     Where the object cannot be made, and bcc can do without it, the fault is left to bcc.
 
     :raises InvalidFault: the compiler does not take what the user wrote.
     :raises MissingTool: the fault needs core, and something that compiling takes is missing.
+    :raises UnsupportedKernel: it needs core, which does not know the registers of the machine.
     """
-    # Core may work on the nodes, whatever this kernel is.
-    with_it, without_it = (choose(fault, Facts(made, lambda: True)) for made in (True, False))
-    if not fault.has_predicates or with_it is not EngineName.CORE:
+    if not wants_object(fault):
         return Assignment(fault)
-    wanted = without_it is EngineName.CORE
+    wanted = _engine(fault, compiled=False) is EngineName.CORE
+    machine = target.machine or platform.machine()
     try:
-        require_tools(or_bcc=not fault.needs_core)
-        image = compiled(fault)
-    except MissingTool:
+        clang.architecture_of(machine)
+        require_tools(or_bcc=not fault.needs_core, own_types=target.types is None)
+        image = compiled(fault, target)
+    except (MissingTool, UnsupportedKernel):
         if wanted:
             raise
         return Assignment(fault)
@@ -63,10 +92,10 @@ def assigned(fault: Fault) -> Assignment:
         if wanted or not fault.headers:
             raise
         return Assignment(fault)
-    return Assignment(fault, packed(image))
+    return Assignment(fault, packed(image), machine)
 
 
-def compiled(fault: Fault) -> bytes:
+def compiled(fault: Fault, target: Target = HERE) -> bytes:
     """Return the object with a fault's predicates.
 
     :raises InvalidFault: the compiler does not take what the user wrote.
@@ -74,21 +103,33 @@ def compiled(fault: Fault) -> bytes:
     """
     with scratch.directory() as directory:
         text = source(fault)
-        (directory / "vmlinux.h").write_text(_vmlinux_h(), encoding="utf-8")
+        types = target.types() if target.types else b""
+        (directory / "vmlinux.h").write_text(_vmlinux_h(types), encoding="utf-8")
         (directory / "users.h").write_text(text, encoding="utf-8")
         output = directory / "inject.bpf.o"
         try:
-            clang.compile_object(output, [*_STRICT, f"-I{directory}", '-DPREDICATES="users.h"'])
+            clang.compile_object(
+                output,
+                [*_STRICT, f"-I{directory}", '-DPREDICATES="users.h"'],
+                machine=target.machine,
+            )
         except CommandFailed as failed:
             raise _error(fault, text, failed) from failed
         return output.read_bytes()
 
 
-@functools.cache
-def _vmlinux_h() -> str:
-    """Return the types of the running kernel in C; schedules compile again and again."""
-    dump = ["bpftool", "btf", "dump", "file", str(_TYPES), "format", "c"]
-    return process.run(dump, seconds=_SECONDS).stdout
+@functools.lru_cache(maxsize=4)
+def _vmlinux_h(types: bytes = b"") -> str:
+    """Return the types of a kernel in C; schedules compile again and again.
+
+    :param types: its BTF; empty for that of the running one.
+    """
+    with scratch.directory() as directory:
+        file = directory / "btf" if types else _TYPES
+        if types:
+            file.write_bytes(types)
+        dump = ["bpftool", "btf", "dump", "file", str(file), "format", "c"]
+        return process.run(dump, seconds=_SECONDS).stdout
 
 
 def source(fault: Fault) -> str:
@@ -144,14 +185,16 @@ def _parameters(parameters: str, test: str, at: str) -> Iterator[str]:
         yield f"\t{text} = (__typeof__({name}))__arguments[{number}]; {marked(f'{at}parameters')}"
 
 
-def require_tools(*, or_bcc: bool = True) -> None:
+def require_tools(*, or_bcc: bool = True, own_types: bool = True) -> None:
     """Check that predicates can be compiled here.
 
     :param or_bcc: whether the engine bcc is a remedy too.
+    :param own_types: whether this kernel's types are what they are compiled on.
     :raises MissingTool: something is not there.
     """
     absent = [tool for tool in clang.NEEDED if not shutil.which(tool)]
-    absent += [str(path) for path in (_HELPERS, _TYPES) if not path.exists()]
+    files = (_HELPERS, _TYPES) if own_types else (_HELPERS,)
+    absent += [str(path) for path in files if not path.exists()]
     if absent:
         bcc = ", or use the engine bcc" if or_bcc else ""
         raise MissingTool(

@@ -7,11 +7,12 @@ node.  Standard library only.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from chaoskernel.errors import InvalidFault
-from chaoskernel.fault.checks import check_object, document, mapping, only
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
+from chaoskernel.fault.checks import check_flag, check_object, document, mapping, only
 from chaoskernel.fault.spec import Fault
 
 FAULT_VARIABLE = "CHAOSKERNEL_FAULT"
@@ -24,17 +25,43 @@ class Assignment:
 
     :param object: the program with the fault's predicates in it, for the engine core: an object
         file as `checks.packed` returns it; empty where none was compiled.
+    :param machine: that the object is for, as `uname -m` prints it; empty where that is not told.
+    :param types: the agent is to say its kernel's types before anything else.
     """
 
     fault: Fault
     object: str = ""
+    machine: str = ""
+    types: bool = False
 
     def __post_init__(self) -> None:
         check_object("object", self.object)
+        if not isinstance(self.machine, str):
+            raise InvalidFault("machine", self.machine, "text", hint="such as aarch64")
+        check_flag("types", self.types)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document, of JSON types."""
-        return {"fault": self.fault.to_json(), "object": self.object}
+        """Return the document, of JSON types; what is not said of the object is left out."""
+        return {
+            "fault": self.fault.to_json(),
+            "object": self.object,
+            **({"machine": self.machine} if self.machine else {}),
+            **({"types": True} if self.types else {}),
+        }
+
+    def require_machine(self, here: str = "") -> None:
+        """Check that the object is for this machine: registers lie elsewhere on others.
+
+        :param here: what `uname -m` says; for tests.
+        :raises UnsupportedKernel: it is for another one.
+        """
+        here = here or os.uname().machine
+        if self.machine not in ("", here):
+            raise UnsupportedKernel(
+                f"the fault's predicates were compiled for {self.machine}, and this is {here}",
+                needs="the experiment compiles them for each node's architecture where it may "
+                "list nodes",
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Assignment:
@@ -57,7 +84,8 @@ class Assignment:
             return cls(Fault.from_json(body))
         only(body, {field.name for field in dataclasses.fields(cls)}, "")
         _refuse_object_inside(body["fault"])
-        return cls(Fault.from_json(body["fault"]), body.get("object", ""))
+        more = {key: body[key] for key in ("object", "machine", "types") if key in body}
+        return cls(Fault.from_json(body["fault"]), **more)
 
 
 def _refuse_object_inside(fault: Mapping[str, Any]) -> None:

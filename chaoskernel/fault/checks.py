@@ -40,7 +40,11 @@ MAX_ITEMS = 1 << 16
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """What a namespace or a container may be called (RFC 1123)."""
 
+MAX_TYPES = 64 << 20
+"""Largest description of a kernel's types, in bytes: a distribution's takes some 6 MB."""
+
 _ELF = b"\x7fELF"
+_BTF = (b"\x9f\xeb", b"\xeb\x9f")
 _Named = TypeVar("_Named", bound=enum.StrEnum)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,126}")
 _TEXT_FOR_FLAG = 'where it comes from the environment, say "env_var_type": "bool" there'
@@ -142,7 +146,7 @@ def _check_levels(found: Any) -> None:
 
 
 def packed(image: bytes) -> str:
-    """Return an object file as text: compressed, in base64."""
+    """Return an object file, or a kernel's types, as text: compressed, in base64."""
     return base64.b64encode(zlib.compress(image, 9)).decode("ascii")
 
 
@@ -151,16 +155,34 @@ def unpacked(text: Any) -> bytes:
 
     :raises ValueError: the text is something else.
     """
+    image = _unpacked(text, MAX_OBJECT)
+    if not image.startswith(_ELF):
+        raise ValueError("an object file")
+    return image
+
+
+def unpacked_types(text: Any) -> bytes:
+    """Return the types of a kernel (BTF) that `packed` made a text of.
+
+    :raises ValueError: the text is something else.
+    """
+    types = _unpacked(text, MAX_TYPES)
+    if not types.startswith(_BTF):
+        raise ValueError("the types of a kernel")
+    return types
+
+
+def _unpacked(text: Any, most: int) -> bytes:
     if not isinstance(text, str):
         raise ValueError("text")
     unpack = zlib.decompressobj()
     try:
-        image = unpack.decompress(base64.b64decode(text, validate=True), MAX_OBJECT)
+        content = unpack.decompress(base64.b64decode(text, validate=True), most)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    if not unpack.eof or not image.startswith(_ELF):
-        raise ValueError("an object file")
-    return image
+    if not unpack.eof:
+        raise ValueError("a whole text")
+    return content
 
 
 def check_object(key: str, text: Any) -> None:

@@ -6,17 +6,19 @@ All of them are armed, or none stays.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskernel.backend.launch import start_seconds
 from chaoskernel.backend.record import Record, State
 from chaoskernel.backend.registry import Registry, stop_each
-from chaoskernel.compiler.objects import assigned
 from chaoskernel.errors import AgentError, InvalidFault
+from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.sites import Site
-from chaoskernel.fault.spec import Fault
+from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.k8s.api import Cluster
+from chaoskernel.k8s.architectures import Architectures
 from chaoskernel.k8s.injection import Injection, Waits
 from chaoskernel.k8s.job import Owner, Settings
 from chaoskernel.log import logger
@@ -42,6 +44,7 @@ class ClusterBackend:
         self._faults: Registry[Injection] = Registry(
             "on this cluster by this process", "start_pod_injection"
         )
+        self._architectures = Architectures(cluster, self._types)
 
     def start(self, fault: Fault) -> Record:
         """Inject a fault on every node that has a pod of its scope; return once all are armed.
@@ -52,22 +55,44 @@ class ClusterBackend:
             raise InvalidFault(
                 "scope", "", problem="missing pods", hint="start_pod_injection names them"
             )
-        given = assigned(fault)
-
-        def injection() -> Injection:
-            return Injection(given, self._cluster, self._settings, self._waits)
-
-        limit = self._waits.start
-        seconds = start_seconds() if limit is None else limit
+        given = self._architectures.assigned(fault)
         with contextlib.ExitStack() as undo:
-            held = self._faults.enter(fault.name, injection, undo)
-            held.create(seconds, self._owner)
-            held.await_armed(seconds)
+            held = self._armed(Assignment(fault), undo, given)
             undo.pop_all()
         record = held.record()
         for warning in record.armed["warnings"]:
             logger.warning("Fault '%s': %s", fault.name, warning)
         return record
+
+    def _armed(
+        self,
+        given: Assignment,
+        undo: contextlib.ExitStack,
+        of_nodes: Mapping[str, Assignment] | None = None,
+    ) -> Injection:
+        """Return a fault that is armed on all its nodes; `undo` ends it."""
+
+        def injection() -> Injection:
+            return Injection(given, self._cluster, self._settings, self._waits, of_nodes)
+
+        limit = self._waits.start
+        seconds = start_seconds() if limit is None else limit
+        held = self._faults.enter(given.fault.name, injection, undo)
+        held.create(seconds, self._owner)
+        held.await_armed(seconds)
+        return held
+
+    def _types(self, fault: Fault, node: str) -> bytes:
+        """Return the types of a node's kernel: a rehearsal of the fault there says them."""
+        pods = tuple(pod for pod in fault.scope.pods if pod.node == node)
+        rehearsal = dataclasses.replace(
+            fault,
+            scope=dataclasses.replace(fault.scope, pods=pods),
+            engine=EngineName.NONE,
+            dry_run=True,
+        )
+        with contextlib.ExitStack() as undo:
+            return self._armed(Assignment(rehearsal, types=True), undo).types()
 
     def counters(self, name: str) -> dict[str, Any]:
         """Return a fault's counters, as its agents last reported them: each second.

@@ -61,7 +61,10 @@ JOB: Form = {
     "status": {"succeeded": int, "failed": int, "startTime": str},
 }
 
-NODE: Form = {"metadata!": _METADATA}
+NODE: Form = {
+    "metadata!": _METADATA,
+    "status": {"nodeInfo": {"architecture": str, "kernelVersion": str}},
+}
 
 EVENT: Form = {
     "metadata": {"uid": str},

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from chaoskernel.backend.launch import START_VARIABLE
 from chaoskernel.backend.record import Record
@@ -37,6 +37,7 @@ from chaoskernel.k8s.logs import Logs
 from chaoskernel.k8s.node import SILENT_SECONDS, NodeAgent
 from chaoskernel.k8s.nodes import by_node
 from chaoskernel.k8s.owner import owner_of
+from chaoskernel.k8s.pieces import Pieces
 from chaoskernel.k8s.progress import Roll
 from chaoskernel.k8s.recent_events import Latest
 from chaoskernel.k8s.retry import Patience
@@ -66,13 +67,23 @@ class Waits:
 
 
 class Injection:
-    """One fault on its nodes."""
+    """One fault on its nodes.
+
+    :param given: what their agents are given.
+    :param of_nodes: what those of some nodes are given instead.
+    """
 
     def __init__(
-        self, given: Assignment, cluster: Cluster, settings: Settings, waits: Waits
+        self,
+        given: Assignment,
+        cluster: Cluster,
+        settings: Settings,
+        waits: Waits,
+        of_nodes: Mapping[str, Assignment] | None = None,
     ) -> None:
         self.fault = fault = given.fault
         self._given = given
+        self._of_nodes = of_nodes or {}
         self._cluster = cluster
         self._settings = settings
         self._waits = waits
@@ -101,6 +112,8 @@ class Injection:
             )
             for number, (node, pods) in enumerate(by_node(fault.scope.pods).items())
         ]
+        for agent in self._agents:
+            agent.types = Pieces() if given.types else None
         self._by_job = {agent.job: agent for agent in self._agents}
 
     @property
@@ -137,7 +150,8 @@ class Injection:
             scope = dataclasses.replace(self.fault.scope, pods=tuple(agent.pods))
             manifest = job(
                 dataclasses.replace(
-                    self._given, fault=dataclasses.replace(self.fault, scope=scope)
+                    self._of_nodes.get(agent.node, self._given),
+                    fault=dataclasses.replace(self.fault, scope=scope),
                 ),
                 self._run,
                 number,
@@ -194,6 +208,19 @@ class Injection:
 
     def _was_stopped(self) -> AgentError:
         return AgentError(f"fault '{self.fault.name}' was stopped before it was armed")
+
+    def types(self) -> bytes:
+        """Return the types (BTF) that the first agent has said, before it was armed.
+
+        :raises AgentError: they were not asked for, or not all of them were heard.
+        """
+        first = self._agents[0]
+        with self._roll:
+            pieces = first.types or Pieces()
+            try:
+                return pieces.whole()
+            except AgentError as error:
+                raise AgentError(f"node {first.node}: {error.message}", hint=error.hint) from error
 
     def require_voices(self) -> None:
         """Check that every agent of a fault in force is heard.

@@ -14,6 +14,7 @@ from chaoskernel.errors import AgentError, ChaosKernelError
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.k8s.api_errors import plain, pod_trouble
 from chaoskernel.k8s.owner import owner_of
+from chaoskernel.k8s.pieces import Pieces
 from chaoskernel.k8s.progress import Roll, Standing
 from chaoskernel.k8s.recent_events import Latest
 
@@ -61,6 +62,7 @@ class NodeAgent:
         self.pods = pods
         self.pod = ""
         self.created = False
+        self.types: Pieces | None = None
         self._uid: str | None = None  # of the Job; None until the server has told, or has not
         self._early: list[tuple[str, dict[str, Any]]] = []
         self._roll = roll
@@ -216,6 +218,11 @@ class NodeAgent:
                 self._other = plain(line)[:_TAIL]
                 return str(error)
             kind = str(message["type"])
+            if kind == protocol.TYPES:
+                if self.types is not None:  # nobody asked otherwise, and they are large
+                    self.types.take(message)
+                self._heard_at = self._clock()
+                return ""
             events = message.pop("events", [])
             if kind == protocol.DISARMED and not self.disarmed:
                 self._latest.add(self.node, events)

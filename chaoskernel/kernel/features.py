@@ -27,6 +27,12 @@ _KPROBE_LIST = Path("/sys/kernel/debug/kprobes")
 _LOOKS_UP = "within_error_injection_list"
 """A function of kernels that have such a list (lib/error-inject.c)."""
 
+_DIRECT = "register_ftrace_direct"
+"""A function of kernels that let functions call a trampoline (kernel/trace/ftrace.c)."""
+
+TRAMPOLINES = "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, which arm64 has from Linux 6.4 on"
+"""What gives a kernel trampolines, without which fmod_ret is refused when it is attached."""
+
 _ALWAYS_MODIFIABLE = "security_"
 """Functions of that name may be overridden by fmod_ret without being on the list."""
 
@@ -61,6 +67,7 @@ class Features(NamedTuple):
         end with it; those made through tracefs would stay behind.
     :param kprobe_override: the helper bpf_override_return (CONFIG_BPF_KPROBE_OVERRIDE).
     :param lists_injectable: False of a kernel that is known to have no such list.
+    :param trampolines: its functions can call trampolines; types alone do not tell.
     :param has_9p: it can mount a 9p server, as virtual machines do with files of their host.
     """
 
@@ -70,10 +77,16 @@ class Features(NamedTuple):
     kprobe_override: bool
     lists_injectable: bool = True
     has_9p: bool = False
+    trampolines: bool = True
 
     def has_trampoline(self, function: str) -> bool:
         """Tell whether a trampoline on this function can be asked for."""
-        return self.types.has_function(function)
+        return self.trampolines and self.types.has_function(function)
+
+    @property
+    def overrides_by_kprobe(self) -> bool:
+        """Whether a return value can be overridden without a trampoline."""
+        return self.kprobe_events and self.kprobe_override
 
     def require_injectable(self, function: str) -> None:
         """Check that a function's return value may be overridden.
@@ -82,6 +95,11 @@ class Features(NamedTuple):
         """
         if self.may_override(function):
             return
+        if function.startswith(_ALWAYS_MODIFIABLE) and not self.trampolines:
+            raise MissingHook(
+                f"{function} cannot be overridden: this kernel's functions call no trampolines",
+                needs=f"{TRAMPOLINES}, gives them",
+            )
         if self.injectable is None:
             raise MissingHook(
                 f"{function} cannot be overridden: this kernel has no error-injection list",
@@ -158,6 +176,7 @@ def running() -> Features:
         kprobe_override=bpf.has_override_helper(),
         lists_injectable=_INJECTABLE.exists() or not _is_known_to_list_none(),
         has_9p="9p" in _FILE_SYSTEMS.read_text(encoding="ascii").split(),
+        trampolines=_DIRECT in symbols.running(),
     )
 
 
@@ -181,7 +200,7 @@ def usable(function: str) -> bool:
         return False
     if ftrace.trouble()[0] or not kernel.may_override(function):
         return False
-    return kernel.has_trampoline(function) or (kernel.kprobe_events and kernel.kprobe_override)
+    return kernel.has_trampoline(function) or kernel.overrides_by_kprobe
 
 
 def require_traceable(functions: Iterable[str], listed: bytes | None = None) -> None:

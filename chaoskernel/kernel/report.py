@@ -109,11 +109,20 @@ def _function(kernel: Features | None) -> Finding:
     subject = Kind.FUNCTION.value
     if kernel is None:
         return Finding(subject, "unknown", None, _who_can_tell())
+    if kernel.lists_injectable and not (kernel.trampolines or kernel.overrides_by_kprobe):
+        return Finding(subject, "no mechanism", False, _mechanism(kernel))
     if kernel.lists_injectable:
         return Finding(subject, PRESENT)
     if kernel.has_trampoline("security_file_open"):
         return Finding(subject, "security_* alone", True, _INJECTION)
-    return Finding(subject, "no error-injection list", False, _INJECTION)
+    remedy = _INJECTION if kernel.trampolines else f"{_INJECTION} and CONFIG_BPF_KPROBE_OVERRIDE"
+    return Finding(subject, "no error-injection list", False, remedy)
+
+
+def _mechanism(kernel: Features) -> str:
+    """Return what would let a kernel override a function that it permits to override."""
+    types = features.TRAMPOLINES if kernel.types else "CONFIG_DEBUG_INFO_BTF"
+    return f"{types} or CONFIG_BPF_KPROBE_OVERRIDE"
 
 
 def mechanisms(kernel: Features | None) -> Iterator[Finding]:
@@ -122,13 +131,15 @@ def mechanisms(kernel: Features | None) -> Iterator[Finding]:
         yield Finding("fmod_ret", "unknown", None, _who_can_tell())
         yield Finding("kprobe override", "unknown", None, _who_can_tell())
         return
-    if kernel.types and not kernel.lists_injectable:
+    if kernel.types and not kernel.trampolines:
+        yield Finding("fmod_ret", "no trampolines", False, features.TRAMPOLINES)
+    elif kernel.types and not kernel.lists_injectable:
         yield Finding("fmod_ret", "for security_* alone", True, f"{_INJECTION} for the others")
     else:
         yield _finding("fmod_ret", bool(kernel.types), "types (BTF)", "CONFIG_DEBUG_INFO_BTF")
     yield _finding(
         "kprobe override",
-        kernel.kprobe_override and kernel.kprobe_events,
+        kernel.overrides_by_kprobe,
         "bpf_override_return",
         "CONFIG_BPF_KPROBE_OVERRIDE and CONFIG_KPROBE_EVENTS"
         if kernel.lists_injectable
@@ -224,16 +235,22 @@ def _hook(name: str, names: Symbols, kernel: Features | None, option: str) -> Fi
     if kernel is None:
         return Finding(name, "unknown", None, _who_can_tell())
     if not kernel.may_override(name):
-        if name.startswith("security_"):
-            remedy = "CONFIG_DEBUG_INFO_BTF"
-        elif kernel.injectable is not None and option == _INJECTION:
-            remedy = "a kernel that has this system call"
-        return Finding(name, "not injectable", False, remedy)
+        return _not_injectable(name, kernel, option, remedy)
     trampoline = kernel.has_trampoline(name)
-    if not trampoline and not (kernel.kprobe_events and kernel.kprobe_override):
-        remedy = "CONFIG_DEBUG_INFO_BTF or CONFIG_BPF_KPROBE_OVERRIDE"
-        return Finding(name, "no mechanism", False, remedy)
+    if not trampoline and not kernel.overrides_by_kprobe:
+        return Finding(name, "no mechanism", False, _mechanism(kernel))
     return Finding(name, PRESENT)
+
+
+def _not_injectable(name: str, kernel: Features, option: str, remedy: str) -> Finding:
+    state = "not injectable"
+    if name.startswith("security_"):
+        lacks_trampolines = kernel.types and not kernel.trampolines
+        state = "no trampolines" if lacks_trampolines else state
+        remedy = features.TRAMPOLINES if lacks_trampolines else "CONFIG_DEBUG_INFO_BTF"
+    elif kernel.injectable is not None and option == _INJECTION:
+        remedy = "a kernel that has this system call"
+    return Finding(name, state, False, remedy)
 
 
 def _who_can_tell() -> str:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from chaoskernel import process
 from chaoskernel.errors import LabError, TimeLimit
-from chaoskernel.lab import cache, parent_death, tools
+from chaoskernel.lab import cache, parent_death, step, tools
+from chaoskernel.lab.foreign import Architecture
 from chaoskernel.lab.progress import Progress
 
 RECORD = "kernel.json"
@@ -84,15 +85,28 @@ def _version_key(tarball: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", tarball.name.removesuffix(".tar.xz")))
 
 
-def fragment(more: str = "") -> str:
+def fragment(more: str = "", architecture: Architecture | None = None) -> str:
     """Return the text of the package's configuration fragment.
 
     :param more: another fragment; its options take the place of the package's.
+    :param architecture: None for this machine's.
     """
-    own = resources.files("chaoskernel.lab").joinpath("lab.config").read_text(encoding="utf-8")
-    overridden = {name for name, _ in _SETTING.findall(more)}
+    own = _own_fragment("lab.config")
+    if architecture:
+        own = _over(_own_fragment(f"lab.{architecture.name}.config"), own)
+    return _over(more, own)
+
+
+def _own_fragment(name: str) -> str:
+    return resources.files("chaoskernel.lab").joinpath(name).read_text(encoding="utf-8")
+
+
+def _over(more: str, own: str) -> str:
+    """Return a fragment with options of another one in it; one without a value is left open."""
+    lines = more.splitlines()
+    overridden = {line.partition("=")[0] for line in lines if "=" in line}
     kept = [line for line in own.splitlines() if line.partition("=")[0] not in overridden]
-    return "".join(f"{line}\n" for line in [*kept, *more.splitlines()])
+    return "".join(f"{line}\n" for line in [*kept, *lines] if not line.endswith("="))
 
 
 def digest(*texts: str) -> str:
@@ -105,11 +119,18 @@ def directory(root: Path, source: Source, options: str) -> Path:
     return root / "kernels" / digest(source.version, options)
 
 
-def build(root: Path, source: Source, options: str, progress: Progress) -> tuple[Path, str]:
+def build(
+    root: Path,
+    source: Source,
+    options: str,
+    progress: Progress,
+    architecture: Architecture | None = None,
+) -> tuple[Path, str]:
     """Build the kernel, or go on where an interrupted build stopped.
 
     :param root: the cache directory.
     :param options: the configuration fragment.
+    :param architecture: None for this machine's.
     :returns: the directory of the finished kernel, and its release.
     :raises LabError: a step failed, or an option of the fragment did not take.
     :raises TimeLimit: a step took too long.
@@ -129,11 +150,11 @@ def build(root: Path, source: Source, options: str, progress: Progress) -> tuple
             _unpack(source, tree)
         if not _is_configured(tree, options):
             progress.phase("configuring")
-            _configure(tree, options)
+            _configure(tree, options, architecture)
         progress.phase("compiling")
-        _compile(tree, target / "build.log", progress)
+        _compile(tree, target / "build.log", progress, architecture)
         progress.phase("keeping the image and its headers")
-        release = _install(tree, target)
+        release = _install(tree, target, architecture)
         cache.write(record, json.dumps({"release": release, "fragment": digest(options)}))
         shutil.rmtree(tree)
     return target, release
@@ -156,15 +177,22 @@ def _is_configured(tree: Path, options: str) -> bool:
     return config.exists() and not refused(options, config.read_text(encoding="utf-8"))
 
 
-def _configure(tree: Path, options: str) -> None:
+def _make(architecture: Architecture | None) -> list[str]:
+    if architecture is None:
+        return ["make"]
+    return ["make", f"ARCH={architecture.name}", f"CROSS_COMPILE={architecture.compiler}-"]
+
+
+def _configure(tree: Path, options: str, architecture: Architecture | None) -> None:
     (tree / "lab.config").write_text(options, encoding="utf-8")
-    _run(["make", "tinyconfig"], cwd=tree, seconds=_CONFIGURE_SECONDS)
+    make = _make(architecture)
+    _run([*make, "tinyconfig"], cwd=tree, seconds=_CONFIGURE_SECONDS)
     _run(
         ["scripts/kconfig/merge_config.sh", "-m", ".config", "lab.config"],
         cwd=tree,
         seconds=_CONFIGURE_SECONDS,
     )
-    _run(["make", "olddefconfig"], cwd=tree, seconds=_CONFIGURE_SECONDS)
+    _run([*make, "olddefconfig"], cwd=tree, seconds=_CONFIGURE_SECONDS)
     config = (tree / ".config").read_text(encoding="utf-8")
     if lost := refused(options, config):
         raise LabError(
@@ -187,11 +215,17 @@ def refused(options: str, config: str) -> tuple[str, ...]:
     )
 
 
-def _compile(tree: Path, log: Path, progress: Progress) -> None:
+def _compile(tree: Path, log: Path, progress: Progress, architecture: Architecture | None) -> None:
+    image = architecture.image if architecture else "bzImage"
     command = parent_death.tied(
         [
             *("timeout", f"{_BUILD_SECONDS:g}"),
-            *("make", f"-j{os.cpu_count() or 1}", f"KCFLAGS={_COMPILER_FLAGS}", "bzImage"),
+            *(
+                *_make(architecture),
+                f"-j{os.cpu_count() or 1}",
+                f"KCFLAGS={_COMPILER_FLAGS}",
+                image,
+            ),
         ]
     )
     done = sum(1 for _ in tree.rglob("*.o"))
@@ -223,23 +257,23 @@ def is_object(line: str) -> bool:
     return _OBJECT.match(line) is not None
 
 
-def _install(tree: Path, target: Path) -> str:
+def _install(tree: Path, target: Path, architecture: Architecture | None) -> str:
     """Copy what a boot and BCC need out of the build tree; return the release."""
     release = (tree / "include/config/kernel.release").read_text(encoding="utf-8").strip()
     modules = target / "lib/modules" / release
     shutil.rmtree(target / "lib", ignore_errors=True)
-    for headers in ("include", "arch/x86/include"):
+    own = tree / "arch" / (architecture.name if architecture else "x86")
+    for headers in ("include", f"arch/{own.name}/include"):
         shutil.copytree(tree / headers, modules / "build" / headers, symlinks=True)
     shutil.copy(tree / ".config", modules / "build/.config")
     # There are no modules.  The empty list keeps virtme-ng from running depmod.
     (modules / "modules.dep").touch()
     (target / "boot").mkdir(exist_ok=True)
-    shutil.copy(tree / "arch/x86/boot/bzImage", target / "boot" / f"vmlinuz-{release}")
+    image = own / "boot" / (architecture.image if architecture else "bzImage")
+    shutil.copy(image, target / "boot" / f"vmlinuz-{release}")
     return release
 
 
 def _run(command: list[str], *, cwd: Path, seconds: float) -> None:
-    done = process.run(parent_death.tied(command), cwd=cwd, seconds=seconds, check=False)
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it gave no reason"]
-        raise LabError(f"{command[0]} failed: {last[0]}", hint=f"remove {cwd} and build again")
+    trouble, hint = f"{command[0]} failed", f"remove {cwd} and build again"
+    step.run(command, cwd=cwd, seconds=seconds, trouble=trouble, hint=hint)

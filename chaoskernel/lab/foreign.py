@@ -59,6 +59,7 @@ class Architecture:
     :param emulator: Debian's package that has that program.
     :param package: the kernel that is booted unless another one is named.
     :param boot_modules: what the boot needs beside what every architecture does.
+    :param image: what the kernel's make calls its image.
     """
 
     name: str
@@ -66,6 +67,12 @@ class Architecture:
     emulator: str
     package: str
     boot_modules: tuple[str, ...] = ()
+    image: str = "Image"
+
+    @property
+    def compiler(self) -> str:
+        """The prefix of a compiler's programs for it; Debian's package is gcc-PREFIX."""
+        return f"{self.machine}-linux-gnu"
 
 
 ARCHITECTURES = {

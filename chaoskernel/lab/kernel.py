@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -125,7 +126,8 @@ class Wanted:
     :param options: a configuration fragment, beside the package's own.
     :param packages: the distribution's package of a stock kernel, or its files.
     :param suite: of the distribution, such as unstable, for a stock kernel.
-    :param architecture: such as arm64, for a stock kernel; empty for this machine's.
+    :param architecture: such as arm64; empty for this machine's.  Without a version and options
+        it is a stock kernel.
     """
 
     version: str = ""
@@ -137,12 +139,19 @@ class Wanted:
     @property
     def is_stock(self) -> bool:
         """Whether the kernel is the distribution's own."""
-        return bool(self.packages or self.suite or self.architecture)
+        if self.packages or self.suite:
+            return True
+        return bool(self.architecture) and not (self.version or self.options)
+
+    @property
+    def foreign(self) -> Architecture | None:
+        """The architecture, as the lab knows it; None for this machine's."""
+        return ARCHITECTURES.get(self.architecture)
 
     @property
     def choice(self) -> stock.Choice:
         """The kernel as the distribution has it."""
-        return stock.Choice(self.packages, self.suite, ARCHITECTURES.get(self.architecture))
+        return stock.Choice(self.packages, self.suite, self.foreign)
 
 
 _ANY = Wanted()
@@ -156,11 +165,13 @@ def find(wanted: Wanted = _ANY, *, root: Path | None = None) -> Kernel | None:
     where = cache.root() if root is None else root
     if wanted.is_stock:
         ready = stock.cached(where, wanted.choice)
-        found = _stock(ready, wanted.choice.architecture, where) if ready else None
-        return found if found and (not found.root or found.root.exists()) else None
-    own = running() if wanted == _ANY else None
-    options = build.fragment(wanted.options)
-    return own or cached(where, _source(wanted), options, wanted.version)
+        found = _stock(ready, wanted.foreign, where) if ready else None
+    else:
+        own = running() if wanted == _ANY else None
+        options = build.fragment(wanted.options, wanted.foreign)
+        found = own or cached(where, _source(wanted), options, wanted.version)
+        found = _on_its_root(found, wanted.foreign, where) if found else None
+    return found if found and (not found.root or found.root.exists()) else None
 
 
 def find_or_build(
@@ -176,23 +187,25 @@ def find_or_build(
     :raises TimeLimit: the build took too long.
     """
     where = cache.root() if root is None else root
-    architecture = wanted.choice.architecture
+    architecture = wanted.foreign
     tools.require(tools.needs(architecture))
     asks_archive = wanted.is_stock and newest
     if not asks_archive and (found := find(wanted, root=where)):
         return found
     if wanted.is_stock:
         return _stock(stock.fetch(where, wanted.choice, progress), architecture, where)
-    tools.require(tools.BUILD_NEEDS)
+    tools.require(tools.build_needs(architecture))
     source = _source(wanted)
     if source is None:
         package = f"linux-source-{wanted.version}" if wanted.version else "linux-source"
         raise MissingTool(
             f"the lab lacks the kernel's source, {package}", hint=f"run: apt-get install {package}"
         )
-    options = build.fragment(wanted.options)
-    installed, release = build.build(where, source, options, progress)
-    return _installed(installed, release, "built")
+    options = build.fragment(wanted.options, architecture)
+    if architecture:
+        foreign.make(where, architecture, progress)
+    installed, release = build.build(where, source, options, progress, architecture)
+    return _on_its_root(_installed(installed, release, "built"), architecture, where)
 
 
 def _source(wanted: Wanted) -> build.Source | None:
@@ -212,6 +225,14 @@ def _stock(ready: stock.Ready, architecture: Architecture | None, where: Path) -
         architecture=architecture,
         root=foreign.directory(where, architecture) if architecture else None,
     )
+
+
+def _on_its_root(kernel: Kernel, architecture: Architecture | None, where: Path) -> Kernel:
+    """Return a kernel with the root that its guests have, where this machine's cannot serve."""
+    if architecture is None:
+        return kernel
+    root = foreign.directory(where, architecture)
+    return dataclasses.replace(kernel, architecture=architecture, root=root)
 
 
 def _installed(directory: Path, release: str, origin: Origin) -> Kernel:

@@ -49,12 +49,14 @@ class Ready:
     :param package: the package that names it, or a file's name.
     :param version: that package's version.
     :param release: what `uname -r` says in the guest.
+    :param architecture: as Debian calls it; empty for this machine's.
     """
 
     directory: Path
     package: str
     version: str
     release: str
+    architecture: str = ""
 
 
 def is_file(name: str) -> bool:
@@ -82,10 +84,14 @@ class Choice(NamedTuple):
         return self.architecture.package if self.architecture else DEFAULT_PACKAGE
 
     @property
+    def of_another(self) -> str:
+        """Debian's name of the architecture; empty for this machine's."""
+        return self.architecture.name if self.architecture else ""
+
+    @property
     def source(self) -> str:
         """What lists of packages are kept by."""
-        of_another = (self.architecture.name,) if self.architecture else ()
-        return " ".join((self.suite.replace("/", "_") or "machine", *of_another))
+        return f"{self.suite.replace('/', '_') or 'machine'} {self.of_another}".rstrip()
 
 
 def cached(root: Path, choice: Choice) -> Ready | None:
@@ -99,7 +105,11 @@ def cached(root: Path, choice: Choice) -> Ready | None:
     asked = _asked(root, choice)
     if asked.exists() and (found := _read(_store(root) / asked.read_text(encoding="utf-8"))):
         return found
-    matching = [each for each in everything(root) if name in (each.package, _title(each))]
+    matching = [
+        each
+        for each in everything(root)
+        if name in (each.package, _title(each)) and each.architecture == choice.of_another
+    ]
     return matching[-1] if matching else None
 
 
@@ -131,7 +141,7 @@ def _boot(root: Path, architecture: Architecture | None, progress: Progress) -> 
     if architecture is None:
         return Boot(tools.static_busybox(), BOOT_MODULES)
     busybox = foreign.make(root, architecture, progress) / "bin/busybox"
-    return Boot(busybox, (*architecture.boot_modules, *BOOT_MODULES))
+    return Boot(busybox, (*architecture.boot_modules, *BOOT_MODULES), architecture.name)
 
 
 def _from_files(root: Path, names: Sequence[str], boot: Boot, progress: Progress) -> Ready:
@@ -151,8 +161,7 @@ def _from_archive(root: Path, choice: Choice, boot: Boot, progress: Progress) ->
     home = root / "apt" / choice.source
     with _locked(home, progress):
         try:
-            of_another = choice.architecture.name if choice.architecture else ""
-            archive = apt.Archive(home, choice.suite, of_another)
+            archive = apt.Archive(home, choice.suite, choice.of_another)
             parts = _resolved(archive, choice.package, progress)
         except apt.Unreachable as error:
             if kept := cached(root, choice):
@@ -226,7 +235,7 @@ def _unpack(
         progress.phase("preparing its modules")
         unpacked.prepare_modules(partial, release, package, boot)
         shutil.rmtree(content)
-        ready = Ready(target, package, version, release)
+        ready = Ready(target, package, version, release, boot.architecture)
         record = asdict(ready)
         del record["directory"]
         cache.write(partial / _RECORD, json.dumps(record))
@@ -309,6 +318,7 @@ def _digest(names: Sequence[str]) -> str:
 def _read(directory: Path) -> Ready | None:
     try:
         facts = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
-        return Ready(directory, facts["package"], facts["version"], facts["release"])
+        kernel = (facts["package"], facts["version"], facts["release"])
+        return Ready(directory, *kernel, facts.get("architecture", ""))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None

@@ -69,6 +69,18 @@ BUILD_NEEDS = (
     Need("OpenSSL's headers", "libssl-dev", ("/usr/include/openssl/opensslv.h",)),
 )
 
+
+def build_needs(architecture: Architecture | None) -> tuple[Need, ...]:
+    """Return what building the lab's kernel takes.
+
+    :param architecture: the guest's; None for this machine's.
+    """
+    if architecture is None:
+        return BUILD_NEEDS
+    cross = f"{architecture.compiler}-gcc"
+    return (*BUILD_NEEDS, Need(cross, f"gcc-{architecture.compiler}", (cross,)))
+
+
 PACKAGE_NEEDS = (
     Need("dpkg-deb", "dpkg", ("dpkg-deb",)),
     Need("depmod", "kmod", ("depmod",)),

@@ -22,10 +22,16 @@ _INSMOD = re.compile(r"^insmod (\S.*\S)\s*$", flags=re.MULTILINE)
 
 
 class Boot(NamedTuple):
-    """What a kernel's initramfs has."""
+    """What a kernel is booted by.
+
+    :param busybox: of its initramfs.
+    :param modules: of its initramfs.
+    :param architecture: Debian's name of the one that it is for; empty for this machine's.
+    """
 
     busybox: Path
     modules: tuple[str, ...]
+    architecture: str = ""
 
 
 def extract(file: Path, content: Path) -> None:

@@ -55,6 +55,7 @@ _MESSAGES: tuple[dict[str, Any], ...] = (
     {"type": "point", "counters": {"reached": 3}, "at": _EVENT["at"], "since": _EVENT["at"]},
     {"type": "events", "events": [_EVENT], "dropped": 1},
     {"type": "progress", "step": "compiling"},
+    {"type": "types", "number": 0, "of": 1, "text": "eJw="},
     {"type": "error", "error": "InvalidFault", "message": "m", "hint": "h", "key": "k", "value": 1},
     disarmed(4, events=[_EVENT], dropped=2, leftovers=[7]),
 )

@@ -18,11 +18,14 @@ from chaoskernel.agent.lifeline import Requests
 from chaoskernel.agent.main import serve
 from chaoskernel.engine import Progress
 from chaoskernel.errors import AgentError, EngineError, MissingHook
+from chaoskernel.fault.assignment import Assignment
+from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.pods import PodScope
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault, Limits
 from chaoskernel.fault.where import Where
+from chaoskernel.k8s.pieces import Pieces
 from tests.unit.agent.conftest import Said
 from tests.unit.agent.engines import FakeArmed, FakeEngine, a_fault
 
@@ -168,13 +171,41 @@ def test_a_wrong_document_is_answered_with_one_error(document: str, message: str
 def test_a_document_may_end_with_the_input() -> None:
     """As the help of `chaoskernel agent` pipes it in."""
     with subprocess.Popen(["sleep", "60"]) as bystander:
-        scope, limits = Scope(pids=(bystander.pid,)), Limits(duration=0.2)
-        fault = Fault(
-            "piped", Kind.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True
-        )
-        ended = agent(json.dumps(fault.to_json()), os.getpid())
+        ended = agent(json.dumps(rehearsed(bystander.pid).to_json()), os.getpid())
         bystander.kill()
     assert [json.loads(line)["type"] for line in ended.stdout.splitlines()][-1] == "disarmed"
+
+
+def rehearsed(pid: int) -> Fault:
+    scope, limits = Scope(pids=(pid,)), Limits(duration=0.2)
+    return Fault("piped", Kind.SLAB, scope, limits=limits, engine=EngineName.NONE, dry_run=True)
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/btf/vmlinux").exists(), reason="no types here")
+def test_it_says_its_kernels_types_before_anything_else_where_it_is_asked() -> None:
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        given = Assignment(rehearsed(bystander.pid), types=True)
+        ended = agent(json.dumps(given.to_json()), os.getpid())
+        bystander.kill()
+    pieces = Pieces()
+    kinds: list[str] = []
+    for line in ended.stdout.splitlines():
+        message = protocol.heard(line)
+        if message["type"] == protocol.TYPES:
+            assert not kinds
+            pieces.take(message)
+        else:
+            kinds.append(message["type"])
+    assert pieces.whole() == Path("/sys/kernel/btf/vmlinux").read_bytes()
+    assert (kinds[-2:], ended.returncode) == (["armed", "disarmed"], 0)
+
+
+def test_an_object_for_another_machine_ends_it_before_anything_is_loaded() -> None:
+    given = Assignment(a_fault(), packed(b"\x7fELF"), "riscv64")
+    ended = agent(json.dumps(given.to_json()), os.getpid())
+    (said,) = map(protocol.heard, ended.stdout.splitlines())
+    assert (said["error"], ended.returncode) == ("UnsupportedKernel", 1)
+    assert "compiled for riscv64" in said["message"]
 
 
 def test_with_pods_it_reports_by_itself_and_follows_them_until_its_deadline(

@@ -97,7 +97,10 @@ def test_a_wrong_option_is_refused_before_anything_is_built(option: str, value: 
     [
         (["--package", "linux-image-amd64", "--source", "6.12"], "leave out --source"),
         (["--suite", "unstable", "--source", "6.12"], "leave out --source"),
-        (["--arch", "arm64", "--source", "6.12"], "leave out --source"),
+        (
+            ["--arch", "arm64", "--package", "linux-image-arm64", "--source", "6.12"],
+            "leave out --source",
+        ),
         (["--arch", "riscv64"], "is not 'arm64'"),
         (["--package", "FILE.deb", "--suite", "unstable"], "leave out --suite"),
         (["--package", "linux-image-amd64", "--package", "bash"], "files only"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import re
 from pathlib import Path
 
 import pytest
 
-from chaoskernel.compiler import objects
-from chaoskernel.errors import InvalidFault, MissingTool
+from chaoskernel.compiler import clang, objects
+from chaoskernel.errors import InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault import syntax
 from chaoskernel.fault.assignment import Assignment
 from chaoskernel.fault.checks import unpacked
@@ -135,6 +136,66 @@ def test_what_does_not_compile_is_shown_at_its_place(predicate: str, said: str) 
     assert "\n" not in str(refused.value)
 
 
+REGISTERS_OF_ARM64 = """
+struct user_pt_regs { __u64 regs[31]; __u64 sp; __u64 pc; __u64 pstate; };
+struct pt_regs { struct user_pt_regs user_regs; u64 orig_x0; s32 syscallno; };
+"""
+
+
+@pytest.mark.slow
+@with_types
+def test_predicates_compile_for_the_architecture_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On its types: what this machine calls registers does not compile there."""
+    asked = []
+    whole = re.sub(
+        r"(?ms)^struct pt_regs \{\n.*?^\};\n", REGISTERS_OF_ARM64, objects._vmlinux_h(), count=1
+    )
+    assert REGISTERS_OF_ARM64 in whole
+    own = objects._vmlinux_h()
+
+    def text(types: bytes) -> str:
+        asked.append(types)
+        return whole if types else own
+
+    monkeypatch.setattr(objects, "_vmlinux_h", text)
+    fault = look_up('STRNCMP(name->name, "bananas", 7)', engine=EngineName.CORE)
+    of_registers = look_up(
+        "regs->user_regs.pc != 0", "struct pt_regs *regs", engine=EngineName.CORE
+    )
+    node = objects.Target("aarch64", lambda: b"its types")
+    for each in (fault, of_registers):
+        given = objects.assigned(each, node)
+        assert (given.machine, unpacked(given.object)[:4]) == ("aarch64", b"\x7fELF")
+    with pytest.raises(InvalidFault, match="no member named 'user_regs'"):
+        objects.assigned(of_registers)
+    assert asked == [b"its types", b"its types", b""]
+    assert objects.assigned(fault).machine == platform.machine() == "x86_64"
+
+
+def test_an_architecture_whose_registers_are_unknown_is_left_to_bcc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def types() -> bytes:
+        raise AssertionError("asked for in vain")
+
+    node = objects.Target("riscv64", types)
+    fault = look_up("parent != 0")
+    assert objects.assigned(fault, node) == Assignment(fault)
+    with pytest.raises(UnsupportedKernel, match="does not know the registers of riscv64"):
+        objects.assigned(look_up("parent != 0", engine=EngineName.CORE), node)
+
+
+def test_types_of_a_node_stand_in_for_those_that_this_kernel_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clang, "NEEDED", ())
+    monkeypatch.setattr(objects, "_HELPERS", tmp_path)
+    monkeypatch.setattr(objects, "_TYPES", tmp_path / "absent")
+    objects.require_tools(own_types=False)
+    with pytest.raises(MissingTool, match="there is no .*/absent"):
+        objects.require_tools()
+
+
 @pytest.mark.slow
 @with_types
 def test_predicates_compile_for_a_kernel_whose_unix_sockets_are_a_module(
@@ -145,7 +206,7 @@ def test_predicates_compile_for_a_kernel_whose_unix_sockets_are_a_module(
     types = r"(?ms)^struct unix_(?:sock|address) \{\n.*?^\};\n"
     fewer, removed = re.subn(types, "", whole)
     assert removed == 2
-    monkeypatch.setattr(objects, "_vmlinux_h", lambda: fewer)
+    monkeypatch.setattr(objects, "_vmlinux_h", lambda _: fewer)
     peers = Where(peers=("unix:/run/x.sock",))
     frame = {"funcname": "sys_connect", "parameters": "int fd", "predicate": "fd == 3"}
     chain = syntax.frames([frame])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.errors import InvalidFault
+from chaoskernel.errors import InvalidFault, UnsupportedKernel
 from chaoskernel.fault.assignment import FAULT_VARIABLE, Assignment
 from chaoskernel.fault.checks import packed
 from chaoskernel.fault.hooks import Kind
@@ -27,6 +27,28 @@ def test_an_assignment_survives_its_journey(image: str) -> None:
     assert document == {"fault": FAULT.to_json(), "object": image}
     assert Assignment.from_json(document) == given
     assert Assignment.from_text(json.dumps(document)) == given
+
+
+def test_what_an_object_is_for_travels_with_it() -> None:
+    given = Assignment(FAULT, IMAGE, "aarch64", types=True)
+    document = json.loads(json.dumps(given.to_json()))
+    assert (document["machine"], document["types"]) == ("aarch64", True)
+    assert Assignment.from_json(document) == given
+
+
+def test_an_object_of_another_machine_is_refused_and_one_of_this_is_not() -> None:
+    for machine in ("", "x86_64"):
+        Assignment(FAULT, IMAGE, machine).require_machine("x86_64")
+    with pytest.raises(
+        UnsupportedKernel, match=r"were compiled for x86_64, and this is aarch64; .* list nodes$"
+    ):
+        Assignment(FAULT, IMAGE, "x86_64").require_machine("aarch64")
+
+
+@pytest.mark.parametrize(("key", "value"), [("machine", 7), ("types", "yes"), ("types", 1)])
+def test_what_is_said_of_an_object_is_checked(key: str, value: Any) -> None:
+    with pytest.raises(InvalidFault, match=rf"^{key}: "):
+        Assignment.from_json({"fault": FAULT.to_json(), key: value})
 
 
 def test_a_fault_alone_has_no_object() -> None:
@@ -52,7 +74,9 @@ def test_a_text_that_is_no_object_is_refused(text: Any) -> None:
 
 @pytest.mark.parametrize("key", ["faults", "objects", "image"])
 def test_another_key_beside_the_fault_is_refused(key: str) -> None:
-    with pytest.raises(InvalidFault, match=rf"^{key}: .*; the keys are fault, object$"):
+    with pytest.raises(
+        InvalidFault, match=rf"^{key}: .*; the keys are fault, machine, object, types$"
+    ):
         Assignment.from_json({"fault": FAULT.to_json(), key: ""})
 
 

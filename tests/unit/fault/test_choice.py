@@ -118,7 +118,7 @@ def test_the_compiler_makes_what_core_needs(
     monkeypatch: pytest.MonkeyPatch, kind: Kind, engine: EngineName, predicate: bool
 ) -> None:
     monkeypatch.setattr(objects, "require_tools", lambda **_: None)
-    monkeypatch.setattr(objects, "compiled", lambda _: b"\x7fELF")
+    monkeypatch.setattr(objects, "compiled", lambda *_: b"\x7fELF")
     fault = fault_of(kind, engine, predicate=predicate)
     made = objects.assigned(fault).object
     assert bool(made) is (predicate and engine in (AUTO, CORE))

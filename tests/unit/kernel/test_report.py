@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chaoskernel.errors import MissingHook
 from chaoskernel.fault.hooks import TABLE, Kind
 from chaoskernel.kernel import addresses, ftrace, report
 from chaoskernel.kernel import features as kernel_features
@@ -66,6 +67,53 @@ def test_a_hook_has_a_state_and_a_remedy_where_it_cannot_be_used(
     finding = report.hooks(names, kernel)[Kind.SLAB]
     assert (finding.subject, finding.state, finding.usable) == ("slab", state, usable)
     assert bool(finding.remedy) is not bool(usable)
+
+
+HOOK = "security_file_open"
+WITH_HOOKS = symbols_of(
+    b"".join(b"1 T %s\n" % each.symbol.encode() for each in TABLE[Kind.OPEN].hooks)
+)
+
+
+def stock(**changes: Any) -> Features:
+    """A distribution's kernel, whose functions call no trampolines: Debian's 6.1 for arm64."""
+    names = [each.symbol for each in TABLE[Kind.OPEN].hooks]
+    fields = {"injectable": {}, "kprobe_override": False, "lists_injectable": False}
+    return features(types=types_of(*names), **({"trampolines": False} | fields | changes))
+
+
+def test_without_trampolines_no_named_fault_is_promised_and_what_gives_them_is_named() -> None:
+    found = report.hooks(WITH_HOOKS, stock())
+    assert not [kind.value for kind, finding in found.items() if finding.usable]
+    assert (found[Kind.OPEN].state.rpartition(": ")[2], found[Kind.OPEN].remedy) == (
+        "no trampolines",
+        kernel_features.TRAMPOLINES,
+    )
+    fmod_ret, kprobe = report.mechanisms(stock())
+    assert (fmod_ret.usable, fmod_ret.remedy) == (False, kernel_features.TRAMPOLINES)
+    assert kprobe.usable is False
+    said = report.in_one_line(found)
+    assert said.startswith(f"0 of {len(found)} faults can be injected here; ")
+    assert "arm64 has from Linux 6.4 on" in said
+    assert report.hooks(WITH_HOOKS, stock(trampolines=True))[Kind.OPEN].usable
+
+
+def test_without_trampolines_what_a_kprobe_overrides_can_fail() -> None:
+    kernel = features(trampolines=False)
+    found = report.hooks(WHOLE, kernel)
+    assert (found[Kind.SLAB].usable, found[Kind.FUNCTION].usable) == (True, True)
+    assert [each.usable for each in report.mechanisms(kernel)] == [False, True]
+    neither = features(trampolines=False, kprobe_override=False)
+    for kind in (Kind.SLAB, Kind.FUNCTION):
+        finding = report.hooks(WHOLE, neither)[kind]
+        assert (finding.state, finding.usable) == ("no mechanism", False)
+        remedy = f"{kernel_features.TRAMPOLINES} or CONFIG_BPF_KPROBE_OVERRIDE"
+        assert finding.remedy.partition(";")[0] == remedy
+
+
+def test_a_hook_that_is_asked_for_without_trampolines_is_refused_with_the_remedy() -> None:
+    with pytest.raises(MissingHook, match="call no trampolines; .* Linux 6.4 on, gives them"):
+        stock().require_injectable(HOOK)
 
 
 def test_mechanisms_that_are_missing_name_the_option_that_gives_them() -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.lab import build
+from chaoskernel.errors import LabError
+from chaoskernel.lab import build, kernel
+from chaoskernel.lab.foreign import ARCHITECTURES, Architecture
+
+ARM64 = ARCHITECTURES["arm64"]
 
 
 def test_the_name_of_a_build_stays_the_same() -> None:
@@ -49,6 +53,55 @@ def test_another_fragment_takes_the_place_of_the_packages_options() -> None:
     assert "CONFIG_FAIL_PAGE_ALLOC=y\n" in merged
     assert build.refused(merged, merged) == ()
     assert build.fragment("") == build.fragment()
+
+
+def test_another_architecture_has_options_of_its_own_and_the_users_come_last() -> None:
+    merged = build.fragment("CONFIG_COMPAT=n\n", ARM64)
+    assert "CONFIG_SERIAL_AMBA_PL011=y\n" in merged
+    assert "CONFIG_UNWINDER_ORC=y" not in merged
+    assert merged.endswith("CONFIG_COMPAT=n\n")
+    assert "CONFIG_COMPAT=y" not in merged
+    assert kernel.lacking(merged) == ()
+
+
+def test_an_option_without_a_value_is_left_to_the_kernel() -> None:
+    assert "CONFIG_CPU_MITIGATIONS=n\n" in build.fragment()
+    assert "CONFIG_CPU_MITIGATIONS" not in build.fragment("", ARM64)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words", "image"),
+    [
+        (None, ["make"], "arch/x86/boot/bzImage"),
+        (
+            ARM64,
+            ["make", "ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-"],
+            "arch/arm64/boot/Image",
+        ),
+    ],
+)
+def test_what_is_made_is_kept(
+    tmp_path: Path, architecture: Architecture | None, words: list[str], image: str
+) -> None:
+    assert build._make(architecture) == words
+    tree = tmp_path / "linux"
+    place = tree / image
+    headers = place.parents[1] / "include"
+    for directory in (tree / "include/config", place.parent, headers):
+        directory.mkdir(parents=True)
+    (tree / "include/config/kernel.release").write_text("6.12.9\n")
+    (tree / ".config").touch()
+    place.write_text("the kernel")
+    assert build._install(tree, tmp_path, architecture) == "6.12.9"
+    assert (tmp_path / "boot/vmlinuz-6.12.9").read_text() == "the kernel"
+    kept = tmp_path / "lib/modules/6.12.9/build"
+    assert (kept / headers.relative_to(tree)).is_dir()
+
+
+def test_a_step_that_fails_says_why_and_what_to_remove(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo some words; echo 'pwd is not in git'; exit 2"]
+    with pytest.raises(LabError, match="^sh failed: pwd is not in git; remove .* and build again"):
+        build._run(command, cwd=tmp_path, seconds=60)
 
 
 def test_a_new_edition_of_the_package_is_another_version(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from chaoskernel.errors import LabError
-from chaoskernel.lab import apt, foreign, guest, script, stock, tools
+from chaoskernel.lab import apt, build, foreign, guest, script, stock, tools
+from chaoskernel.lab import kernel as lab_kernel
 from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.kernel import Kernel, Wanted
 from tests.unit.lab.log import Log
@@ -98,12 +99,64 @@ def test_a_kernel_of_another_architecture_is_the_distributions(tmp_path: Path) -
     assert stock.cached(tmp_path, wanted.choice) is None
 
 
+def put_in_store(cache: Path, package: str, architecture: str) -> None:
+    directory = cache / "stock" / f"{package}_1"
+    directory.mkdir(parents=True)
+    facts = {"package": package, "version": "1", "release": "6", "architecture": architecture}
+    (directory / "kernel.json").write_text(json.dumps(facts))
+
+
+def test_a_kernel_in_the_cache_is_found_for_its_own_architecture_alone(tmp_path: Path) -> None:
+    """By its package's full name too: another machine's kernel would not boot."""
+    put_in_store(tmp_path, "linux-image-6-arm64", "arm64")
+    put_in_store(tmp_path, "linux-image-6-amd64", "")
+    for package, architecture in (("linux-image-6-arm64", ARM64), ("linux-image-6-amd64", None)):
+        other = None if architecture else ARM64
+        for name in (package, f"{package}=1"):
+            found = stock.cached(tmp_path, stock.Choice((name,), architecture=architecture))
+            assert found is not None
+            assert found.package == package
+            assert stock.cached(tmp_path, stock.Choice((name,), architecture=other)) is None
+
+
+def test_with_a_source_or_options_it_is_a_kernel_that_is_built(tmp_path: Path) -> None:
+    for wanted in (
+        Wanted("6.12", architecture="arm64"),
+        Wanted("", "CONFIG_X=y\n", (), "", "arm64"),
+    ):
+        assert not wanted.is_stock
+        assert lab_kernel.find(wanted, root=tmp_path) is None
+
+
+def test_one_that_was_built_boots_on_a_root_of_its_own(tmp_path: Path) -> None:
+    wanted = Wanted("6.12", architecture="arm64")
+    options = build.fragment("", ARM64)
+    source = build.find_source("6.12")
+    home = build.directory(tmp_path, source or build.Source(Path("x"), "x"), options)
+    home.mkdir(parents=True)
+    facts = {"release": "6.12.1", "fragment": build.digest(options)}
+    (home / build.RECORD).write_text(json.dumps(facts))
+    assert lab_kernel.find(wanted, root=tmp_path) is None, "the root is missing still"
+    root = foreign.directory(tmp_path, ARM64)
+    root.mkdir(parents=True)
+    found = lab_kernel.find(wanted, root=tmp_path)
+    assert found is not None
+    assert (found.architecture, found.root, found.origin) == (ARM64, root, "cached")
+    assert lab_kernel.find(Wanted("6.12"), root=tmp_path) is None
+
+
 def test_apt_is_asked_for_packages_of_the_architecture(tmp_path: Path) -> None:
     words = apt.Archive(tmp_path, architecture="arm64")._command("apt-get", "update")
     assert "--option=APT::Architecture=arm64" in words
     assert not [
         word for word in apt.Archive(tmp_path)._command("apt-get") if "Architecture" in word
     ]
+
+
+def test_building_for_it_takes_a_cross_compiler_too() -> None:
+    more = set(tools.build_needs(ARM64)) - set(tools.BUILD_NEEDS)
+    assert {need.package for need in more} == {"gcc-aarch64-linux-gnu"}
+    assert tools.build_needs(None) == tools.BUILD_NEEDS
 
 
 def test_it_takes_the_emulator_of_the_architecture() -> None:
