@@ -20,9 +20,10 @@ _SOURCE = Path(__file__).with_name("pause.c")
 _SECONDS = 60.0
 
 
-def agent() -> Path:
+def agent(architecture: Architecture | None = None) -> Path:
     """Return the archive of the agent's slim image, which has Python and a shell for workloads.
 
+    :param architecture: None for this machine's.
     :raises LabError: it is not there.
     """
     archive = _ROOT / _AGENT_ARCHIVE
