@@ -141,7 +141,8 @@ def _gather(
             (root / name).symlink_to(f"usr/{name}")
     else:
         packages = unpacked(progress, architecture)
-        shutil.copytree(packages, root, symlinks=True, dirs_exist_ok=True)
+        # There are devices among its files, which are not to be read.
+        process.run(["cp", "-a", f"{packages}/.", str(root)], seconds=_FORMAT_SECONDS)
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     for file in files:
