@@ -21,7 +21,7 @@ ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
 .PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale bench-work study check fuzz lab lab-without-btf image image-slim packages format clean root \
-	test test-agent test-arm64 test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-newer test-newest test-node \
+	test test-agent test-arm64 test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-mixed-nodes test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
 	test-stock test-without-btf $(ON_STOCK) $(HOOKS_ON_STOCK)
@@ -97,7 +97,7 @@ BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 WITHOUT_BTF := --config tests/kernels/without-btf.config
 # These boot machines themselves.
 ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/test_cluster.py \
-	tests/e2e/test_stock_node.py tests/e2e/test_first_experiment.py
+	tests/e2e/test_stock_node.py tests/e2e/test_mixed_nodes.py tests/e2e/test_first_experiment.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
 test-injection: $(OBJECTS)
@@ -154,8 +154,19 @@ test-node: lab ready-for-cluster
 
 # The same with Debian's own kernel on the node.
 test-stock-node: $(OBJECTS) ready-for-cluster
+	@$(BIN)/chaoskernel lab build --package $(firstword $(STOCK))
 	@$(BIN)/python -m tools.cluster enter -- \
 		$(LAB_PYTEST) tests/e2e/test_stock_node.py $(TOLD_APART)
+
+# One fault with a predicate on nodes of two architectures, each with Debian's own kernel.
+test-mixed-nodes: $(OBJECTS) ready-for-cluster
+	@tools/packages tools/lab/arm64.txt
+	@tools/packages tools/cluster/arm64.txt
+	@$(BIN)/chaoskernel lab build --package $(lastword $(STOCK))
+	@$(BIN)/chaoskernel lab build --arch arm64
+	@$(BIN)/python -m tools.cluster build --arch arm64
+	@$(BIN)/python -m tools.cluster enter -- \
+		$(LAB_PYTEST) tests/e2e/test_mixed_nodes.py $(TOLD_APART)
 
 # A node's namespaces, and its images, are root's to make.
 root:

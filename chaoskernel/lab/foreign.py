@@ -108,6 +108,23 @@ def make(where: Path, architecture: Architecture, progress: Progress) -> Path:
     return home / "root"
 
 
+def unpack(root: Path, architecture: Architecture, packages: Iterable[str]) -> None:
+    """Unpack Debian's packages, and what they need, into a directory that is there.
+
+    :raises LabError: a package cannot be had.
+    :raises TimeLimit: it took too long.
+    """
+    _run(
+        [
+            *("mmdebstrap", "--quiet", "--variant=extract"),
+            f"--architectures={architecture.name}",
+            f"--include={','.join(packages)}",
+            *(_SUITE, str(root)),
+        ],
+        _UNPACK_SECONDS,
+    )
+
+
 def shown(root: Path, directories: Iterable[Path]) -> tuple[Path, ...]:
     """Return which directories of this machine a guest is shown, with a place for each in its root.
 
@@ -152,15 +169,7 @@ def _make(home: Path, architecture: Architecture, progress: Progress) -> None:
     root.mkdir(parents=True)
     try:
         progress.phase(f"unpacking Debian's packages for {architecture.name}")
-        _run(
-            [
-                *("mmdebstrap", "--quiet", "--variant=extract"),
-                f"--architectures={architecture.name}",
-                f"--include={','.join(_PACKAGES)}",
-                *(_SUITE, str(root)),
-            ],
-            _UNPACK_SECONDS,
-        )
+        unpack(root, architecture, _PACKAGES)
         progress.phase(f"fetching the Python packages for {architecture.name}")
         _run(_pip(root, architecture), _INSTALL_SECONDS)
         for name, code in _PROGRAMS.items():

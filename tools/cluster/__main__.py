@@ -14,8 +14,9 @@ from rich.console import Console
 
 from chaoskernel import process
 from chaoskernel.errors import ChaosKernelError
+from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.progress import Bar, Lines, Progress
-from tools.cluster import source, spaces
+from tools.cluster import disk, source, spaces
 from tools.cluster.cluster import Cluster
 
 
@@ -67,10 +68,18 @@ _COMMAND = click.argument("command", nargs=-1, required=True, type=click.UNPROCE
 
 
 @main.command()
-def build() -> None:
+@click.option(
+    "--arch",
+    type=click.Choice(list(ARCHITECTURES)),
+    help="Also what a node of this architecture needs.",
+)
+def build(arch: str | None) -> None:
     """Make sure that the programs of Kubernetes are there; build them if need be."""
     with _progress() as progress:
         source.binaries(progress)
+        if arch:
+            source.binaries(progress, architecture=ARCHITECTURES[arch])
+            disk.unpacked(progress, ARCHITECTURES[arch])
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from chaoskernel.lab import build, guest, kernel, parent_death, tools
 from chaoskernel.lab.accel import Acceleration
 from chaoskernel.lab.kernel import Kernel
 from chaoskernel.lab.progress import Progress
-from tools.cluster import disk, images, settings, spaces
+from tools.cluster import disk, images, settings, source, spaces
 from tools.cluster.certificates import Pair
 from tools.cluster.control import ControlPlane
 from tools.cluster.daemon import Daemon
@@ -21,7 +22,7 @@ from tools.cluster.lifetime import Lifetime
 
 MEMORY = "2G"
 
-_LINE = f"root=/dev/vda rw init={disk.INIT} console=ttyS0 loglevel=5 mitigations=off panic=-1"
+_LINE = f"root=/dev/vda rw init={disk.INIT} loglevel=5 mitigations=off panic=-1"
 _SHARE = "security_model=none,multidevs=remap"
 _READY_SECONDS = 300.0
 _SHARED = Path("/run/node")
@@ -59,6 +60,7 @@ class Machine(Lifetime):
         self._archives = archives
         self._progress = progress
         self._tap = f"machine{number}"
+        self._architecture = booted.architecture
         line = command_line(booted, directory, self._tap, guest.acceleration(booted))
         self._qemu = Daemon(f"machine {name}", parent_death.tied(line), directory / "console.log")
 
@@ -66,7 +68,12 @@ class Machine(Lifetime):
         self.directory.mkdir(parents=True, exist_ok=True)
         image = self.directory / "disk"
         undo.callback(image.unlink, missing_ok=True)
-        disk.copy(self._plane.programs / "kubelet", self._archives, image, self._progress)
+        foreign = self._architecture
+        programs = self._plane.programs
+        if foreign:
+            programs = source.binaries(self._progress, architecture=foreign)
+        kubelet = programs / "kubelet"
+        disk.copy(kubelet, self._archives, image, self._progress, architecture=foreign)
         self._describe()
         spaces.run("ip", "tuntap", "add", "dev", self._tap, "mode", "tap")
         undo.callback(spaces.run, "ip", "link", "delete", self._tap)
@@ -182,11 +189,15 @@ def command_line(booted: Kernel, directory: Path, tap: str, hardware: Accelerati
     """
     # See guest.py: emulated processors at the same time may hang when programs are attached.
     processor = ("tcg,thread=single", "max") if hardware == "tcg" else ("kvm", "host")
+    foreign = booted.architecture
+    emulator = f"qemu-system-{foreign.machine if foreign else os.uname().machine}"
+    console = "ttyAMA0" if emulator.endswith("aarch64") else "ttyS0"
     return [
-        tools.find("qemu-system-x86_64") or "qemu-system-x86_64",
+        tools.find(emulator) or emulator,
         *("-nodefaults", "-display", "none"),
+        *(("-machine", "virt") if emulator.endswith("aarch64") else ()),
         *("-accel", processor[0], "-cpu", processor[1], "-smp", "2", "-m", MEMORY, "-no-reboot"),
-        *("-kernel", str(booted.image), "-append", _LINE),
+        *("-kernel", str(booted.image), "-append", f"{_LINE} console={console}"),
         *(("-initrd", str(booted.initramfs)) if booted.initramfs else ()),
         *("-drive", f"file={directory / 'disk'},if=virtio,format=raw"),
         *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),

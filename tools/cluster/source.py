@@ -16,12 +16,14 @@ from pathlib import Path
 from chaoskernel import process
 from chaoskernel.errors import LabError, MissingTool, TimeLimit
 from chaoskernel.lab import cache, parent_death
+from chaoskernel.lab.foreign import Architecture
 from chaoskernel.lab.progress import Progress
 
 VERSION = "1.20.2"
 """What bookworm's package has in it, under another name."""
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+_OF_NODES = ("kubelet",)
 
 _GO = Path("/usr/lib/go-1.19/bin/go")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -42,15 +44,19 @@ _EXPECTED_PACKAGES = 1920
 _PACKAGE = re.compile(r"[\w.-]+(/[\w.~-]+)*")
 
 
-def binaries(progress: Progress, root: Path | None = None) -> Path:
+def binaries(
+    progress: Progress, root: Path | None = None, architecture: Architecture | None = None
+) -> Path:
     """Return the directory of the programs; build them when they are not there.
 
     :param root: the cache directory; the user's own when None.
+    :param architecture: of another machine than this one, which gets what a node needs alone.
     :raises MissingTool: the compiler is not installed.
     :raises LabError: the source cannot be had, or does not compile.
     :raises TimeLimit: the build took too long.
     """
-    home = (cache.root() if root is None else root) / "kubernetes" / VERSION
+    name = f"{VERSION}-{architecture.name}" if architecture else VERSION
+    home = (cache.root() if root is None else root) / "kubernetes" / name
     target = home / "bin"
     if target.exists():
         return target
@@ -65,11 +71,11 @@ def binaries(progress: Progress, root: Path | None = None) -> Path:
         on_wait=lambda: progress.phase("waiting for another build of Kubernetes"),
     ):
         if not target.exists():
-            _build(home, target, progress)
+            _build(home, target, progress, architecture)
     return target
 
 
-def _build(home: Path, target: Path, progress: Progress) -> None:
+def _build(home: Path, target: Path, progress: Progress, architecture: Architecture | None) -> None:
     """Build, or go on where an interrupted build stopped: Go keeps what it has compiled."""
     gopath = home / "go"
     tree = gopath / "src" / _IMPORT_PATH
@@ -78,17 +84,16 @@ def _build(home: Path, target: Path, progress: Progress) -> None:
         _unpack(_fetch(home / "source"), tree)
     log = home / "build.log"
     log.write_text("", encoding="utf-8")
-    compiler = _Compiler(gopath, tree, log, progress)
-    if not (tree / _OPENAPI).exists():
+    compiler = _Compiler(gopath, tree, log, progress, architecture)
+    if not architecture and not (tree / _OPENAPI).exists():
         progress.phase("generating Kubernetes' description of its API")
         _generate(compiler, tree, home)
     progress.phase(f"compiling Kubernetes {VERSION}; the log is {log}")
     partial = home / "bin.partial"
     partial.mkdir(exist_ok=True)
     flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in _VERSION_VARIABLES)])
-    compiler.build(
-        ["-tags", _TAGS, "-ldflags", flags, "-o", f"{partial}/", *(f"./cmd/{p}" for p in PROGRAMS)]
-    )
+    wanted = [f"./cmd/{name}" for name in (_OF_NODES if architecture else PROGRAMS)]
+    compiler.build(["-tags", _TAGS, "-ldflags", flags, "-o", f"{partial}/", *wanted])
     partial.rename(target)
     for done in ("go", "source", "gocache"):
         shutil.rmtree(home / done, ignore_errors=True)
@@ -183,7 +188,14 @@ def _go_files(top: Path) -> Iterable[Path]:
 class _Compiler:
     """Go, in a tree that is a workspace of its own."""
 
-    def __init__(self, gopath: Path, tree: Path, log: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        gopath: Path,
+        tree: Path,
+        log: Path,
+        progress: Progress,
+        architecture: Architecture | None = None,
+    ) -> None:
         self._tree = tree
         self._log = log
         self._progress = progress
@@ -195,6 +207,7 @@ class _Compiler:
             "GOFLAGS": "",
             "GOPATH": str(gopath),
             "PATH": f"{_GO.parent}:{os.environ.get('PATH', '')}",
+            **({"GOARCH": architecture.name} if architecture else {}),
         }
 
     def build(self, arguments: list[str]) -> None:

@@ -32,16 +32,21 @@ exec switch_root /root {disk.INIT}
 """
 
 
-def node_kernel(package: str, directory: Path, progress: Progress) -> Kernel:
+def node_kernel(
+    package: str, directory: Path, progress: Progress, architecture: str = ""
+) -> Kernel:
     """Return a package's kernel, which boots a node's disk.
 
+    :param architecture: such as arm64; empty for this machine's.
     :param directory: takes the initramfs; it lasts as long as the machine.
     :raises ChaosKernelError: it cannot be fetched, or lacks a driver.
     """
-    found = kernel.find_or_build(progress, kernel.Wanted(packages=(package,)))
+    wanted = kernel.Wanted(packages=(package,), architecture=architecture)
+    found = kernel.find_or_build(progress, wanted)
     assert found.modules is not None
     base = found.modules.parents[2]
     modules = unpacked.modules_of(base, found.release, package, _MODULES)
+    busybox = found.root / "bin/busybox" if found.root else tools.static_busybox()
     image = directory / "initramfs"
-    image.write_bytes(initramfs.image(tools.static_busybox(), modules, _INIT))
+    image.write_bytes(initramfs.image(busybox, modules, _INIT))
     return dataclasses.replace(found, initramfs=image)

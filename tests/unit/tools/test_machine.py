@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.kernel import Kernel
 from tools.cluster import disk
 from tools.cluster.machine import command_line, kubelet_settings
@@ -25,6 +27,14 @@ def test_a_machine_has_its_disk_and_no_network_but_its_tap() -> None:
     assert line.count("-netdev") == 1
     assert "-nodefaults" in line
     assert "tap,id=net,ifname=machine1,script=no,downscript=no" in line
+
+
+def test_a_machine_of_another_architecture_has_its_emulator_and_console() -> None:
+    arm64 = dataclasses.replace(KERNEL, architecture=ARCHITECTURES["arm64"])
+    line = command_line(arm64, Path("/place"), "machine2", "tcg")
+    assert line[0].endswith("qemu-system-aarch64")
+    assert line[line.index("-machine") + 1] == "virt"
+    assert "console=ttyAMA0" in line[line.index("-append") + 1].split()
 
 
 def test_its_kubelet_sets_what_its_kernel_is_to_be() -> None:
