@@ -159,7 +159,7 @@ test-stock-node: $(OBJECTS) ready-for-cluster
 		$(LAB_PYTEST) tests/e2e/test_stock_node.py $(TOLD_APART)
 
 # One fault with a predicate on nodes of two architectures, each with Debian's own kernel.
-test-mixed-nodes: $(OBJECTS) ready-for-cluster
+test-mixed-nodes: $(OBJECTS) ready-for-cluster build/image/chaoskernel-slim-all.tar
 	@tools/packages tools/lab/arm64.txt
 	@tools/packages tools/cluster/arm64.txt
 	@$(BIN)/chaoskernel lab build --package $(lastword $(STOCK))

@@ -16,6 +16,9 @@ AGENT = f"localhost/chaoskernel-slim:{__version__}"
 
 _ROOT = Path(__file__).parents[2]
 _AGENT_ARCHIVE = "build/image/chaoskernel-slim.tar"
+_AGENT_FOR_ALL = "build/image/chaoskernel-slim-all.tar"
+"""The same for each architecture, under one manifest list."""
+
 _SOURCE = Path(__file__).with_name("pause.c")
 _SECONDS = 60.0
 
@@ -26,11 +29,10 @@ def agent(architecture: Architecture | None = None) -> Path:
     :param architecture: None for this machine's.
     :raises LabError: it is not there.
     """
-    archive = _ROOT / _AGENT_ARCHIVE
+    name = _AGENT_FOR_ALL if architecture else _AGENT_ARCHIVE
+    archive = _ROOT / name
     if not archive.exists():
-        raise LabError(
-            f"the agent's image is not built: {archive}", hint=f"run: make {_AGENT_ARCHIVE}"
-        )
+        raise LabError(f"the agent's image is not built: {archive}", hint=f"run: make {name}")
     return archive
 
 
