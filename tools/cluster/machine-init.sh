@@ -2,7 +2,7 @@
 # The first process of a machine that is a node: what a container runtime and a kubelet
 # expect of a system, and then those two.  What they read is shared by the host.
 [ $$ = 1 ] || exit 1 # it ends by switching the machine off
-export PATH=/usr/sbin:/usr/bin HOME=/root
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
