@@ -17,7 +17,6 @@ MAX_COMMANDS = 256
 WAYS = 8
 WALKS_SHIFT = 49
 MAX_WALKS = 32768
-MAX_CPUS = 4096
 MAX_HIT = 4096
 MAX_EVENTS = 256
 MAX_STACK = 64
@@ -203,6 +202,29 @@ class Failed(ctypes.Structure):
     )
 
 
+class State(ctypes.Structure):
+    """`struct chaos_state`."""
+
+    _fields_ = (
+        ("deadline", ctypes.c_uint64),
+        ("tickets", ctypes.c_uint64),
+        ("last_event", ctypes.c_uint64),
+        ("learned", ctypes.c_uint64),
+        ("whole", ctypes.c_uint64),
+        ("phase", ctypes.c_uint64),
+        ("phases", ctypes.c_uint64),
+        ("described", ctypes.c_uint64),
+        ("cleanups", ctypes.c_uint64),
+        ("sparing", ctypes.c_uint64),
+        ("failed", Failed * 2),
+        ("busy", ctypes.c_uint32 * 4096),
+        ("cleaning", ctypes.c_uint32 * 1024),
+        ("sorts", ctypes.c_uint32 * 1024),
+        ("members", ctypes.c_uint8 * 4194304),
+        ("places", ctypes.c_uint8 * 4096),
+    )
+
+
 class HookCounts(ctypes.Structure):
     """`struct chaos_hook_counts`."""
 
@@ -223,31 +245,6 @@ class Counts(ctypes.Structure):
         ("entered", ctypes.c_uint64 * 16),
         ("matched", ctypes.c_uint64 * 16),
         ("near", ctypes.c_uint64 * 12),
-        ("apart", ctypes.c_uint64 * 8),
-    )
-
-
-class State(ctypes.Structure):
-    """`struct chaos_state`."""
-
-    _fields_ = (
-        ("deadline", ctypes.c_uint64),
-        ("tickets", ctypes.c_uint64),
-        ("last_event", ctypes.c_uint64),
-        ("learned", ctypes.c_uint64),
-        ("whole", ctypes.c_uint64),
-        ("phase", ctypes.c_uint64),
-        ("phases", ctypes.c_uint64),
-        ("described", ctypes.c_uint64),
-        ("cleanups", ctypes.c_uint64),
-        ("sparing", ctypes.c_uint64),
-        ("failed", Failed * 2),
-        ("busy", ctypes.c_uint32 * 4096),
-        ("cleaning", ctypes.c_uint32 * 1024),
-        ("sorts", ctypes.c_uint32 * 1024),
-        ("members", ctypes.c_uint8 * 4194304),
-        ("counts", Counts * 4096),
-        ("places", ctypes.c_uint8 * 4096),
     )
 
 
@@ -294,7 +291,6 @@ class Walk(ctypes.Structure):
     _fields_ = (
         ("task", ctypes.c_uint64),
         ("depth", ctypes.c_uint64),
-        ("stack", ctypes.c_uint64),
         ("chosen", ctypes.c_uint64),
         ("entry", ctypes.c_uint64),
         ("at", ctypes.c_uint64 * 16),

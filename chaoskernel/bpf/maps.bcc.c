@@ -7,6 +7,11 @@ static __always_inline struct chaos_state *memory_lookup(u32 *key)
 	return memory.lookup(key);
 }
 
+static __always_inline struct chaos_counts *counts_lookup(u32 *key)
+{
+	return counts.lookup(key);
+}
+
 static __always_inline u16 *cgroups_lookup(u64 *key)
 {
 	return cgroups.lookup(key);

@@ -6,9 +6,7 @@ import ctypes
 import itertools
 import mmap
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from chaoskernel.bpf import abi
@@ -17,7 +15,6 @@ from chaoskernel.errors import EngineError
 
 LISTED = 1
 
-_POSSIBLE = Path("/sys/devices/system/cpu/possible")
 WINDOW = 1 << 17
 """Bytes that are mapped at a time: the ids of most hosts, and a multiple of any page."""
 
@@ -84,18 +81,10 @@ class Table:
         )
 
 
-def _possible_cpus() -> int:
-    """Return how many numbers CPUs of this host may have; the last of its list is the highest."""
-    listed = _POSSIBLE.read_text(encoding="ascii").strip()
-    return min(int(re.split("[-,]", listed)[-1]) + 1, abi.MAX_CPUS)
-
-
-def in_memory(descriptor: int, kind: type[Any], offset: int = 0) -> Any:
-    """Return the value of a map, or a part of it, in memory that its programs have too."""
-    inside = offset % mmap.ALLOCATIONGRANULARITY
+def in_memory(descriptor: int, kind: type[Any]) -> Any:
+    """Return the value of a map, in memory that its programs have too."""
     # The structure keeps the mapping, and a mapping keeps its map: both go when it does.
-    mapping = mmap.mmap(descriptor, inside + ctypes.sizeof(kind), offset=offset - inside)
-    return kind.from_buffer(mapping, inside)
+    return kind.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(kind)))
 
 
 class Head(ctypes.Structure):
@@ -134,13 +123,11 @@ class State(NamedTuple):
     """The memory that a program and its owner see: `struct chaos_state`.
 
     :param members: by thread group.
-    :param counts: by CPU.
     :param places: by address.
     """
 
     head: Any
     members: Bytes
-    counts: Sequence[abi.Counts]
     places: Bytes
 
 
@@ -150,7 +137,6 @@ def state_in(descriptor: int) -> State:
     return State(
         in_memory(descriptor, Head),
         Bytes(descriptor, abi.State.members.offset, end),
-        in_memory(descriptor, abi.Counts * _possible_cpus(), abi.State.counts.offset),
         Bytes(descriptor, abi.State.places.offset, end),
     )
 
@@ -170,6 +156,7 @@ class ProgramTables:
         self._table = table
         self._cpus = cpus
         self._unlisted = 0
+        self._counts = table("counts", ctypes.c_uint32, abi.Counts * cpus)
         self._cgroups = table("cgroups", ctypes.c_uint64, ctypes.c_uint16)
 
     def set_deadline(self, until: int) -> None:
@@ -182,28 +169,31 @@ class ProgramTables:
 
     def counters(self) -> dict[str, int]:
         """Return the counters, summed over the CPUs."""
+        each = self._counts[0]
         return {
-            name: sum(cpu.counters[number] for cpu in self._state.counts)
+            name: sum(cpu.counters[number] for cpu in each)
             for number, name in enumerate(abi.COUNTERS)
         }
 
     def hook(self, number: int) -> dict[str, int]:
         """See `Witness.hook`."""
+        each = self._counts[0]
         return {
-            name: sum(getattr(cpu.hooks[number], name) for cpu in self._state.counts)
+            name: sum(getattr(cpu.hooks[number], name) for cpu in each)
             for name in abi.HOOK_COUNTERS
         }
 
     def frame(self, number: int) -> dict[str, int]:
         """See `Module.frame`."""
+        each = self._counts[0]
         return {
-            "entered": sum(cpu.entered[number] for cpu in self._state.counts),
-            "matched": sum(cpu.matched[number] for cpu in self._state.counts),
+            "entered": sum(cpu.entered[number] for cpu in each),
+            "matched": sum(cpu.matched[number] for cpu in each),
         }
 
     def calls_near(self, number: int) -> int:
         """See `Module.calls_near`."""
-        return sum(cpu.near[number] for cpu in self._state.counts)
+        return sum(cpu.near[number] for cpu in self._counts[0])
 
     def pod(self, number: int) -> int:
         """See `Module.pod`."""

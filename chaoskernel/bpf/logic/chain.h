@@ -11,14 +11,9 @@
 #endif
 
 /* An interrupt runs on a stack of its own, on behalf of nobody. */
-static __always_inline bool on_stack(struct task_struct *task, u64 stack, u64 position)
-{
-	return position - stack < stack_size_of(task);
-}
-
 static __always_inline bool on_own_stack(struct task_struct *task, u64 position)
 {
-	return on_stack(task, (u64)FIELD(task, stack), position);
+	return position - (u64)FIELD(task, stack) < stack_size_of(task);
 }
 
 static __always_inline bool drawn(void)
@@ -43,7 +38,6 @@ static __always_inline bool drawn(void)
 struct chaos_walk {
 	u64 task;	      /* address of the owner; 0 where there is none */
 	u64 depth;	      /* leading frames of the chain that are active, in order */
-	u64 stack;	      /* where the owner's begins */
 	u64 chosen;	      /* what was drawn when the outermost was entered */
 	u64 entry;	      /* see entry_of() */
 	u64 at[MAX_FRAMES];   /* position of each one's activation */
@@ -204,25 +198,27 @@ static __always_inline bool still_there(struct task_struct *task, struct chaos_w
 static __always_inline int follow(struct task_struct *task, u64 address, u64 position, u64 back,
 				  u32 named, u32 matched)
 {
-	struct chaos_walk *walk = *busy_of(address) ? walk_of(address) : NULL;
-	u64 depth = 0, stack = walk ? walk->stack : (u64)FIELD(task, stack);
 	struct chaos_counts *counts;
+	struct chaos_walk *walk = NULL;
+	u64 depth = 0;
 	u32 i;
 
-	if (!on_stack(task, stack, position))
+	if (!on_own_stack(task, position))
 		return 0;
 	counts = here();
+	if (!counts)
+		return 0;
 #pragma unroll
 	for (i = 0; i < MAX_FRAMES; i++)
 		if (named & (1U << i))
 			counts->entered[i]++;
+	if (*busy_of(address))
+		walk = walk_of(address);
 	if (walk) {
 		depth = in_place(walk, position, named) ? walk->depth : unwound(walk, position);
 	} else if (matched & 1) {
 		walk = claim_walk(address);
-		if (walk)
-			walk->stack = stack;
-		else
+		if (!walk)
 			count(COUNT_UNTRACKED);
 	}
 	if (!walk)
@@ -274,7 +270,7 @@ static __always_inline int leave_by(struct task_struct *task, u64 address, u64 p
 		return 0;
 	if (walk->at[(depth - 1) % MAX_FRAMES] == position)
 		set_depth(walk, address, depth - 1);
-	else if (on_stack(task, walk->stack, position))
+	else if (on_own_stack(task, position))
 		set_depth(walk, address, unwound(walk, position + 1));
 	return 0;
 }

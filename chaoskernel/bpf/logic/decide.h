@@ -18,7 +18,7 @@ static __always_inline bool concerns(u64 id, const u64 *arguments, u32 hook)
 {
 	struct chaos_counts *counts = here();
 
-	if (!is_meant(arguments, hook))
+	if (!counts || !is_meant(arguments, hook))
 		return false;
 	if (listed_as(id >> 32) == CHAOS_WITNESS) {
 		counts->counters[COUNT_PROVOKED]++;
@@ -43,7 +43,7 @@ static __always_inline bool fails(void *ctx, const u64 *registers, u32 hook)
 	enum chaos_counter held;
 	u64 now;
 
-	if (switches.nr_frames > 0 && !on_own_stack(task, position))
+	if (!counts || (switches.nr_frames > 0 && !on_own_stack(task, position)))
 		return false;
 	if (!registers && !is_in_place(ctx, hook))
 		return false;

@@ -42,9 +42,12 @@ static __noinline bool overridden(struct pt_regs *ctx, u32 hook)
 /* What is known of a process that is listed need not be asked again. */
 static __always_inline bool concerns_trampoline(u64 *ctx, u32 membership, u32 hook)
 {
+	struct chaos_counts *counts;
+
 	if (membership != CHAOS_IN_SCOPE)
 		return concerns(bpf_get_current_pid_tgid(), ctx, hook);
-	return is_meant(ctx, hook) && reaches(here(), hook);
+	counts = here();
+	return counts && is_meant(ctx, hook) && reaches(counts, hook);
 }
 
 static __noinline int enter_any(u64 *ctx, u32 named)

@@ -6,10 +6,12 @@
 /* A function of its own: whoever is out of scope has few registers to save. */
 static __noinline void count_near(u32 which)
 {
-	if (which >= MAX_NEAR || !in_scope(bpf_get_current_pid_tgid() >> 32))
+	struct chaos_counts *counts = here();
+
+	if (!counts || which >= MAX_NEAR || !in_scope(bpf_get_current_pid_tgid() >> 32))
 		return;
 	if (*(volatile u64 *)&shared()->deadline)
-		here()->near[which]++;
+		counts->near[which]++;
 }
 
 #endif

@@ -22,20 +22,6 @@ enum chaos_membership {
 	CHAOS_BY_GROUP = 4,
 };
 
-/*
- * What is counted on this CPU: in the shared memory, for a look-up in a table takes twice as many
- * instructions.  CPUs beyond MAX_CPUS would share places, and lose counts.
- */
-static __always_inline struct chaos_counts *here(void)
-{
-	return &shared()->counts[bpf_get_smp_processor_id() % MAX_CPUS];
-}
-
-static __always_inline void count(enum chaos_counter which)
-{
-	here()->counters[which]++;
-}
-
 /* Ids in one hierarchy, with the number of the pod, or 0. */
 MAP(HASH, cgroups, u64, u16, MAX_CGROUPS);
 

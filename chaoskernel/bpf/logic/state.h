@@ -17,7 +17,6 @@ enum chaos_limit {
 	WAYS = 8,
 	WALKS_SHIFT = 49,
 	MAX_WALKS = (1 << (64 - WALKS_SHIFT)),
-	MAX_CPUS = 4096,
 	MAX_HIT = 4096,
 	MAX_EVENTS = 256,
 	MAX_STACK = 64,
@@ -191,23 +190,6 @@ struct chaos_failed {
 	u64 injected; /* of those */
 };
 
-struct chaos_hook_counts {
-	u64 reached;
-	u64 matched;
-	u64 injected; /* or would have been, in a dry run */
-	u64 provoked;
-};
-
-/* Of one CPU. */
-struct chaos_counts {
-	u64 counters[NR_COUNTERS];
-	struct chaos_hook_counts hooks[MAX_HOOKS];
-	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
-	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
-	u64 near[MAX_NEAR];	 /* system calls that are near the fault's, by tasks in scope */
-	u64 apart[8];		 /* so that no line of a cache is two CPUs' */
-};
-
 struct chaos_state {
 	u64 deadline;	/* CLOCK_BOOTTIME, ns; 0 until the fault is armed, and once it is not */
 	u64 tickets;	/* injections handed out; the one place where `times` is decided */
@@ -225,8 +207,39 @@ struct chaos_state {
 	u32 sorts[NR_SORTS]; /* what was met last of the sorts that share a place; see keeps_stack()
 			      */
 	u8 members[NR_IDS];  /* by thread group: enum chaos_membership */
-	struct chaos_counts counts[MAX_CPUS];
 	u8 places[NR_PLACES]; /* by address: 0 says for sure that none of them is listed */
 };
+
+struct chaos_hook_counts {
+	u64 reached;
+	u64 matched;
+	u64 injected; /* or would have been, in a dry run */
+	u64 provoked;
+};
+
+struct chaos_counts {
+	u64 counters[NR_COUNTERS];
+	struct chaos_hook_counts hooks[MAX_HOOKS];
+	u64 entered[MAX_FRAMES]; /* calls of a frame's function by tasks in scope */
+	u64 matched[MAX_FRAMES]; /* those that took its place in the chain */
+	u64 near[MAX_NEAR];	 /* system calls that are near the fault's, by tasks in scope */
+};
+
+MAP(PERCPU_ARRAY, counts, u32, struct chaos_counts, 1);
+
+static __always_inline struct chaos_counts *here(void)
+{
+	u32 zero = 0;
+
+	return find(counts, &zero);
+}
+
+static __always_inline void count(enum chaos_counter which)
+{
+	struct chaos_counts *counts = here();
+
+	if (counts)
+		counts->counters[which]++;
+}
 
 #endif

@@ -46,15 +46,6 @@ def test_a_process_is_listed_in_its_own_byte(memory: int, pid: int) -> None:
     assert not any((sum(program.busy), sum(program.places), program.deadline))
 
 
-def test_counts_of_a_cpu_are_its_own(memory: int) -> None:
-    counts = tables.state_in(memory).counts
-    counts[len(counts) - 1].near[2] = 5
-    program = seen(memory)
-    assert program.counts[len(counts) - 1].near[2] == 5
-    assert sum(sum(each.near) for each in program.counts) == 5
-    assert not any((sum(program.members), sum(program.places)))
-
-
 @pytest.mark.parametrize("place", [0, abi.NR_PLACES - 1])
 def test_the_last_table_ends_where_the_state_does(memory: int, place: int) -> None:
     tables.state_in(memory).places[place] = 1
