@@ -247,19 +247,12 @@ check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
 # The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
-# Then the hooks that no distribution has, on a kernel of the lab's own, which it builds.
-KERNEL_ARM64 := --arch arm64 --source 6.12 --config tests/kernels/arm64.config
 test-arm64: $(OBJECTS)
 	@tools/packages tools/lab/arm64.txt
-	@tools/packages tools/lab/packages.txt
-	@tools/packages tests/kernels/packages.txt
 	@$(BIN)/chaoskernel lab build --arch arm64
 	@$(BIN)/chaoskernel lab run --arch arm64 --timeout 7200 $(IN_LAB) -- \
 		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
 		tests/stock/test_hook_table.py
-	@$(BIN)/chaoskernel lab build $(KERNEL_ARM64)
-	@$(BIN)/chaoskernel lab run $(KERNEL_ARM64) --timeout 7200 $(IN_LAB) -- \
-		pytest -p no:cacheprovider --verbose tests/functional/test_hooks.py -k core
 
 # Some tests wait, so there are more processes than cores.
 check: $(OBJECTS)
