@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import functools
 import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from chaoskernel.bpf.bcc_text import Program, render
 from chaoskernel.bpf.placement import Attach, Entry, Layout, Placement, Span
@@ -39,12 +38,6 @@ from chaoskernel.kernel.addresses import without_addresses
 from chaoskernel.kernel.files import Place
 
 _ENTRY, _RETURN = 0, 1
-
-_CAUGHT: dict[int, int] = {}
-"""By what standard error was: where its output goes in the meantime.  Both are descriptors."""
-
-_AT_EXIT = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p)
-_LAST_WORDS_BYTES = 1 << 16
 _LISTS_DATA = "CONFIG_KALLSYMS_ALL lists it"
 
 
@@ -226,46 +219,22 @@ def _bcc_errors(what: str, program: Program | None = None) -> Iterator[None]:
 
     :param program: where the user's own C is in it, an error there is shown as such.
     """
-    with _caught() as caught:
-        try:
-            yield
-        except (Exception, SystemExit) as error:
-            caught.seek(0)
-            output = caught.read().decode(errors="replace")
-            raise _error(what, output, error, program) from error
-
-
-@contextlib.contextmanager
-def _caught() -> Iterator[BinaryIO]:
-    """Catch what is written to standard error.
-
-    LLVM ends the process on some errors, by exit(3): what it said then is passed on.
-    """
-    _pass_on_at_exit()
     # In memory: the disk may be full, or may be what fails.
     with os.fdopen(os.memfd_create("output"), "w+b") as caught:
         saved = os.dup(2)
         os.dup2(caught.fileno(), 2)
-        _CAUGHT[saved] = caught.fileno()
+        failure: BaseException | None = None
         try:
-            yield caught
+            yield
+        except (Exception, SystemExit) as error:
+            failure = error
         finally:
-            del _CAUGHT[saved]
             os.dup2(saved, 2)
             os.close(saved)
-
-
-@functools.cache
-def _pass_on_at_exit() -> object:
-    """Return what is called at exit: the cache keeps it alive."""
-    called = _AT_EXIT(_pass_on)
-    ctypes.CDLL(None).on_exit(called, None)
-    return called
-
-
-def _pass_on(_status: int, _argument: int | None) -> None:
-    for saved, caught in _CAUGHT.items():
-        os.write(saved, os.pread(caught, _LAST_WORDS_BYTES, 0))
+        if failure is not None:
+            caught.seek(0)
+            output = caught.read().decode(errors="replace")
+            raise _error(what, output, failure, program) from failure
 
 
 def _error(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -33,26 +31,6 @@ def test_a_compilers_error_is_shown_by_its_own_line() -> None:
     with pytest.raises(EngineError) as caught:
         written_and_raised(output, Exception("Failed to compile BPF module <text>"))
     assert str(caught.value) == ("the program does not compile: use of undeclared identifier 'x'")
-
-
-ENDED_BY_THE_LIBRARY = """
-import ctypes, os
-from chaoskernel.engine import bcc
-with bcc._bcc_errors("the program does not compile"):
-    os.write(2, b"LLVM ERROR: Unsupported atomic operations\\n")
-    ctypes.CDLL(None).exit(1)
-"""
-
-
-def test_what_a_library_says_before_it_ends_the_process_is_passed_on() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ENDED_BY_THE_LIBRARY],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (1, "LLVM ERROR: Unsupported atomic operations\n")
 
 
 PROGRAM = Program(
