@@ -121,12 +121,13 @@ def nodes(
             machines.append(undo.enter_context(machine))
         file = tmp_path_factory.mktemp("workload") / "workload.yaml"
         file.write_text(workloads())
-        kubectl("apply", "-f", "deploy/rbac.yaml", "-f", str(file))
-        for machine in machines:
+        for machine in machines:  # a pod of a node that is not known yet is collected
             machine.await_ready()
             progress.phase(f"{machine.name} is ready")
+        kubectl("apply", "-f", "deploy/rbac.yaml", "-f", str(file))
         for machine in machines:
             machine.await_(functools.partial(is_well, machine.name), RUNNING_SECONDS)
+            progress.phase(f"the pod on {machine.name} is well")
         yield
 
 
