@@ -90,18 +90,24 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 		return 0;                                                                       \
 	}
 
-HOOK(0)
-HOOK(1)
-HOOK(2)
-HOOK(3)
-HOOK(4)
-HOOK(5)
-HOOK(6)
-HOOK(7)
-HOOK(8)
-HOOK(9)
-HOOK(10)
-HOOK(11)
+/* An object with predicates is one fault's: it has the programs of that fault alone. */
+#ifndef HOOKS
+#define HOOKS    \
+	HOOK(0)  \
+	HOOK(1)  \
+	HOOK(2)  \
+	HOOK(3)  \
+	HOOK(4)  \
+	HOOK(5)  \
+	HOOK(6)  \
+	HOOK(7)  \
+	HOOK(8)  \
+	HOOK(9)  \
+	HOOK(10) \
+	HOOK(11)
+#endif
+
+HOOKS
 
 /*
  * Where a path leads: the agent, as a witness, asks for the attributes of a file that it has
@@ -183,22 +189,27 @@ static __noinline int left(u64 *ctx)
 		return 0;                                                            \
 	}
 
-FRAME(0)
-FRAME(1)
-FRAME(2)
-FRAME(3)
-FRAME(4)
-FRAME(5)
-FRAME(6)
-FRAME(7)
-FRAME(8)
-FRAME(9)
-FRAME(10)
-FRAME(11)
-FRAME(12)
-FRAME(13)
-FRAME(14)
-FRAME(15)
+#ifndef FRAMES
+#define FRAMES    \
+	FRAME(0)  \
+	FRAME(1)  \
+	FRAME(2)  \
+	FRAME(3)  \
+	FRAME(4)  \
+	FRAME(5)  \
+	FRAME(6)  \
+	FRAME(7)  \
+	FRAME(8)  \
+	FRAME(9)  \
+	FRAME(10) \
+	FRAME(11) \
+	FRAME(12) \
+	FRAME(13) \
+	FRAME(14) \
+	FRAME(15)
+#endif
+
+FRAMES
 
 /*
  * What must not fail is entered, and returns.  A return that is not seen costs walks of stacks

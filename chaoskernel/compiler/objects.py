@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel import process, scratch
+from chaoskernel.bpf import abi
 from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.assignment import Assignment
@@ -143,6 +144,9 @@ def source(fault: Fault) -> str:
     own = fault.hooks[0].parameters
     return "\n".join(
         [
+            # Its own programs alone: a Job carries the object, and has little room.
+            _programs("FRAME", len(fault.callchain)),
+            _programs("HOOK", abi.MAX_HOOKS if fault.stand_in else len(fault.hooks)),
             _function("hook_matches", own, fault.predicate or "1", ""),
             *(
                 _function(
@@ -157,6 +161,11 @@ def source(fault: Fault) -> str:
             f"{{\n\tu32 matched = named;\n\n{tests}\treturn matched;\n}}\n",
         ]
     )
+
+
+def _programs(macro: str, number: int) -> str:
+    """Return what inject.bpf.c has instead of all programs of a sort."""
+    return f"#define {macro}S " + " ".join(f"{macro}({n})" for n in range(number)) + "\n"
 
 
 def _function(name: str, parameters: str, test: str, at: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import platform
 import re
 from pathlib import Path
 
 import pytest
 
+from chaoskernel.bpf import abi
 from chaoskernel.compiler import clang, objects
 from chaoskernel.errors import InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault import syntax
@@ -18,6 +20,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import EngineName, Fault
 from chaoskernel.fault.where import Where
+from chaoskernel.k8s.job import _MAX_FAULT_BYTES
 
 LOOK_UP = "struct dentry *parent, const struct qstr *name"
 
@@ -97,6 +100,27 @@ def test_an_object_travels_in_the_document() -> None:
     given = objects.assigned(look_up('STRNCMP(name->name, "bananas", 7)'))
     assert unpacked(given.object).startswith(b"\x7fELF")
     assert Assignment.from_json(given.to_json()) == given
+
+
+@pytest.mark.slow
+@with_types
+@pytest.mark.parametrize("frames", [1, 8])
+def test_an_object_leaves_room_in_a_job(frames: int) -> None:
+    """The largest variable of a process is the limit; the rest is for the pods of a node."""
+    chain = [
+        {"funcname": f"f{n}", "predicate": f"a == {n}", "parameters": "int a"}
+        for n in range(frames)
+    ]
+    fault = dataclasses.replace(look_up("", engine=EngineName.CORE), callchain=syntax.frames(chain))
+    assert len(json.dumps(objects.assigned(fault).to_json())) < _MAX_FAULT_BYTES - 10_000
+
+
+def test_an_object_has_the_programs_of_its_fault_alone() -> None:
+    text = objects.source(look_up("parent != 0"))
+    assert "#define FRAMES FRAME(0) FRAME(1)\n" in text
+    assert "#define HOOKS HOOK(0)\n" in text
+    both = objects.source(dataclasses.replace(look_up("parent != 0"), stand_in=True))
+    assert f"HOOK({abi.MAX_HOOKS - 1})" in both
 
 
 @pytest.mark.slow
