@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel import process, scratch
-from chaoskernel.bpf import abi
 from chaoskernel.compiler import clang
 from chaoskernel.errors import EngineError, InvalidFault, MissingTool, UnsupportedKernel
 from chaoskernel.fault.assignment import Assignment
@@ -146,7 +145,8 @@ def source(fault: Fault) -> str:
         [
             # Its own programs alone: a Job carries the object, and has little room.
             _programs("FRAME", len(fault.callchain)),
-            _programs("HOOK", abi.MAX_HOOKS if fault.stand_in else len(fault.hooks)),
+            # What stands in may have more hooks.
+            *([] if fault.stand_in else [_programs("HOOK", len(fault.hooks))]),
             _function("hook_matches", own, fault.predicate or "1", ""),
             *(
                 _function(
