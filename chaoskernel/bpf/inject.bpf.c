@@ -46,7 +46,23 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
  * instruction on that way counts: the context lies on the stack, for a register would have to
  * be saved and restored, and the byte is what is returned, for the compiler would make another
  * zero if it knew what the jump tells.
+ *
+ * Returns what was found where that is 0, and else `more`, which has the context as `kept`.
  */
+#define RETURN_IF_ZERO(found, more)                                   \
+	u64 *volatile kept = ctx;                                     \
+	long known = found;                                           \
+                                                                      \
+	asm goto("if %0 != 0 goto %l[rest]" : : "r"(known) : : rest); \
+	return known;                                                 \
+	rest:                                                         \
+	return more
+
+static __always_inline u8 own_membership(void)
+{
+	return *membership_of(bpf_get_current_task_btf()->tgid);
+}
+
 #define HOOK(n)                                                                                 \
 	static __noinline long modified_##n(u64 *ctx, u32 membership)                           \
 	{                                                                                       \
@@ -58,13 +74,7 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 	SEC("fmod_ret")                                                                         \
 	long hook_fmod_ret_##n(u64 *ctx)                                                        \
 	{                                                                                       \
-		u64 *volatile kept = ctx;                                                       \
-		long membership = *membership_of(bpf_get_current_task_btf()->tgid);             \
-                                                                                                \
-		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known);            \
-		return membership;                                                              \
-	known:                                                                                  \
-		return modified_##n(kept, membership);                                          \
+		RETURN_IF_ZERO(own_membership(), modified_##n(kept, known));                    \
 	}                                                                                       \
                                                                                                 \
 	SEC("fmod_ret")                                                                         \
@@ -77,7 +87,7 @@ static __always_inline u32 frames_matched(const u64 *arguments, u32 named)
 	SEC("kprobe")                                                                           \
 	int hook_kprobe_##n(struct pt_regs *ctx)                                                \
 	{                                                                                       \
-		if (*membership_of(bpf_get_current_task_btf()->tgid) && overridden(ctx, n))     \
+		if (own_membership() && overridden(ctx, n))                                     \
 			bpf_override_return(ctx, switches.hooks[n].value);                      \
 		return 0;                                                                       \
 	}                                                                                       \
@@ -135,58 +145,46 @@ static __noinline int left(u64 *ctx)
 	return leave_by(task, address, position_of(ctx, task, address));
 }
 
-#define FRAME(n)                                                                     \
-	static __noinline int entered_##n(u64 *ctx, u32 membership)                  \
-	{                                                                            \
-		return enter_by_fentry(ctx, membership, n);                          \
-	}                                                                            \
-                                                                                     \
-	SEC("fentry")                                                                \
-	long enter_fentry_##n(u64 *ctx)                                              \
-	{                                                                            \
-		u64 *volatile kept = ctx;                                            \
-		long membership = *membership_of(bpf_get_current_task_btf()->tgid);  \
-                                                                                     \
-		asm goto("if %0 != 0 goto %l[known]" : : "r"(membership) : : known); \
-		return membership;                                                   \
-	known:                                                                       \
-		return entered_##n(kept, membership);                                \
-	}                                                                            \
-                                                                                     \
-	SEC("fentry")                                                                \
-	int wide_enter_fentry_##n(u64 *ctx)                                          \
-	{                                                                            \
-		return entered_##n(ctx, 0);                                          \
-	}                                                                            \
-                                                                                     \
-	SEC("fexit")                                                                 \
-	long leave_fexit_##n(u64 *ctx)                                               \
-	{                                                                            \
-		u64 *volatile kept = ctx;                                            \
-		long busy = *busy_of(bpf_get_current_task());                        \
-                                                                                     \
-		asm goto("if %0 != 0 goto %l[known]" : : "r"(busy) : : known);       \
-		return busy;                                                         \
-	known:                                                                       \
-		return left(kept);                                                   \
-	}                                                                            \
-                                                                                     \
-	SEC("kprobe")                                                                \
-	int enter_kprobe_##n(struct pt_regs *ctx)                                    \
-	{                                                                            \
-		u64 id = bpf_get_current_pid_tgid();                                 \
-                                                                                     \
-		if (may_be_in_scope(id >> 32))                                       \
-			enter_by_kprobe(ctx, id, switches.named[n]);                 \
-		return 0;                                                            \
-	}                                                                            \
-                                                                                     \
-	SEC("kretprobe")                                                             \
-	int leave_kretprobe_##n(struct pt_regs *ctx)                                 \
-	{                                                                            \
-		if (*busy_of(bpf_get_current_task()))                                \
-			leave(RETURN_POSITION(ctx));                                 \
-		return 0;                                                            \
+#define FRAME(n)                                                              \
+	static __noinline int entered_##n(u64 *ctx, u32 membership)           \
+	{                                                                     \
+		return enter_by_fentry(ctx, membership, n);                   \
+	}                                                                     \
+                                                                              \
+	SEC("fentry")                                                         \
+	long enter_fentry_##n(u64 *ctx)                                       \
+	{                                                                     \
+		RETURN_IF_ZERO(own_membership(), entered_##n(kept, known));   \
+	}                                                                     \
+                                                                              \
+	SEC("fentry")                                                         \
+	int wide_enter_fentry_##n(u64 *ctx)                                   \
+	{                                                                     \
+		return entered_##n(ctx, 0);                                   \
+	}                                                                     \
+                                                                              \
+	SEC("fexit")                                                          \
+	long leave_fexit_##n(u64 *ctx)                                        \
+	{                                                                     \
+		RETURN_IF_ZERO(*busy_of(bpf_get_current_task()), left(kept)); \
+	}                                                                     \
+                                                                              \
+	SEC("kprobe")                                                         \
+	int enter_kprobe_##n(struct pt_regs *ctx)                             \
+	{                                                                     \
+		u64 id = bpf_get_current_pid_tgid();                          \
+                                                                              \
+		if (may_be_in_scope(id >> 32))                                \
+			enter_by_kprobe(ctx, id, switches.named[n]);          \
+		return 0;                                                     \
+	}                                                                     \
+                                                                              \
+	SEC("kretprobe")                                                      \
+	int leave_kretprobe_##n(struct pt_regs *ctx)                          \
+	{                                                                     \
+		if (*busy_of(bpf_get_current_task()))                         \
+			leave(RETURN_POSITION(ctx));                          \
+		return 0;                                                     \
 	}
 
 #ifndef FRAMES
