@@ -93,8 +93,11 @@ def test_every_counter_is_counted_somewhere() -> None:
 
 def test_the_object_has_every_entry_point_that_a_fault_may_need() -> None:
     made = {t["name"] for t in types() if t["kind"] == "FUNC"}
-    assert len(re.findall(r"(?m)^FRAME\(\d+\)$", text.core())) == len(abi.Switches().named)
-    assert len(re.findall(r"(?m)^HOOK\(\d+\)$", text.core())) == abi.MAX_HOOKS >= hooks.MAX_HOOKS
+    of_frames, of_hooks = (
+        re.findall(rf"(?m)^\t{macro}\(\d+\)(?: *\\)?$", text.core()) for macro in ("FRAME", "HOOK")
+    )
+    assert len(of_frames) == len(abi.Switches().named)
+    assert len(of_hooks) == abi.MAX_HOOKS >= hooks.MAX_HOOKS
     scope = Scope(commands=("x",), cgroups=("/x",))
     for mechanism in (Mechanism.FMOD_RET, Mechanism.KPROBE):
         frames = tuple(Probe(f"f{n}", mechanism) for n in range(16))
