@@ -67,6 +67,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from chaoskernel import errors
+from chaoskernel.fault.checks import check_levels
 from chaoskernel.lazy import Lazy
 
 if TYPE_CHECKING:
@@ -133,7 +134,10 @@ def decode(line: str, *, longest: int = MAX_LINE) -> dict[str, Any]:
         raise errors.AgentError(f"this is not a message of the agent's: {line[:_SHOWN]!r}")
     if _may_have_halves(line):
         return {_text(key, 0): _text(value, MAX_DEPTH - 1) for key, value in document.items()}
-    _check_depth(document, MAX_DEPTH)
+    try:
+        check_levels(document, MAX_DEPTH)
+    except RecursionError:
+        raise errors.AgentError(_TOO_DEEP) from None
     return document
 
 
@@ -180,18 +184,6 @@ def _may_have_halves(line: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def _check_depth(value: dict[str, Any] | list[Any], depth: int) -> None:
-    """Check how many levels a JSON value has.
-
-    :raises AgentError: it has more than `depth`.
-    """
-    if not depth:
-        raise errors.AgentError(_TOO_DEEP)
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, dict | list):
-            _check_depth(item, depth - 1)
 
 
 def _text(value: Any, depth: int) -> Any:

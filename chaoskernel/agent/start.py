@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 
 from chaoskernel import lazy
 
@@ -16,22 +17,22 @@ UNUSED = ("inspect", "ipaddress")
 
 def main(owner: int, document: str = "") -> int:
     """See chaoskernel.agent.main."""
-    _prepare()
-    from chaoskernel.agent.main import main as serve  # noqa: PLC0415 - now it costs less
-
-    gc.enable()
-    return serve(owner, document)
+    return _imported()(owner, document)
 
 
 def main_on_a_node() -> int:
     """Serve the fault that is in the environment."""
-    _prepare()
-    from chaoskernel.fault.assignment import FAULT_VARIABLE  # noqa: PLC0415 - see above
+    serve = _imported()
+    from chaoskernel.fault.assignment import FAULT_VARIABLE  # noqa: PLC0415 - there by now
 
-    return main(0, os.environ.get(FAULT_VARIABLE, ""))
+    return serve(0, os.environ.get(FAULT_VARIABLE, ""))
 
 
-def _prepare() -> None:
+def _imported() -> Callable[[int, str], int]:
     gc.disable()  # what is imported stays
     for name in UNUSED:
         lazy.defer(name)
+    from chaoskernel.agent.main import main as serve  # noqa: PLC0415 - now it costs less
+
+    gc.enable()
+    return serve

@@ -13,6 +13,7 @@ from typing import Any
 
 from chaoskernel.agent.reports import KEPT
 from chaoskernel.fault.checks import is_int
+from chaoskernel.moment import iso
 
 MOST = 600
 """How many points there are of a fault; of a shorter one there is one a second."""
@@ -129,7 +130,7 @@ class Series:
             for (pod, node), each in self._pods.items()
         ]
         return {
-            "from": datetime.datetime.fromtimestamp(begin, datetime.UTC).isoformat(),
+            "from": iso(begin),
             "columns": list(COLUMNS),
             "points": _rows(self._total, begin),
             **({"nodes": _parts(nodes, begin)} if nodes else {}),

@@ -124,12 +124,17 @@ def _vmlinux_h(types: bytes = b"") -> str:
 
     :param types: its BTF; empty for that of the running one.
     """
+    if not types:
+        return _dumped(_TYPES)
     with scratch.directory() as directory:
-        file = directory / "btf" if types else _TYPES
-        if types:
-            file.write_bytes(types)
-        dump = ["bpftool", "btf", "dump", "file", str(file), "format", "c"]
-        return process.run(dump, seconds=_SECONDS).stdout
+        file = directory / "btf"
+        file.write_bytes(types)
+        return _dumped(file)
+
+
+def _dumped(types: Path) -> str:
+    command = ["bpftool", "btf", "dump", "file", str(types), "format", "c"]
+    return process.run(command, seconds=_SECONDS).stdout
 
 
 def source(fault: Fault) -> str:

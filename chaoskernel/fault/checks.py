@@ -120,7 +120,7 @@ def document(key: str, text: str) -> Any:
         raise InvalidFault(key, shown, allowed)
     try:
         found = json.loads(text)
-        _check_levels(found)
+        check_levels(found, MAX_LEVELS)
     except RecursionError:
         allowed = f"a document of up to {MAX_LEVELS} levels in each other"
         raise InvalidFault(key, text[:60], allowed, hint="a fault has 5") from None
@@ -130,19 +130,18 @@ def document(key: str, text: str) -> Any:
     return found
 
 
-def _check_levels(found: Any) -> None:
+def check_levels(found: Any, most: int) -> None:
     """Check how deep a document is, as the reader does whose own limit is much higher.
 
-    :raises RecursionError: it has too many levels.
+    :raises RecursionError: it has more levels of lists and objects.
     """
-    waiting = [(found, 1)]
+    waiting = [(found, 1)] if isinstance(found, dict | list) else []
     while waiting:
         value, level = waiting.pop()
-        if isinstance(value, dict | list):
-            if level > MAX_LEVELS:
-                raise RecursionError
-            inner = value.values() if isinstance(value, dict) else value
-            waiting.extend((each, level + 1) for each in inner)
+        if level > most:
+            raise RecursionError
+        inner = value.values() if isinstance(value, dict) else value
+        waiting.extend((each, level + 1) for each in inner if isinstance(each, dict | list))
 
 
 def packed(image: bytes) -> str:
@@ -155,10 +154,7 @@ def unpacked(text: Any) -> bytes:
 
     :raises ValueError: the text is something else.
     """
-    image = _unpacked(text, MAX_OBJECT)
-    if not image.startswith(_ELF):
-        raise ValueError("an object file")
-    return image
+    return _unpacked(text, MAX_OBJECT, (_ELF,), "an object file")
 
 
 def unpacked_types(text: Any) -> bytes:
@@ -166,13 +162,10 @@ def unpacked_types(text: Any) -> bytes:
 
     :raises ValueError: the text is something else.
     """
-    types = _unpacked(text, MAX_TYPES)
-    if not types.startswith(_BTF):
-        raise ValueError("the types of a kernel")
-    return types
+    return _unpacked(text, MAX_TYPES, _BTF, "the types of a kernel")
 
 
-def _unpacked(text: Any, most: int) -> bytes:
+def _unpacked(text: Any, most: int, beginnings: tuple[bytes, ...], what: str) -> bytes:
     if not isinstance(text, str):
         raise ValueError("text")
     unpack = zlib.decompressobj()
@@ -182,6 +175,8 @@ def _unpacked(text: Any, most: int) -> bytes:
         raise ValueError(str(error)) from error
     if not unpack.eof:
         raise ValueError("a whole text")
+    if not content.startswith(beginnings):
+        raise ValueError(what)
     return content
 
 
