@@ -17,7 +17,7 @@ _PF_KTHREAD = 0x00200000
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 """Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h)."""
 _STAT_BYTES = 4096
-"""More than `stat` has: 52 numbers and a command."""
+"""Of one read: more than `stat` has, which is 52 numbers and a command."""
 
 _FIELDS = 20
 """Fields of `stat` behind the command, up to the start time."""
@@ -164,9 +164,11 @@ def _read(stat: str, pid: int) -> Process | None:
     try:
         descriptor = os.open(stat, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            text = os.read(descriptor, _STAT_BYTES)
+            parts = [os.read(descriptor, _STAT_BYTES)]
+            while len(parts[-1]) == _STAT_BYTES:
+                parts.append(os.read(descriptor, _STAT_BYTES))
         finally:
             os.close(descriptor)
     except OSError:
         return None  # it ended in the meantime
-    return parsed(pid, text.decode(errors="replace"))
+    return parsed(pid, b"".join(parts).decode(errors="replace"))

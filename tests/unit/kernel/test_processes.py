@@ -43,6 +43,18 @@ def test_a_snapshot_reads_commands_with_spaces_and_parentheses(tmp_path: Path) -
     }
 
 
+def test_the_stat_of_a_process_is_read_to_its_end(tmp_path: Path) -> None:
+    for pid, length in enumerate((4000, 4096, 9000, 100_000), start=7):
+        write_stat(tmp_path, pid, "x" * length, 1, 0, pid)
+    found = processes.snapshot(tmp_path)
+    assert {pid: found[pid].started for pid in found} == {
+        7: 7,
+        8: 8,
+        9: 9,
+        10: 10,
+    }
+
+
 def test_descendants_of_every_generation_are_found_and_nobody_else() -> None:
     running = tree((1, 0), (10, 1), (11, 10), (12, 11), (13, 11), (20, 1), (21, 20))
     assert processes.with_descendants([10], running) == {10, 11, 12, 13}
