@@ -20,7 +20,7 @@ STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
-.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-explore bench-scale bench-work study check fuzz lab lab-without-btf image image-slim packages format clean root \
+.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-arm64 bench-explore bench-scale bench-work study check fuzz lab lab-without-btf image image-slim packages format clean root \
 	test test-agent test-arm64 test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-mixed-nodes test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
@@ -97,7 +97,8 @@ BCC_TESTS := tests/functional/test_hooks.py tests/functional/test_scope.py
 WITHOUT_BTF := --config tests/kernels/without-btf.config
 # These boot machines themselves.
 ON_THE_HOST := tests/e2e/test_lab.py tests/e2e/test_explore_lab.py tests/e2e/test_cluster.py \
-	tests/e2e/test_stock_node.py tests/e2e/test_mixed_nodes.py tests/e2e/test_first_experiment.py
+	tests/e2e/test_stock_node.py tests/e2e/test_mixed_nodes.py tests/e2e/test_first_experiment.py \
+	tests/e2e/test_arm64.py
 
 # What reaches a program of the C that users write: a hundred thousand hostile texts, compiled.
 test-injection: $(OBJECTS)
@@ -181,6 +182,14 @@ ready-for-cluster: root $(READY)
 bench: lab build/.bench
 	@$(BIN)/python -m benchmarks --repeat 2 --figures $(FIGURES) --text docs/performance.md
 
+# On arm64: two boots of a few minutes, of the lab's own kernel, which is built, and of Debian's.
+bench-arm64: build/.bench
+	@tools/packages tools/lab/packages.txt
+	@tools/packages tools/lab/arm64.txt
+	@tools/packages benchmarks/arm64.txt
+	@$(BIN)/python -m benchmarks --only arm64 --only arm64-place --figures $(FIGURES) \
+		--text docs/performance.md
+
 # Programs in their work, in four minutes: the other figures stay as they are.
 bench-work: lab build/.bench
 	@$(BIN)/python -m benchmarks --only work --figures $(FIGURES) --text docs/performance.md
@@ -212,7 +221,7 @@ lab-without-btf: $(OBJECTS)
 # The wheel and the source distribution, built from a clone and installed; a minute or two.
 test-packaging: $(READY)
 	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging \
-		--ignore tests/packaging/test_images.py
+		--ignore tests/packaging/test_images.py --ignore tests/packaging/test_arm64.py
 
 test-core:
 	@$(BIN)/chaoskernel lab run --timeout 2400 $(IN_LAB) -- \
@@ -246,10 +255,12 @@ test-newest: $(OBJECTS)
 check test-slow: export PYTHONDONTWRITEBYTECODE :=
 check test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 
-# The hooks and named faults on Debian's arm64 kernel, emulated; it makes a root for the guest.
+# On Debian's arm64 kernel, emulated: the wheel, the hooks and the named faults.  It makes a root
+# for the guest.
 test-arm64: $(OBJECTS)
 	@tools/packages tools/lab/arm64.txt
 	@$(BIN)/chaoskernel lab build --arch arm64
+	@$(BIN)/pytest -q -p no:cacheprovider tests/packaging/test_arm64.py tests/e2e/test_arm64.py
 	@$(BIN)/chaoskernel lab run --arch arm64 --timeout 7200 $(IN_LAB) -- \
 		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
 		tests/stock/test_hook_table.py

@@ -23,16 +23,29 @@ from chaoskernel.lab.progress import Lines
 from chaoskernel.lab.stock import DEFAULT_PACKAGE
 
 ROOT = HERE.parent
+ARM64 = ("arm64", "arm64-place")
 PARTS = ("cost", "frames", "growth", "threads", "start", "work", "place")
-ON_STOCK = ("place",)
-"""Those that need security hooks, which the lab's own kernel lacks."""
 
-_LAB, _STOCK = Wanted(), Wanted(packages=(DEFAULT_PACKAGE,))
+_LAB = Wanted()
+_STOCK = Wanted(packages=(DEFAULT_PACKAGE,))
+"""What has security hooks, which the lab's own kernel lacks."""
+
+_ELSEWHERE = {
+    "place": _STOCK,
+    "arm64": Wanted(
+        version="6.12",
+        options=(ROOT / "tests/kernels/arm64.config").read_text(encoding="utf-8"),
+        architecture="arm64",
+    ),
+    "arm64-place": Wanted(architecture="arm64"),
+}
+"""The kernels of those parts that the lab's does not serve; those of arm64 are measured when
+they are named."""
 
 
 @click.command()
 @click.option("--short", is_flag=True, help="Only what tells whether the ratios are as they were.")
-@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Parts of it.")
+@click.option("--only", multiple=True, type=click.Choice([*PARTS, *ARM64]), help="Parts of it.")
 @click.option("--repeat", default=1, help="How often to boot and measure all of it.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Where to write facts and plots.")
 @click.option("--text", type=click.Path(path_type=Path), help="Whose tables to write anew.")
@@ -47,15 +60,13 @@ def main(
 ) -> None:
     """Measure in an emulated machine what an injection costs; figures are instructions."""
     progress = Console(stderr=True)
-    parts = ["short"] if short else [part for part in PARTS if not only or part in only]
-    kinds = (
-        (_LAB, [part for part in parts if part not in ON_STOCK]),
-        (_STOCK, [part for part in parts if part in ON_STOCK]),
-    )
+    parts = ["short"] if short else [part for part in (*PARTS, *ARM64) if part in (only or PARTS)]
+    kinds: dict[Wanted, list[str]] = {}
+    for part in parts:
+        kinds.setdefault(_ELSEWHERE.get(part, _LAB), []).append(part)
     facts = report.merged(
         fact
-        for wanted, some in kinds
-        if some
+        for wanted, some in kinds.items()
         for machine in [_machine(progress, wanted)]
         for boot in range(1, repeat + 1)
         for fact in _measured(machine, some, progress, f"boot {boot} of {repeat}")
@@ -66,7 +77,7 @@ def main(
         Console().print(*report.tables(facts))
     if figures:
         figures.mkdir(parents=True, exist_ok=True)
-        facts = report.renewed(_known(figures), facts) if only else facts
+        facts = report.renewed(_known(figures), facts)
         (figures / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         from benchmarks import plot  # noqa: PLC0415 - matplotlib is of the extra `bench` alone
 

@@ -76,6 +76,10 @@ def _place(facts: Facts) -> str:
     return _table(rows(facts, "place"))
 
 
+def _arm64(facts: Facts) -> str:
+    return "\n".join(_table(rows(facts, group)) for group in ("arm64", "arm64-place"))
+
+
 def _place_targets(facts: Facts) -> str:
     return _table([("target", "measured", ""), *_each_place_target(facts)])
 
@@ -180,6 +184,7 @@ def _table(lines: list[tuple[str, ...]]) -> str:
 
 
 BLOCKS: Mapping[str, Callable[[Facts], str]] = {
+    "arm64": _arm64,
     "cost": _cost,
     "frames": _frames,
     "frames-targets": _frames_targets,

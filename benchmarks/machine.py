@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import platform
 import shutil
 import subprocess
 import threading
@@ -27,9 +28,10 @@ NS_PER_INSTRUCTION = 2
 """What -icount shift=1 says: the machine's clock is the number of its instructions."""
 
 _COMMAND_LINE = (
-    "console=ttyS0 quiet panic=-1 rdinit=/init random.trust_cpu=on "
+    "quiet panic=-1 rdinit=/init random.trust_cpu=on "
     "PYTHONHASHSEED=0"  # which Linux hands on to /init: there is no entropy yet to wait for
 )
+_CONSOLES = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
 _MARK = "@@"
 _PYTHON = Path("/usr/bin/python3")
 _PROGRAMS = (
@@ -53,6 +55,11 @@ class Machine:
 
     kernel: Kernel
     image: Path
+
+    @property
+    def name(self) -> str:
+        """What `uname -m` says in it."""
+        return machine_of(self.kernel)
 
     def run(self, words: Sequence[str], *, seconds: float = 3600) -> Iterator[dict[str, Any]]:
         """Boot, and yield what the guest says while it measures what it was asked to.
@@ -78,17 +85,27 @@ class Machine:
                     return
                 if mark:
                     yield fact
-        raise CommandFailed(["qemu-system-x86_64"], qemu.returncode, f"see {console}")
+        raise CommandFailed([f"qemu-system-{self.name}"], qemu.returncode, f"see {console}")
 
     def _command(self, words: Sequence[str]) -> list[str]:
         asked = " ".join(f"bench.{word}" for word in words)
         return [
-            *("qemu-system-x86_64", "-nodefaults", "-nographic", "-no-reboot"),
+            *(f"qemu-system-{self.name}", "-nodefaults", "-nographic", "-no-reboot"),
             *("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"),
-            *("-cpu", "max", "-smp", "1", "-m", "3G"),
+            *(*self._hardware(), "-smp", "1", "-m", "3G"),
             *("-kernel", str(self.kernel.image), "-initrd", str(self.image)),
-            *("-serial", "stdio", "-append", f"{_COMMAND_LINE} {asked}"),
+            *("-serial", "stdio"),
+            *("-append", f"console={_CONSOLES[self.name]} {_COMMAND_LINE} {asked}"),
         ]
+
+    def _hardware(self) -> tuple[str, ...]:
+        other = self.kernel.architecture
+        return ("-machine", "virt", *other.processor) if other else ("-cpu", "max")
+
+
+def machine_of(kernel: Kernel) -> str:
+    """Return what `uname -m` says under a kernel."""
+    return kernel.architecture.machine if kernel.architecture else platform.machine()
 
 
 @contextlib.contextmanager
@@ -119,22 +136,21 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     :param directory: where it is made; emptied before.
     :param predicate: the fault with a predicate, as JSON, with its object.
     """
-    root = directory / "root"
+    root, machine = directory / "root", machine_of(kernel)
     shutil.rmtree(directory, ignore_errors=True)
     bench = root / "bench"
     bench.mkdir(parents=True)
     shutil.copytree(PACKAGE, bench / "chaoskernel", ignore=_SKIPPED)
     (bench / "predicate.json").write_text(predicate, encoding="utf-8")
-    compile_object(bench / "peers.bpf.o", source=HERE / "guest" / "peers.bpf.c")
-    job = ["gcc", "-O2", "-static", "-pthread", str(HERE / "guest" / "job.c")]
-    process.run([*job, "-o", str(bench / "job")], seconds=60)
-    _add_python(root)
-    _add_headers(root, kernel)
+    compile_object(bench / "peers.bpf.o", source=HERE / "guest" / "peers.bpf.c", machine=machine)
+    job = ["-O2", "-static", "-pthread", str(HERE / "guest" / "job.c"), "-o", str(bench / "job")]
+    process.run([f"{machine}-linux-gnu-gcc", *job], seconds=60)
+    _add_python(root, kernel.root or programs.HOST, machine)
+    if not kernel.root:
+        _add_peers(root, kernel)
     shutil.copytree(HERE, bench / "benchmarks", ignore=_SKIPPED)
     # As an installation has it: what is imported is compiled already.
     process.run([str(_PYTHON), "-m", "compileall", "-q", str(bench)], seconds=120)
-    for program in map(Path, _PROGRAMS):
-        programs.add(root, program)
     init = root / "init"
     main = (HERE / "guest" / "main.py").read_text(encoding="utf-8")
     init.write_text(f"#!{_PYTHON}\n{main}", encoding="utf-8")
@@ -146,21 +162,31 @@ def make_image(directory: Path, kernel: Kernel, predicate: str) -> Path:
     return image
 
 
-def _add_python(root: Path) -> None:
-    """Add the distribution's Python, with the bindings that it has."""
-    programs.add(root, _PYTHON)
-    library = Path(f"/usr/lib/{_PYTHON.resolve().name}")
-    shutil.copytree(library, root / library.relative_to("/"), ignore=_SKIPPED, symlinks=True)
+def _add_python(root: Path, source: Path, machine: str) -> None:
+    """Add a distribution's Python, with libbpf.
+
+    :param source: the root that the distribution is installed in.
+    """
+    programs.add(root, _PYTHON, source)
+    library = Path("/usr/lib", (source / _PYTHON.relative_to("/")).resolve().name)
+    here = source / library.relative_to("/")
+    shutil.copytree(here, root / library.relative_to("/"), ignore=_SKIPPED, symlinks=True)
+    programs.add(root, _libraries(machine) / "libbpf.so.1", source)
+    for module in (here / "lib-dynload").glob("*.so"):
+        programs.add_libraries(root, library / "lib-dynload" / module.name, source)
+
+
+def _libraries(machine: str) -> Path:
+    return Path(f"/usr/lib/{machine}-linux-gnu")
+
+
+def _add_peers(root: Path, kernel: Kernel) -> None:
+    """Add BCC with what it compiles with, bpftrace, and the programs of the jobs."""
     packages = Path("/usr/lib/python3/dist-packages/bcc")
     shutil.copytree(packages, root / packages.relative_to("/"), ignore=_SKIPPED)
-    libraries = Path("/usr/lib/x86_64-linux-gnu")
-    for name in ("libbpf.so.1", "libbcc.so.0", "librt.so.1"):
-        programs.add(root, libraries / name)
-    for module in (library / "lib-dynload").glob("*.so"):
-        programs.add_libraries(root, module)
-
-
-def _add_headers(root: Path, kernel: Kernel) -> None:
-    """Add what BCC compiles with."""
+    for name in ("libbcc.so.0", "librt.so.1"):
+        programs.add(root, _libraries(machine_of(kernel)) / name)
+    for program in map(Path, _PROGRAMS):
+        programs.add(root, program)
     if kernel.headers:
         shutil.copytree(kernel.headers, root / f"lib/modules/{kernel.release}/build")

@@ -43,7 +43,7 @@ EXPECTED = (
 )
 """Those that a short run looks at."""
 
-COMPARED = ("cost", "frames", "place")
+COMPARED = ("cost", "frames", "place", "arm64", "arm64-place")
 """Groups whose costs are compared with a floor's."""
 
 _FLOORS = "times the floor"
@@ -100,10 +100,13 @@ def of(facts: Facts, group: str) -> list[Mapping[str, Any]]:
 
 def rows(facts: Facts, group: str) -> list[tuple[str, ...]]:
     """Return a group as a table: its head, then a row for each fact."""
+    compared = ("instructions", "added", _FLOORS)
     head = {
-        "cost": ("attached to should_failslab", "instructions", "added", _FLOORS),
-        "frames": ("attached to frames and should_failslab", "instructions", "added", _FLOORS),
-        "place": ("attached to security_file_permission", "instructions", "added", _FLOORS),
+        "cost": ("attached to should_failslab", *compared),
+        "frames": ("attached to frames and should_failslab", *compared),
+        "place": ("attached to security_file_permission", *compared),
+        "arm64": ("on arm64, attached to should_failslab", *compared),
+        "arm64-place": ("on arm64, attached to security_file_permission", *compared),
         "start": ("from start to armed", "seconds", "peak memory"),
     }.get(group, (group, "instructions an iteration"))
     more = added(facts, group) if group in COMPARED else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ PATH = (
 )
 """Functions that pipe(2) is in while it allocates, outermost first; not all are everywhere."""
 
-NEVER = "__x64_sys_mount"
+NEVER = f"__{'x64' if platform.machine() == 'x86_64' else 'arm64'}_sys_mount"
 """One that the job never comes by."""
 
 ELSEWHERE = "filp_close"
@@ -60,6 +61,15 @@ SHORT = (
     "core, in scope, would inject (dry run), stacks: none",
 )
 """What is enough to see that the ratios are what they were."""
+
+ON_ARM64 = (
+    *SHORT,
+    "floor: an empty kprobe",
+    "core, out of scope by cgroup",
+    "core by kprobe, out of scope",
+    "core, in scope, 8 frame(s) that do not match",
+)
+"""What is measured there: nothing of BCC's or bpftrace's."""
 
 
 class Job:

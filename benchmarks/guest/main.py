@@ -22,6 +22,7 @@ sys.path.insert(0, "/bench")
 
 from benchmarks.guest import places, starts, work
 from benchmarks.guest.contenders import (
+    ON_ARM64,
     SHORT,
     Arm,
     Job,
@@ -65,6 +66,19 @@ def job(group: str, name: str, arm: Arm, **work: int) -> Step:
     return Step(group, name, lambda: {"ns": run_twice(arm, **work)})
 
 
+def compared(asked: set[str], bystander: int) -> Iterator[Step]:
+    """Yield each contender that a part of what is asked for has."""
+    for part, group, names in (
+        ("short", "cost", SHORT),
+        ("cost", "cost", None),
+        ("arm64", "arm64", ON_ARM64),
+    ):
+        if part in asked:
+            for name, arm in contenders(bystander):
+                if names is None or name in names:
+                    yield job(group, name, arm)
+
+
 def growth(bystander: int) -> Iterator[Step]:
     """Yield how cost grows with faults and control groups."""
 
@@ -97,16 +111,13 @@ def threads() -> Iterator[Step]:
 
 def steps(asked: set[str], bystander: int) -> Iterator[Step]:
     """Yield all that is asked for."""
-    if asked & {"short", "cost"}:
-        for name, arm in contenders(bystander):
-            if "cost" in asked or name in SHORT:
-                yield job("cost", name, arm)
+    yield from compared(asked, bystander)
     if asked & {"short", "frames"}:
         for name, arm in framed(bystander):
             yield job("frames", name, arm)
-    if "place" in asked:
+    for group in sorted(asked & {"place", "arm64-place"}):
         for name, file, arm in places.contenders(bystander):
-            yield Step("place", name, functools.partial(places.measure, file, arm))
+            yield Step(group, name, functools.partial(places.measure, file, arm))
     if "growth" in asked:
         yield from growth(bystander)
     if "threads" in asked:

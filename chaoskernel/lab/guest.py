@@ -62,6 +62,11 @@ _IP = tools.Need("ip", "iproute2", ("ip",))
 # every CPU that comes by hangs.  Attaching BPF programs is such writing.
 _EMULATED = ("--disable-kvm", "--qemu-opt=-accel", "--qemu-opt=tcg,thread=single")
 
+_VIRTIO_CONSOLE = (
+    *("-device", "virtio-serial-device,id=kept-bus"),
+    *("-device", "virtconsole,bus=kept-bus.0,chardev=kept"),
+)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -186,21 +191,25 @@ def command_line(
         *(f"--qemu-opt={word}" for word in _initramfs(kernel)),
         *(f"--qemu-opt={word}" for word in disks.words(job.extras.disks, mail)),
         *(f"--qemu-opt={word}" for word in script.network_words(job.extras.ports)),
-        *(() if kernel.root else _console(mail)),
+        *_console(kernel, mail / work_directory.CONSOLE),
         begin,
     ]
 
 
-def _console(mail: Path) -> tuple[str, ...]:
-    """Return the options of a second serial port, which keeps the kernel's warnings and last words.
+def _console(kernel: Kernel, kept: Path) -> tuple[str, ...]:
+    """Return the options of a second console, which keeps the kernel's warnings and last words.
 
-    The machine that QEMU makes for arm64 has no such port.
+    It is a serial port; the machine that QEMU makes for arm64 has none to spare.
     """
+    machine = kernel.architecture.machine if kernel.architecture else os.uname().machine
+    if machine == "aarch64":
+        words = ("-chardev", f"file,id=kept,path={kept}", *_VIRTIO_CONSOLE)
+        return ("--kopt=console=hvc0", *(f"--qemu-opt={word}" for word in words))
     return (
         "--kopt=earlycon=uart8250,io,0x2f8,115200",
         "--kopt=keep_bootcon",
         "--qemu-opt=-serial",
-        f"--qemu-opt=file:{mail / work_directory.CONSOLE}",
+        f"--qemu-opt=file:{kept}",
     )
 
 
@@ -208,7 +217,11 @@ def _of_another(kernel: Kernel) -> tuple[str, ...]:
     """Return the options of a guest of another architecture, which has a root of its own."""
     if not kernel.architecture:
         return ()
-    return (f"--arch={kernel.architecture.machine}", f"--root={kernel.root}")
+    return (
+        f"--arch={kernel.architecture.machine}",
+        f"--root={kernel.root}",
+        *(f"--qemu-opt={word}" for word in kernel.architecture.processor),
+    )
 
 
 def _job(

@@ -82,6 +82,9 @@ def test_the_guest_has_its_own_root_and_sees_the_directories(tmp_path: Path) -> 
     assert "--rodir=/run/chaoskernel/host0=/work" in line
     assert [word for word in line if "overlay" in word] == ["--overlay-rwdir=/etc"]
     assert not [word for word in line if "uart8250" in word]
+    assert "--kopt=console=hvc0" in line
+    assert "--qemu-opt=file,id=kept,path=/tmp/mail/console.log" in line
+    assert "--qemu-opt=max,pauth-impdef=on" in line
     lines = script.text(job, "dumb").splitlines()
     bound = lines.index("mkdir -p /work && mount --bind /run/chaoskernel/host0 /work")
     assert bound < lines.index("mount -t tmpfs -o mode=1777 tmpfs /tmp")
