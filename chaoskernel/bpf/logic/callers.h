@@ -28,8 +28,7 @@ static __always_inline struct chaos_walked *take_walked(void)
 
 static __always_inline void give_back(struct chaos_walked *mine)
 {
-	barrier();
-	*(volatile u64 *)&mine->taken = 0;
+	store_in_order(&mine->taken, 0);
 }
 
 #define NO_SYSTEM_CALL (~0ULL) /* what the kernel's entry leaves in orig_ax for all else */

@@ -114,7 +114,7 @@ static __always_inline void set_depth(struct chaos_walk *walk, u64 task, u64 dep
 	walk->depth = depth;
 	if (depth)
 		return;
-	walk->task = 0;
+	store_in_order(&walk->task, 0);
 	__sync_fetch_and_add(busy_of(task), -1);
 }
 

@@ -161,14 +161,13 @@ static __always_inline void keep_event(void *ctx, struct task_struct *task, u64 
 
 	if (!event)
 		return;
-	event->begun = sequence;
+	store_in_order(&event->begun, sequence);
 	write_event(event, task, now, arguments, hook, typed);
 	if (keeps_stack(event, task, position, hook))
 		write_stack(ctx, event);
 	else
 		event->stack_size = 0;
-	barrier();
-	event->sequence = sequence;
+	store_in_order(&event->sequence, sequence);
 }
 
 #endif

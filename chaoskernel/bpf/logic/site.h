@@ -73,8 +73,7 @@ static __always_inline void describe_site(void *ctx, struct chaos_site *site,
 	callers = callers_possible(task, true) &
 		  callers_in(site->first.stack, site->first.stack_size);
 	*(volatile u64 *)&site->callers = callers | CALLERS_KNOWN;
-	barrier();
-	site->complete = !(callers & CALLER_UNDONE);
+	store_in_order(&site->complete, !(callers & CALLER_UNDONE));
 	__sync_fetch_and_add(&state.described, 1);
 }
 

@@ -227,6 +227,23 @@ struct chaos_counts {
 
 MAP(PERCPU_ARRAY, counts, u32, struct chaos_counts, 1);
 
+/*
+ * Store a value such that whoever sees it on another CPU sees all that was stored before, and
+ * nothing that is stored after.  x86-64 keeps stores in their order, arm64 does not; of what BPF
+ * has, the atomic operations that return something order memory there (kernel, atomic_t.txt).
+ * Between two CPUs that store at the same time, one of the stores is lost.
+ */
+static __always_inline void store_in_order(u64 *place, u64 value)
+{
+#if defined(__TARGET_ARCH_arm64)
+	__sync_val_compare_and_swap(place, *(volatile u64 *)place, value);
+#else
+	barrier();
+	*(volatile u64 *)place = value;
+	barrier();
+#endif
+}
+
 static __always_inline struct chaos_counts *here(void)
 {
 	u32 zero = 0;
