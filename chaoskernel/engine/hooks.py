@@ -223,7 +223,7 @@ def _sync() -> None:
 
 
 def _polled(name: str) -> Callable[[], None]:
-    """Wait for nothing, for no time; a call that an architecture lacks is not made."""
+    """Wait for nothing, for no time."""
 
     def wait() -> None:
         zero = (ctypes.c_long * 2)(0, 0)

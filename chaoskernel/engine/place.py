@@ -53,7 +53,7 @@ def placements(
     names = list(_frames(fault, symbols, features.types))
     hooks = list(_hooks(fault, symbols, features))
     called = [*(hook.probe.symbol for hook in hooks), *names]
-    left_out = tuple(dict.fromkeys(who for name in called for who in symbols.beside(name)))
+    left_out = tuple(dict.fromkeys(_left_out(fault, called, symbols)))
     near = _near(fault, symbols)
     mechanisms = list(_mechanisms(fault, hooks, features))
     if not mechanisms:
@@ -74,6 +74,17 @@ def placements(
             near=beside,
             cleanups=_cleanups(fault, symbols, features),
         )
+
+
+def _left_out(fault: Fault, called: Sequence[str], symbols: Symbols) -> Iterator[str]:
+    """Yield who makes a call of the fault that does not come to its hooks and frames."""
+    for name in called:
+        yield from symbols.beside(name)
+    for hook in fault.hooks if fault.kind is not Kind.FUNCTION else ():
+        if symbols.left_to_others(hook.symbol) and (
+            entry := symbols.entry_point(hook.symbol.removeprefix("sys_"))
+        ):
+            yield f"32-bit callers: {entry}"
 
 
 def _near(fault: Fault, symbols: Symbols) -> dict[str, str]:
@@ -206,13 +217,15 @@ def _is_asked(fault: Fault, hook: Hook) -> bool:
 
 
 def _symbol(fault: Fault, hook: Hook, symbols: Symbols) -> str:
-    """Return what this kernel calls a hook; empty where it lacks one that it may lack.
+    """Return what this kernel calls a hook; empty where no program needs one, or it may lack it.
 
     :raises InvalidFault: the user named a function that is not there.
     :raises MissingHook: the kernel lacks a hook.
     """
     if fault.kind is Kind.FUNCTION:
         return symbols.resolve(hook.symbol, key="function")
+    if symbols.left_to_others(hook.symbol):
+        return ""
     try:
         name = symbols.resolve(hook.symbol) if hook.symbol.startswith("sys_") else hook.symbol
     except InvalidFault:

@@ -215,6 +215,8 @@ def kernel_symbols() -> Symbols:
 def _hooks(wanted: Iterable[Hook], names: Symbols, kernel: Features | None) -> Iterator[Finding]:
     for hook in wanted:
         name = hook.symbol
+        if names.left_to_others(name):
+            continue
         if name.startswith("sys_"):
             with contextlib.suppress(InvalidFault):  # it is looked for by its own name, then
                 name = names.resolve(name)

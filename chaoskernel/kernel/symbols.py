@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chaoskernel.errors import InvalidFault, UnsupportedKernel
-from chaoskernel.kernel import btf
+from chaoskernel.kernel import btf, syscalls
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.text import Text, functions_of
 from chaoskernel.lazy import Lazy
@@ -265,6 +265,13 @@ class Symbols:
             others = (prefix + symbol.removeprefix(self._wrapper) for prefix in prefixes)
             if found := next(filter(has, others), None):
                 yield f"{callers}: {found}"
+
+    def left_to_others(self, call: str) -> bool:
+        """Tell whether 32-bit programs alone have a system call here.
+
+        :param call: its portable name, such as sys_poll, which arm64 has no number for.
+        """
+        return call.startswith("sys_") and syscalls.lacks(self._machine, call[len("sys_") :])
 
     def clones(self, name: str) -> list[str]:
         """Return the copies that the compiler made of a function, such as f.constprop.0."""

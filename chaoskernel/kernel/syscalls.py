@@ -134,3 +134,12 @@ def numbered(machine: str = os.uname().machine) -> Iterator[tuple[int, Call]]:
         number = call.aarch64 if machine == "aarch64" else call.x86_64
         if number >= 0:
             yield number, call
+
+
+def lacks(machine: str, name: str) -> bool:
+    """Tell whether a machine's own programs have no such call: on arm64 poll(2), for one.
+
+    :param name: of one of CALLS; no other is lacking.
+    """
+    known = {call.name for call in CALLS}
+    return name in known - {call.name for _, call in numbered(machine)}

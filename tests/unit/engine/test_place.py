@@ -335,3 +335,19 @@ def test_near_a_system_call_are_the_entry_points_that_this_kernel_has() -> None:
         Near("fdatasync", Probe("__x64_sys_fdatasync", Mechanism.FMOD_RET)),
         Near("msync", Probe("__x64_sys_msync", Mechanism.KPROBE)),
     )
+
+
+def test_calls_that_arm64_has_for_32_bit_programs_alone_are_left_to_those() -> None:
+    calls = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait")
+    names = [f"__arm64_sys_{call}" for call in calls]
+    symbols = symbols_of("".join(f"1 T {name}\n" for name in names).encode(), "aarch64")
+    kernel = only(types=types_of(*names), injectable=dict.fromkeys(names, "ERRNO"))
+    found, *_ = placements(
+        Fault(name="x", kind=Kind.POLL, scope=Scope(pids=(42,))), symbols, kernel
+    )
+    assert [hook.probe.symbol for hook in found.hooks] == [
+        f"__arm64_sys_{call}" for call in ("ppoll", "pselect6", "epoll_pwait")
+    ]
+    assert list(found.left_out) == [
+        f"32-bit callers: __arm64_sys_{call}" for call in ("poll", "select", "epoll_wait")
+    ]

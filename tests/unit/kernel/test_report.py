@@ -245,3 +245,10 @@ def test_what_only_root_can_see_is_not_reported() -> None:
     found = report.hooks(STOCK_NAMES, None)
     assert {found[kind].usable for kind in (Kind.WRITE, Kind.FSYNC, Kind.FUNCTION)} == {None}
     assert found[Kind.SLAB].usable is False
+
+
+def test_calls_of_32_bit_programs_alone_are_not_asked_for() -> None:
+    names = [f"__arm64_sys_{call}" for call in ("ppoll", "pselect6", "epoll_pwait")]
+    symbols = symbols_of("".join(f"1 T {name}\n" for name in names).encode(), "aarch64")
+    kernel = features(types=types_of(*names), injectable=dict.fromkeys(names, "ERRNO"))
+    assert report.hooks(symbols, kernel)[Kind.POLL].usable is not False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.kernel.syscalls import numbered
+from chaoskernel.kernel.syscalls import lacks, numbered
 
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
@@ -27,3 +27,10 @@ def test_a_number_is_that_of_the_headers(machine: str) -> None:
     for number, call in numbered(machine):
         name = call.name if call.name in found else OTHER_NAMES.get(call.name, call.name)
         assert int(found[name]) == number, call.name
+
+
+def test_a_machine_lacks_what_it_has_no_number_for() -> None:
+    assert lacks("aarch64", "poll")
+    assert not lacks("aarch64", "ppoll")
+    assert not lacks("x86_64", "poll")
+    assert not lacks("aarch64", "no such call")
