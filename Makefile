@@ -20,7 +20,7 @@ STOCK := linux-image-amd64 linux-image-6.12-amd64
 ON_STOCK := $(STOCK:%=test-on-%)
 HOOKS_ON_STOCK := $(STOCK:%=test-hooks-on-%)
 
-.PHONY: demo demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-arm64 bench-explore bench-scale bench-work study check fuzz lab lab-without-btf image image-slim packages format clean root \
+.PHONY: demo demo-arm64 demo-explore report-demo docs-figures icicle demo-stock cluster ready-for-cluster bench bench-arm64 bench-explore bench-scale bench-work study check fuzz lab lab-without-btf image image-slim packages format clean root \
 	test test-agent test-arm64 test-bcc test-cluster test-contract test-core test-explore test-first-experiment test-injection test-mixed-nodes test-newer test-newest test-node \
 	test-stock-node \
 	test-packaging test-report test-slow \
@@ -41,6 +41,18 @@ demo-stock: $(OBJECTS)
 		$(BIN)/chaos --no-version-check --no-log-file \
 		run --journal-path $(DEMO)/stock.json experiments/stock-demo.json
 	@$(BIN)/chaoskernel summary $(DEMO)/stock.json
+
+# The first one in an emulated arm64 machine; its kernel is built at the first time.
+demo-arm64: $(OBJECTS)
+	@mkdir -p $(DEMO)
+	@tools/packages tools/lab/packages.txt
+	@tools/packages tools/lab/arm64.txt
+	@tools/packages tests/kernels/packages.txt
+	@$(BIN)/chaoskernel lab build $(KERNEL_ARM64)
+	@$(BIN)/chaoskernel lab run $(KERNEL_ARM64) --rw $(DEMO) --timeout 900 -- \
+		chaos --no-version-check --no-log-file \
+		run --journal-path $(DEMO)/arm64.json experiments/mount-enomem.json
+	@$(BIN)/chaoskernel summary $(DEMO)/arm64.json
 
 # What SQLite does not survive, in two minutes; status 3 says that something was found.
 SQLITE := sqlite3 db 'create table t(x); insert into t values(1), (2); select count(*) from t; vacuum'
@@ -80,6 +92,8 @@ test-explore: lab
 	@$(BIN)/pytest --verbose tests/e2e/test_explore_lab.py
 
 KERNEL_NEWER := --source 6.12 --config tests/kernels/with-hooks.config
+KERNEL_ARM64 := --arch arm64 --source 6.12 --config tests/kernels/arm64.config
+KERNEL_ARM64_OLDER := --arch arm64 --source 6.1 --config tests/kernels/arm64-64k.config
 IN_LAB := --env CHAOSKERNEL_IN_LAB=1 --env CHAOSKERNEL_REQUIRE_LAB=$(CHAOSKERNEL_REQUIRE_LAB)
 LAB_PYTEST := $(BIN)/pytest -p no:cacheprovider -p no:hypothesispytest --verbose
 

@@ -88,7 +88,10 @@ def test_processes_that_move_are_hit_exactly_while_they_are_inside(
             (MOVING, FAILS),
         }
         assert min(ended[OUTSIDE, IS_LET_GO], ended[INSIDE, FAILS]) > MOVES // 10
-        assert fault.counters()["injected"] == ended[INSIDE, FAILS] + ended[MOVING, FAILS]
+        seen = ended[INSIDE, FAILS] + ended[MOVING, FAILS]
+        # Who comes in between two requests of one call may fail in one that the kernel does
+        # without, such as that of a memory control group's books, and the call goes on.
+        assert 0 <= fault.counters()["injected"] - seen <= MOVES // 2
         assert fault.disarm() == []
 
 
