@@ -12,7 +12,7 @@ from chaoskernel.fault.families import call_of, near_calls
 from chaoskernel.fault.hook_types import Hook, Subject
 from chaoskernel.fault.hooks import RETRIED, Kind
 from chaoskernel.fault.spec import Fault, Mechanism
-from chaoskernel.kernel import addresses
+from chaoskernel.kernel import addresses, syscalls
 from chaoskernel.kernel.btf import Types
 from chaoskernel.kernel.cgroups import Hierarchy
 from chaoskernel.kernel.features import Features
@@ -125,6 +125,21 @@ def warnings(placement: Placement, machine: str = os.uname().machine) -> list[st
 
     :param machine: as `uname -m` prints it: return addresses are compared on x86-64 alone.
     """
+    return [*_of_few_callers(placement, machine), *_of_what_is_hidden(placement, machine)]
+
+
+def _of_few_callers(placement: Placement, machine: str) -> Iterator[str]:
+    """Yield which system calls that the user named only 32-bit programs make, as mkdir on arm64."""
+    probes = (*(placed.probe for placed in placement.hooks), *placement.frames)
+    for call in dict.fromkeys(call_of(probe.symbol) for probe in probes):
+        if syscalls.lacks(machine, call):
+            yield (
+                f"on {machine} 32-bit programs alone make the system call {call}; "
+                f"name sys_{syscalls.INSTEAD[call]} for all others"
+            )
+
+
+def _of_what_is_hidden(placement: Placement, machine: str) -> list[str]:
     lacks = []
     hidden = addresses.hidden()
     if hidden:

@@ -128,6 +128,16 @@ CALLS = (
 """Those of fault/families.py (checked by a test)."""
 
 
+INSTEAD = {
+    **{"open": "openat", "creat": "openat", "stat": "newfstatat", "lstat": "newfstatat"},
+    **{"poll": "ppoll", "select": "pselect6", "epoll_wait": "epoll_pwait"},
+    **{"fork": "clone", "vfork": "clone", "getdents": "getdents64"},
+    **{"mkdir": "mkdirat", "mknod": "mknodat", "symlink": "symlinkat", "link": "linkat"},
+    **{"unlink": "unlinkat", "rmdir": "unlinkat", "rename": "renameat"},
+}
+"""What a C library calls for a call that a machine lacks."""
+
+
 def numbered(machine: str = os.uname().machine) -> Iterator[tuple[int, Call]]:
     """Yield the calls that a machine has, with their numbers."""
     for call in CALLS:

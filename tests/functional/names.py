@@ -1,6 +1,8 @@
-"""Functions that were called otherwise before, or since."""
+"""Functions that have another name on another kernel, or another machine."""
 
 from __future__ import annotations
+
+import platform
 
 from chaoskernel.kernel import symbols
 
@@ -9,6 +11,13 @@ BTRFS_MOUNT = ("btrfs_mount", "btrfs_get_tree")
 
 CREATE_CACHE = ("__kmem_cache_create_args", "kmem_cache_create_usercopy")
 """Every way to a new slab cache leads through it: since 6.12, and before."""
+
+IS_X86_64 = platform.machine() == "x86_64"
+ENTRY = "__x64_sys_" if IS_X86_64 else "__arm64_sys_"
+"""What the entry point of a system call begins with."""
+
+NOT_TO_PROBE = "do_syscall_64" if IS_X86_64 else "el0t_64_sync_handler"
+"""A function of the entry code, which is noinstr."""
 
 
 def here(names: tuple[str, ...]) -> str:

@@ -6,7 +6,6 @@ import ctypes
 import dataclasses
 import errno
 import itertools
-import platform
 import re
 import struct
 import subprocess
@@ -24,6 +23,7 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
 from chaoskernel.kernel import bpf, features, symbols
 from tests.functional.conftest import Arm
+from tests.functional.names import IS_X86_64, NOT_TO_PROBE
 from tests.victim import Victim
 from tests.waiting import within
 
@@ -206,7 +206,7 @@ def test_a_thread_that_finds_no_place_for_its_chain_is_counted(
     assert counters["frames"][0]["entered"] == 3
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="it is looked at on x86-64 alone")
+@pytest.mark.skipif(not IS_X86_64, reason="it is looked at on x86-64 alone")
 def test_the_system_call_of_a_chain_is_read_where_this_kernel_keeps_it(
     arm: Arm, engine: Engine
 ) -> None:
@@ -254,9 +254,9 @@ def few_ids(lab: None) -> Iterator[int]:
 def test_a_function_that_the_kernel_lets_nobody_probe_is_named(arm: Arm, victim: Victim) -> None:
     """The entry code is noinstr: it runs before the kernel is ready for a probe."""
     with pytest.raises(UnsupportedKernel) as refused:
-        arm(chain_fault(victim, "do_syscall_64"))
+        arm(chain_fault(victim, NOT_TO_PROBE))
     assert refused.value.message == (
-        "do_syscall_64 cannot be probed: the kernel marks it as notrace or noinstr"
+        f"{NOT_TO_PROBE} cannot be probed: the kernel marks it as notrace or noinstr"
     )
 
 

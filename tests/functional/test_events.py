@@ -15,6 +15,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism, Stacks
 from tests.functional.conftest import Arm
+from tests.functional.names import ENTRY
 from tests.victim import Victim
 
 
@@ -47,7 +48,7 @@ def test_each_injection_is_reported_with_its_process_its_cache_and_its_stack(
         assert before <= datetime.datetime.fromisoformat(event["at"]) <= after
         stack = [place.partition("+")[0] for place in event["stack"]]
         assert stack[0] == "should_failslab"
-        assert "__x64_sys_mount" in stack
+        assert f"{ENTRY}mount" in stack
         assert event["arguments"]["cache"].startswith(("kmalloc-", "names_cache", "filp"))
         assert event["arguments"]["size"] > 0
     assert fault.disarm() == []
@@ -137,7 +138,7 @@ def test_counters_tell_where_a_chain_ends_and_whom_it_hit(arm: Arm, victim: Vict
     victim.does("mount", 2)
     victim.does("childs", "mount", 3)
     frames = fault.counters()["frames"]
-    assert [frame["symbol"] for frame in frames] == ["__x64_sys_mount", "path_mount"]
+    assert [frame["symbol"] for frame in frames] == [f"{ENTRY}mount", "path_mount"]
     assert [(frame["entered"], frame["matched"]) for frame in frames] == [(5, 5), (5, 5)]
     hits = {hit["pid"]: hit for hit in fault.counters()["processes"]}
     assert hits.keys() == {victim.pid, child}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import platform
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from chaoskernel.fault.where import Where
 from chaoskernel.kernel import bpf
 from tests.caller import Caller
 from tests.functional.conftest import Arm
+from tests.functional.names import ENTRY, IS_X86_64
 from tests.programs import gone_within, loaded_programs
 from tests.victim import Victim
 
@@ -57,7 +57,7 @@ def test_a_function_that_may_not_fail_is_refused(arm: Arm, victim: Victim) -> No
         arm(Fault("read", Kind.FUNCTION, scope, function="vfs_read", errno=errno.EIO))
     with pytest.raises(InvalidFault, match="function: 'sys_opnat' is not"):
         arm(Fault("open", Kind.FUNCTION, scope, function="sys_opnat", errno=errno.EIO))
-    with pytest.raises(InvalidFault, match="missing: __x64_sys_openat has no usual error"):
+    with pytest.raises(InvalidFault, match=f"missing: {ENTRY}openat has no usual error"):
         arm(Fault("open", Kind.FUNCTION, scope, function="sys_openat"))
 
 
@@ -78,12 +78,13 @@ def test_calls_near_the_one_that_fails_are_counted_and_do_not_fail(
 
 def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim) -> None:
     """32-bit code enters the kernel by functions of its own, where the kernel has them."""
-    past = {"__ia32_sys_mkdir", "__arm64_compat_sys_mkdir"} & set(names_of_functions())
+    call = "mkdir" if IS_X86_64 else "mkdirat"
+    past = {f"__ia32_sys_{call}", f"__arm64_compat_sys_{call}"} & set(names_of_functions())
     fault = arm(
         Fault(
             name="directories",
             kind=Kind.FUNCTION,
-            function="sys_mkdir",
+            function=f"sys_{call}",
             errno=errno.ENOSPC,
             scope=Scope(pids=(victim.pid,)),
             limits=Limits(duration=600),
@@ -91,7 +92,7 @@ def test_callers_that_get_past_a_system_call_are_named(arm: Arm, victim: Victim)
     )
     assert victim.does("mkdir", 3) == [errno.ENOSPC] * 3
     assert list(fault.placement.left_out) == [f"32-bit callers: {name}" for name in past]
-    if past and platform.machine() == "x86_64":
+    if past and IS_X86_64:
         assert victim.does("mkdir32", 3) == [0] * 3
     assert fault.disarm() == []
 

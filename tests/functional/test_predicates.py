@@ -13,7 +13,7 @@ from chaoskernel.fault.hooks import Kind
 from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from tests.functional.conftest import Arm
-from tests.functional.names import BTRFS_MOUNT, here
+from tests.functional.names import BTRFS_MOUNT, ENTRY, here
 from tests.programs import loaded_programs
 from tests.victim import Victim
 
@@ -122,7 +122,7 @@ def test_mounts_of_one_file_system_fail(
         (
             Frame("sys_mount", "char *device", "device != 0"),
             "callchain[0].parameters",
-            "what __x64_sys_mount takes: const struct pt_regs *regs",
+            f"what {ENTRY}mount takes: const struct pt_regs *regs",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaoskernel.bpf.placement import Layout, Near, Placement, Probe
+from chaoskernel.bpf.placement import Layout, Near, Placement, Probe, Span
 from chaoskernel.engine.place import placements, warnings, with_offsets
 from chaoskernel.errors import InvalidFault, MissingHook, UnsupportedKernel
 from chaoskernel.fault.hooks import Kind
@@ -351,3 +351,27 @@ def test_calls_that_arm64_has_for_32_bit_programs_alone_are_left_to_those() -> N
     assert list(found.left_out) == [
         f"32-bit callers: __arm64_sys_{call}" for call in ("poll", "select", "epoll_wait")
     ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        ("x86_64", []),
+        (
+            "aarch64",
+            [
+                "on aarch64 32-bit programs alone make the system call mkdir; "
+                "name sys_mkdirat for all others"
+            ],
+        ),
+    ],
+)
+def test_a_call_that_no_64_bit_program_makes_is_told(
+    monkeypatch: pytest.MonkeyPatch, machine: str, told: list[str]
+) -> None:
+    monkeypatch.setattr(addresses, "hidden", lambda: None)
+    prefix = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_"}[machine]
+    frames = tuple(Probe(f"{prefix}{call}", Mechanism.FMOD_RET) for call in ("mkdir", "openat"))
+    hooks = placed(EVERYTHING)[0].hooks
+    placement = Placement(hooks, frames, Layout(page_fault=Span(1, 1)))
+    assert warnings(placement, machine) == told

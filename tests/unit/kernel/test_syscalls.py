@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskernel.kernel.syscalls import lacks, numbered
+from chaoskernel.kernel.syscalls import CALLS, INSTEAD, lacks, numbered
 
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
@@ -34,3 +34,9 @@ def test_a_machine_lacks_what_it_has_no_number_for() -> None:
     assert not lacks("aarch64", "ppoll")
     assert not lacks("x86_64", "poll")
     assert not lacks("aarch64", "no such call")
+
+
+def test_there_is_another_for_each_call_that_arm64_lacks() -> None:
+    own = {call.name for _, call in numbered("aarch64")}
+    assert INSTEAD.keys() == {call.name for call in CALLS} - own
+    assert set(INSTEAD.values()) <= own
