@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chaoskernel.bpf import abi
 from chaoskernel.fault.text_place import Place
 from chaoskernel.kernel.text import Text
+
+_ENTRY_BYTES = 32
+"""A function calls its trampoline by one of its first instructions."""
 
 
 def depth_of(event: abi.Event) -> int:
@@ -22,7 +25,26 @@ def of_event(event: abi.Event, text: Text, hook: str) -> list[Place | None]:
     :param hook: the hook's symbol.
     :returns: None for a place outside the kernel's text.
     """
-    return _from_hook([text.place(address) for address in event.stack[: depth_of(event)]], hook)
+    places = [text.place(address) for address in event.stack[: depth_of(event)]]
+    return list(_without_trampolines(_from_hook(places, hook)))
+
+
+def _without_trampolines(places: Sequence[Place | None]) -> Iterator[Place | None]:
+    """Leave out by what a function was called that a program watches, such as a chain's.
+
+    On arm64 such a function is there twice: it begins, calls a trampoline, and that calls the
+    rest of it.
+    """
+    number = 0
+    while number < len(places):
+        yield (place := places[number])
+        number += 1
+        if not place:
+            continue
+        caller = next((n for n in range(number, len(places)) if places[n]), number)
+        again = places[caller] if number < caller else None
+        if again and again.function == place.function and again.offset <= _ENTRY_BYTES:
+            number = caller + 1
 
 
 def _from_hook(places: Sequence[Place | None], hook: str) -> list[Place | None]:

@@ -23,7 +23,7 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Limits, Mechanism, frames_of
 from chaoskernel.kernel import bpf, features, symbols
 from tests.functional.conftest import Arm
-from tests.functional.names import IS_X86_64, NOT_TO_PROBE
+from tests.functional.names import IS_X86_64, LOCKS_SLABS, NOT_TO_PROBE, here
 from tests.victim import Victim
 from tests.waiting import within
 
@@ -183,10 +183,15 @@ def test_nothing_is_allocated_where_a_frame_is_entered(
 
 
 @pytest.mark.parametrize("mechanism", [Mechanism.FMOD_RET, Mechanism.KPROBE], ids=str)
-@pytest.mark.parametrize("frame", ["ttwu_do_activate", "enqueue_task_fair", "___slab_alloc"])
+@pytest.mark.parametrize(
+    "names",
+    [("ttwu_do_activate",), ("enqueue_task_fair",), LOCKS_SLABS],
+    ids=lambda names: names[0],
+)
 def test_a_frame_that_holds_the_lock_of_a_run_queue_or_a_slab_is_followed(
-    arm: Arm, victim: Victim, frame: str, mechanism: Mechanism
+    arm: Arm, victim: Victim, names: tuple[str, ...], mechanism: Mechanism
 ) -> None:
+    frame = here(names)
     fault = arm(dataclasses.replace(chain_fault(victim, frame, mechanism=mechanism), dry_run=True))
     assert victim.does("threads", 8, 20) == [0] * 160
     assert victim.does("lives", 50) == [0] * 50

@@ -18,6 +18,7 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.spec import Fault, Frame, Limits, Mechanism
 from chaoskernel.kernel import symbols
 from tests.functional.conftest import Arm
+from tests.functional.names import ALLOCATE, here
 from tests.programs import loaded_programs
 from tests.victim import Victim
 
@@ -200,6 +201,6 @@ def test_functions_that_allocate_are_refused_as_hooks_with_the_fault_that_fails_
     arm: Arm, victim: Victim
 ) -> None:
     scope = Scope(pids=(victim.pid,))
-    for function, kind in (("kmem_cache_alloc", "slab"), ("submit_bio", "bio")):
+    for function, kind in ((here(ALLOCATE), "slab"), ("submit_bio", "bio")):
         with pytest.raises(UnsupportedKernel, match=f"error-injection list; fault {kind} fails"):
             arm(Fault("x", Kind.FUNCTION, scope, function=function, errno=errno.ENOMEM))

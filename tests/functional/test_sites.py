@@ -16,6 +16,7 @@ from chaoskernel.fault.scope import Scope
 from chaoskernel.fault.sites import By, Hits, Phase, Run, Site, Sites
 from chaoskernel.fault.spec import Fault, Limits
 from tests.functional.conftest import Arm
+from tests.functional.names import ENTRY_CODE
 from tests.victim import Victim
 
 pytestmark = pytest.mark.parametrize("engine", [CoreEngine], ids=["core"], indirect=True)
@@ -59,7 +60,7 @@ def test_a_site_is_a_hook_with_its_stack(mounts: Recorder, site: Site) -> None:
     assert site.error == errno.ENOMEM
     assert not site.truncated
     functions = [place.function for place in site.places]
-    assert functions.index("strndup_user") < functions.index("do_syscall_64")
+    assert functions.index("strndup_user") < functions.index(ENTRY_CODE)
     assert not any("tramp" in name or "bpf_prog" in name for name in functions)
     assert site in [known for known, _ in mounts.known()]
 

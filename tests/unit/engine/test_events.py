@@ -99,6 +99,17 @@ def test_a_stack_begins_with_the_hook_and_has_names(
     assert stack_of(made) == [*begins, "[unknown]", "path_mount+0x100"]
 
 
+def test_a_function_that_a_trampoline_calls_is_there_once() -> None:
+    inner, entry = MOUNT + 0x100, MOUNT + 8
+    for above in ((inner, TRAMPOLINE, entry), (inner, TRAMPOLINE, TRAMPOLINE + 9, entry)):
+        made = event(1, **stack(HOOK + 1, *above, CALLER + 0x3F))
+        assert stack_of(made) == ["should_failslab+0x1", "path_mount+0x100", BEGINS[1]]
+    recursive = event(1, **stack(HOOK + 1, inner, inner, TRAMPOLINE, inner))
+    assert stack_of(recursive)[1:] == [
+        *("path_mount+0x100", "path_mount+0x100", "[unknown]", "path_mount+0x100")
+    ]
+
+
 def test_a_kernel_that_hides_its_addresses_has_places_without_names() -> None:
     hiding = symbols_of(b"0 T should_failslab\n0 T path_mount\n").kernel_text
     assert stack_of(event(1, **stack(HOOK + 1, CALLER)), hiding) == ["[unknown]"] * 2
