@@ -87,7 +87,7 @@ def test_one_sector_of_one_disk_cannot_be_read(arm: Arm, victim: Victim, ram_dis
     assert fault.disarm() == []
 
 
-def test_mounts_of_one_file_system_fail(
+def test_mounts_of_btrfs_fail_and_no_others(
     arm: Arm, victim: Victim, file_systems: dict[str, str]
 ) -> None:
     fault = arm(
