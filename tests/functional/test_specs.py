@@ -55,7 +55,7 @@ def test_btrfs_alone(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> 
     assert fault.disarm() == []
 
 
-def test_ext4_alone(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> None:
+def test_ext4_alone_and_no_btrfs(arm: Arm, victim: Victim, file_systems: dict[str, str]) -> None:
     fault = armed(arm, victim, Kind.SLAB, "ext4_get_tree()")
     assert victim.does("mountfs", file_systems["ext4"], "ext4", 1) == [errno.ENOMEM]
     assert victim.does("mountfs", file_systems["btrfs"], "btrfs", 1) == [0]
