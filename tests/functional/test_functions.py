@@ -158,7 +158,9 @@ def msync_alone(scope: Scope) -> Fault:
 
 @pytest.mark.usefixtures("many_descriptors")
 @pytest.mark.parametrize("engine", [CoreEngine], ids=["core"], indirect=True)
-def test_a_hook_takes_no_more_faults_than_the_kernel_attaches(arm: Arm, tmp_path: Path) -> None:
+def test_a_hook_takes_no_more_faults_by_fmod_ret_than_the_kernel_attaches(
+    arm: Arm, tmp_path: Path
+) -> None:
     """A kprobe would be attached in place of a trampoline, and do nothing beside the others.
 
     A fault with several hooks takes all of them or none.
