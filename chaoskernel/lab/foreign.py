@@ -32,8 +32,8 @@ DEPENDENCIES = "/opt/python"
 _SUITE, _PYTHON = "bookworm", "3.11"
 _PACKAGES = (
     *("bash", "bpftool", "busybox-static", "clang", "coreutils", "dash", "e2fsprogs"),
-    *("findutils", "grep", "iproute2", "kmod", "libbpf-dev", "libc-bin", "mount", "procps"),
-    *("python3", "sed", "sqlite3", "udev", "util-linux"),
+    *("findutils", "gcc", "grep", "iproute2", "kmod", "libbpf-dev", "libc-bin", "libc6-dev"),
+    *("mount", "procps", "python3", "sed", "sqlite3", "udev", "util-linux"),
 )
 _BESIDE = ("chaostoolkit", "pytest >= 8")
 """What a guest is given to run, beside this project's own dependencies."""

@@ -118,7 +118,7 @@ def test_while_kprobes_are_off_a_fault_that_takes_one_is_refused_with_their_swit
 
 
 @pytest.mark.parametrize("off", [KPROBES], ids=["kprobes"], indirect=True)
-def test_while_kprobes_are_off_a_trampoline_serves(
+def test_while_kprobes_are_off_fmod_ret_serves(
     arm: Arm, victim: Victim, off: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "file"
