@@ -43,6 +43,9 @@ _PROGRAMS = {
     "chaos": "from chaostoolkit.__main__ import cli; cli()",
     "pytest": "import sys, pytest; sys.exit(pytest.main())",
 }
+_ALTERNATIVES = {"cc": "gcc"}
+"""Links below /usr/bin that the scripts of packages would have made."""
+
 _WHEELS = ("manylinux_2_17", "manylinux_2_28", "manylinux_2_34", "manylinux2014")
 _RECORD = "root.json"
 _LOCK_SECONDS = 3600.0
@@ -156,7 +159,8 @@ def own_place() -> Path:
 
 
 def _home(where: Path, architecture: Architecture) -> Path:
-    wanted = "\n".join((_SUITE, *_PACKAGES, *_requirements(), *_PROGRAMS.values()))
+    made = (*_PROGRAMS.values(), *_ALTERNATIVES)
+    wanted = "\n".join((_SUITE, *_PACKAGES, *_requirements(), *made))
     return (
         where / "roots" / f"{architecture.name}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     )
@@ -181,6 +185,8 @@ def _make(home: Path, architecture: Architecture, progress: Progress) -> None:
             program = root / "usr/bin" / name
             program.write_text(f"#!/usr/bin/python3\n{code}\n", encoding="utf-8")
             program.chmod(0o755)
+        for name, target in _ALTERNATIVES.items():
+            (root / "usr/bin" / name).symlink_to(target)
         cache.write(partial / _RECORD, json.dumps({"suite": _SUITE}))
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
