@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import errno
 import itertools
+import mmap
 import re
 import struct
 import subprocess
@@ -195,7 +196,8 @@ def test_a_frame_that_holds_the_lock_of_a_run_queue_or_a_slab_is_followed(
     fault = arm(dataclasses.replace(chain_fault(victim, frame, mechanism=mechanism), dry_run=True))
     assert victim.does("threads", 8, 20) == [0] * 160
     assert victim.does("lives", 50) == [0] * 50
-    assert fault.counters()["frames"][0]["matched"] > 50
+    # The larger pages are, the rarer a slab is used up.
+    assert fault.counters()["frames"][0]["matched"] > 50 * 4096 // mmap.PAGESIZE
     assert fault.disarm() == []
 
 
