@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,7 @@ def test_pages_are_refused_by_their_order(arm: Arm, victim: Victim) -> None:
     )
     before = fault.counters()
     # Two pages of data are asked for at once, and one by one when that is refused.
-    assert victim.does("send", 3000 + 2 * mmap.PAGESIZE, 5) == [0] * 5
+    assert victim.does("send", 3000 + 2 * 4096, 5) == [0] * 5
     after = fault.counters()
     assert after["injected"] - before["injected"] == 5
     assert after["reached"] > after["matched"]
