@@ -201,7 +201,7 @@ bench-arm64: build/.bench
 	@tools/packages tools/lab/packages.txt
 	@tools/packages tools/lab/arm64.txt
 	@tools/packages benchmarks/arm64.txt
-	@$(BIN)/python -m benchmarks --only arm64 --only arm64-place --figures $(FIGURES) \
+	@$(BIN)/python -m benchmarks --repeat 5 --only arm64 --only arm64-place --figures $(FIGURES) \
 		--text docs/performance.md
 
 # Programs in their work, in four minutes: the other figures stay as they are.
@@ -281,7 +281,7 @@ test-arm64-stock: $(OBJECTS)
 		pytest -p no:cacheprovider --verbose tests/stock/test_named_faults.py \
 		tests/stock/test_hook_table.py
 
-# What the engine promises, on two kernels that are built, of half an hour each: 6.12, and 6.1
+# What the engine promises, on two kernels that are built: 6.12, and 6.1
 # with pages of 64 kB, where there are kprobes alone, and a socket asks for one page at a time.
 IN_ARM64 := --timeout 5400 $(IN_LAB) -- pytest -p no:cacheprovider -p no:hypothesispytest --verbose \
 	tests/functional $(AGENT_TESTS:%=--ignore %)

@@ -28,6 +28,7 @@ from benchmarks.report import (
 _BLOCK = re.compile(r"(<!-- facts: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _OUT, _NEVER = "core, out of scope", "core, in scope, a frame is never entered"
+_OUT_BY_CGROUP = "core, out of scope by cgroup"
 _ONE = "core, in scope, 1 frame(s) that do not match"
 _RECORDING = "core, in scope, recording sites"
 _NO_STACKS = "core, in scope, would inject (dry run), stacks: none"
@@ -140,6 +141,13 @@ def _each_target(facts: Facts) -> Iterator[tuple[str, str, str]]:
     yield "out of scope at most 1.15 times the floor", f"{floors:.3f}", _met(floors <= 1.15)
     part = more[_OUT] / more[f"{_TECHNIQUE}a frame is never entered"]
     yield "and at most a third of inject.py's technique", f"{part:.3f}", _met(part <= 1 / 3)
+    if _OUT_BY_CGROUP in more:
+        part = more[_OUT_BY_CGROUP] / more[FLOOR]
+        yield (
+            "out of scope by control group at most 1.2 times the floor",
+            f"{part:.3f}",
+            _met(part <= 1.2),
+        )
     for name in (_NEVER, _ONE):
         case = name.removeprefix("core, in scope, ")
         part = more[name] / more[_TECHNIQUE + case]
