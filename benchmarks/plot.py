@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from benchmarks.report import FLOOR, NOTHING, Facts, added, instructions, of
 
 _OURS, _PEERS = "#1b6ca8", "#9aa5b1"
-_INJECTS = re.compile("injecting|dry run")
-"""What an injection itself costs is another scale, and a pipe(2) that fails another job."""
+_OTHER_SCALE = re.compile("injecting|dry run|stack|recording")
+"""What an injection or a walk of the stack costs, and a pipe(2) that fails is another job."""
 
 _ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
@@ -37,7 +37,7 @@ def _save(figure: Figure, place: Path) -> None:
 def _cost(facts: Facts) -> Figure:
     """Draw what each contender adds."""
     more = added(facts)
-    names = [name for name in more if name != NOTHING and not _INJECTS.search(name)][::-1]
+    names = [name for name in more if name != NOTHING and not _OTHER_SCALE.search(name)][::-1]
     figure, axes = pyplot.subplots(figsize=(9, 0.3 * len(names) + 1), layout="constrained")
     bars = axes.barh(names, [more[name] for name in names], color=[*map(_colour, names)])
     axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8, bbox=_ON_WHITE)
