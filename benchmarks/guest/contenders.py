@@ -52,6 +52,7 @@ SHORT = (
     "nothing attached",
     "floor: an empty fmod_ret",
     "core, out of scope",
+    "core, out of scope by cgroup",
     "core, in scope, a frame is never entered",
     "core, in scope, 1 frame(s) that do not match",
     "inject.py's technique, a frame is never entered",
@@ -65,7 +66,6 @@ SHORT = (
 ON_ARM64 = (
     *SHORT,
     "floor: an empty kprobe",
-    "core, out of scope by cgroup",
     "core by kprobe, out of scope",
     "core, in scope, 8 frame(s) that do not match",
 )
