@@ -109,7 +109,7 @@ VARIABLES = {
     "CHAOSKERNEL_PID_FILE": "the pid file that experiments of `convert` read",
     "CHAOSKERNEL_PRIORITY_CLASS": "the priority class of the agents' pods",
     "CHAOSKERNEL_PYTHON": "the Python that runs the agent on this host",
-    "CHAOSKERNEL_START_SECONDS": "how long a start on a cluster may take",
+    "CHAOSKERNEL_START_SECONDS": "how many seconds a start may take; 180 unless set",
     "CHAOSKERNEL_WORK": "set by `explore`: the directory that a run begins in",
 }
 """What each variable of the environment sets; complete, or a test fails."""

@@ -166,7 +166,8 @@ def command(words: tuple[str, ...], **given: Any) -> None:
     \b
     Examples:
       chaoskernel explore -- sqlite3 db 'create table t(x); insert into t values(1)'
-      chaoskernel explore --lab --budget 10m --verify 'sqlite3 db "pragma integrity_check"' \\
+      chaoskernel explore --lab --budget 10m \\
+        --verify 'test ! -e db || sqlite3 db "pragma integrity_check" | grep -qx ok' \\
         -- sqlite3 db 'create table t(x)'
       chaoskernel explore --start 'redis-server --port 7000' --ready 'redis-cli -p 7000 ping' \\
         --check 'redis-cli -p 7000 set a 1' -- redis-benchmark -p 7000 -n 500 -q

@@ -53,7 +53,7 @@ in_scope = _together(
         multiple=True,
         type=int,
         metavar="PID",
-        help="A process to hit, with its descendants.",
+        help="A process, with its descendants.",
     ),
     click.option(
         "--pid-file",

@@ -27,7 +27,9 @@ _LOOK_SECONDS = 1.0
 
 @click.command(name="stop")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="End every fault of this host.")
+@click.option(
+    "--all", "everything", is_flag=True, help="End all faults of this host, or namespace."
+)
 @click.option(
     "--timeout",
     default=15.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,7 +187,10 @@ def _modules(modules: Path) -> list[str]:
 
 
 def _performance(job: Job, term: str) -> list[str]:
-    settings = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": term} | dict(job.env)
+    # Behind all others: programs of a virtual environment that this one runs in.
+    own = () if job.shown else (str(Path(sys.executable).parent),)
+    path = ":".join((_PATH, *own))
+    settings = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "TERM": term} | dict(job.env)
     variables = [f"{name}={value}" for name, value in settings.items()]
     if not job.command:
         return [shlex.join(["exec", "env", "-i", *variables, "bash", "-i"])]

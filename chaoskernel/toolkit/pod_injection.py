@@ -173,7 +173,7 @@ def stop_pod_injection(name: str = "", jobs_namespace: str = "", secrets: dict =
     :param name: the fault's name; empty for all of this run.
     :param jobs_namespace: where the Jobs of an earlier run are.
     :returns: `faults`, as stop_injection returns it, and `removed`: Jobs of an earlier run.
-    :raises ActivityFailed: of some nodes it could not be confirmed; the line lists them.
+    :raises ActivityFailed: some nodes did not confirm the end; the line lists them.
     """
     with failing_in_one_line():
         stopped = stop_injection(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 from chaoskernel.lab import script
@@ -24,6 +25,15 @@ def test_arguments_survive_quoting(tmp_path: Path) -> None:
 def test_the_status_is_mailed(tmp_path: Path) -> None:
     perform(script.Job(("sh", "-c", "exit 7"), Path("/")), tmp_path)
     assert (tmp_path / script.STATUS).read_text() == "7\n"
+
+
+def test_programs_beside_this_one_are_found_last(tmp_path: Path) -> None:
+    own = str(Path(sys.executable).parent)
+    lines = perform(script.Job(("env",), Path("/")), tmp_path).stdout.splitlines()
+    (path,) = (line for line in lines if line.startswith("PATH="))
+    assert path.split(":")[-1] == own
+    elsewhere = script.text(script.Job(("env",), Path("/"), shown=(Path("/work"),)), "dumb")
+    assert own not in elsewhere
 
 
 def test_the_environment_is_what_was_passed(tmp_path: Path) -> None:
