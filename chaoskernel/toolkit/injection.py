@@ -58,8 +58,8 @@ def start_injection(
 ) -> dict:
     """Make kernel requests fail from now on, and return once the fault is in force.
 
-    A scope is required: pids, pid_files, commands, cgroups and containers add up to
-    one, or system_wide is.
+    A scope is required: any of pids, pid_files, commands, cgroups and containers, which
+    add up, or system_wide.
 
     :param name: names the fault in the other activities; a name is free again
         once its fault has ended.
