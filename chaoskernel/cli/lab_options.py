@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from chaoskernel.cli.options import seconds
-from chaoskernel.lab import kernel, stock
+from chaoskernel.lab import foreign, kernel, stock
 from chaoskernel.lab.disks import MOUNTED_AT, Disk, disk_of
 from chaoskernel.lab.foreign import ARCHITECTURES
 from chaoskernel.lab.script import Extras, Port
@@ -216,7 +216,10 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
             )
         if suite and package and stock.is_file(package[0]):
             raise click.UsageError("--suite: a package's file is in none; leave out --suite")
-        return function(wanted=kernel.Wanted(source, config, package, suite, arch or ""), **others)
+        return function(
+            wanted=kernel.Wanted(source, config, package, suite, arch or foreign.default()),
+            **others,
+        )
 
     names = click.option(
         "--package",
@@ -242,7 +245,7 @@ def kernel_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="ARCH",
         help="Boot a kernel for another architecture, arm64, emulated, on a root made of Debian's "
         "packages: the distribution's own, or with --source or --config one that is built.  "
-        f"[default package: {ARCHITECTURES['arm64'].package}]",
+        f"[default on arm64: arm64; default package: {ARCHITECTURES['arm64'].package}]",
     )
     version = click.option(
         "--source",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -88,6 +89,14 @@ ARCHITECTURES = {
         processor=("-cpu", "max,pauth-impdef=on"),
     ),
 }
+
+
+def default(machine: str = os.uname().machine) -> str:
+    """Return the architecture of guests where none is named; empty on x86-64.
+
+    :param machine: as `uname -m` prints it.
+    """
+    return next((name for name, each in ARCHITECTURES.items() if each.machine == machine), "")
 
 
 def directory(where: Path, architecture: Architecture) -> Path:

@@ -122,6 +122,11 @@ def test_a_kernel_in_the_cache_is_found_for_its_own_architecture_alone(tmp_path:
             assert stock.cached(tmp_path, stock.Choice((name,), architecture=other)) is None
 
 
+def test_a_machine_of_arm64_has_guests_of_arm64() -> None:
+    assert foreign.default("aarch64") == "arm64"
+    assert foreign.default("x86_64") == ""
+
+
 def test_with_a_source_or_options_it_is_a_kernel_that_is_built(tmp_path: Path) -> None:
     for wanted in (
         Wanted("6.12", architecture="arm64"),
